@@ -1,0 +1,17 @@
+"""Everything int8rt raises on purpose: one base, three kinds."""
+
+
+class Error(Exception):
+    """Base of all errors that int8rt raises on purpose."""
+
+
+class ModelError(Error, ValueError):
+    """The model file is malformed, or says something that contradicts itself."""
+
+
+class UnsupportedError(Error, NotImplementedError):
+    """The model is well formed, but asks for something that int8rt does not do."""
+
+
+class InputError(Error, ValueError):
+    """What the caller passed does not fit the model: wrong shape, type, name or option."""
