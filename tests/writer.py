@@ -66,8 +66,8 @@ class T:
 class Op:
     """One operator at work; ``fields`` are those of its options table, in snake case.
 
-    ``op`` is TFLite's name, or a number for a code that no schema names. ``options`` names another table, or is None to
-    write none. ``custom_options`` are bytes, or a dict to be stored as a FlexBuffer.
+    ``op`` is TFLite's name, or a number for a code that no schema names. ``options`` names another table, is a Table,
+    or is None to write none. ``custom_options`` are bytes, or a dict to be stored as a FlexBuffer.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Op:
         op: str | int,
         inputs: Sequence[T | None],
         outputs: Sequence[T | None],
-        options: str | None = AUTO,
+        options: str | Table | None = AUTO,
         version: int = 1,
         custom_code: str | None = None,
         custom_options: bytes | Mapping[str, Any] | None = None,
@@ -84,10 +84,11 @@ class Op:
     ) -> None:
         self.code = op if isinstance(op, int) else getattr(tflite.BuiltinOperator, op)
         self.inputs, self.outputs, self.intermediates = inputs, outputs, intermediates
-        self.options = options_table(op) if options == AUTO else options
-        if fields and self.options is None:
+        table = options_table(op) if options == AUTO else options
+        if fields and table is None:
             raise TypeError(f"{op} has no options table, yet fields are given: {', '.join(fields)}")
-        self.version, self.custom_code, self.fields = version, custom_code, fields
+        self.options = Table(table, **fields) if isinstance(table, str) else table
+        self.version, self.custom_code = version, custom_code
         self.custom_options = (
             flexbuffers.Dumps(custom_options) if isinstance(custom_options, Mapping) else custom_options
         )
@@ -105,7 +106,7 @@ class Graph:
 
 
 def model(
-    op: str | int, inputs: Sequence[T | None], outputs: Sequence[T], options: str | None = AUTO, **fields: Any
+    op: str | int, inputs: Sequence[T | None], outputs: Sequence[T], options: str | Table | None = AUTO, **fields: Any
 ) -> bytes:
     """Return a file with one operator, fed with every input that is neither a constant nor a variable.
 
@@ -208,10 +209,10 @@ class _ModelWriter:
     def operator(self, node: Op, indices: Mapping[T, int]) -> Table:
         fields: dict[str, Any] = {}
         if node.options is not None:
-            second = "" if hasattr(tflite.BuiltinOptions, node.options) else "2"
+            second = "" if hasattr(tflite.BuiltinOptions, node.options.table) else "2"
             union = getattr(tflite, f"BuiltinOptions{second}")
-            fields[f"builtin_options{second}_type"] = getattr(union, node.options)
-            fields[f"builtin_options{second}"] = Table(node.options, **node.fields)
+            fields[f"builtin_options{second}_type"] = getattr(union, node.options.table)
+            fields[f"builtin_options{second}"] = node.options
         return Table(
             "Operator",
             opcode_index=self.code(node),
