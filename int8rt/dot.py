@@ -1,0 +1,246 @@
+"""y = requantize(x @ w.T + b) for bytes: the loop where most of the time goes.
+
+x is seen as rows of bytes, one per output pixel, each made of segments of ``depth`` bytes: segment s of row m begins at
+x[offsets[m] + starts[s]]. A row of a matrix is one segment; a window of a convolution is one segment per filter row. No
+window is ever copied.
+
+The weights lie in panels of 16 V columns, four bytes deep, so that one instruction multiplies four bytes of x, in every
+lane the same, with four weights of each of 16 columns. Zero points do not appear in the loop:
+
+    sum (x - z_x) (w - z_w) + b  =  sum x (w - z_w)  +  (b - z_x sum (w - z_w))
+
+``dot_plain`` says what ``dot`` means. ``dot`` requantizes in registers by rule A where ``requantization`` finds that the short
+formula is exact for the accumulators that can occur; ``dot_accumulate`` serves every rule.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from int8rt import simd
+from int8rt.fixedpoint import quantize_multiplier, requantize_double, requantize_double_rounding
+from int8rt.graph import Tensor
+from int8rt.jit import Kernel, kernel
+from int8rt.ops import Call, scratch
+from int8rt.simd import get, put
+
+LANES = simd.LANES
+
+
+class Segments(NamedTuple):
+    """How a row of x is made: see the module's docstring. Kernels take the fields in this order."""
+
+    offsets: np.ndarray  # int32 [rows]
+    starts: np.ndarray  # int64 [segments]
+    depth: int
+
+
+class Rounding(NamedTuple):
+    """From accumulator to stored output, one scale per column: rule A where ``scale`` is empty, else rule C."""
+
+    multiplier: np.ndarray  # int64 [columns]
+    shift: np.ndarray  # int64 [columns]
+    scale: np.ndarray  # float64 [columns] or [0]
+    zero_point: int
+    lo: int
+    hi: int
+
+    def part(self, columns: slice) -> Rounding:
+        """The same for some of the columns."""
+        return self._replace(**{name: getattr(self, name)[columns] for name in ("multiplier", "shift", "scale")})
+
+
+def rule_a(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:
+    """Double rounding in fixed point (gemmlowp)."""
+    return Rounding(*quantize_multiplier(scales), np.zeros(0), zero_point, lo, hi)
+
+
+def rule_c(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:
+    """Product in float64, rounded half away from zero."""
+    none = np.zeros(len(scales), np.int64)
+    return Rounding(none, none, np.asarray(scales, np.float64), zero_point, lo, hi)
+
+
+# What it means
+
+
+@kernel
+def dot_plain(
+    x: Any, offsets: Any, starts: Any, depth: int, w: Any, bias: Any, multiplier: Any, shift: Any, scale: Any,
+    zero_point: int, lo: int, hi: int, y: Any, first: int, stride: int,
+) -> None:  # fmt: skip
+    """w is [columns, segments * depth], segments counted by starts, bias int32 [columns]; row m of y begins at y[first + m * stride]."""
+    for m in range(offsets.size):
+        for c in range(w.shape[0]):
+            acc = np.int64(bias[c])
+            for s in range(starts.size):
+                for k in range(depth):
+                    acc += np.int64(get(x, offsets[m] + starts[s] + k)) * np.int64(w[c, s * depth + k])
+            if scale.size:
+                q = np.int64(requantize_double(acc, scale[c]))
+            else:
+                q = requantize_double_rounding(acc, multiplier[c], shift[c])
+            put(y, first + m * stride + c, min(max(q + zero_point, lo), hi))
+
+
+# Packing
+
+
+def pack(w: np.ndarray, segments: int, vectors: int) -> tuple[np.ndarray, int]:
+    """int16 [columns, segments * depth] -> int8 [panel, segment * ceil(depth / 4), 16 vectors, 4], zero padded; passes.
+
+    Weights less their zero point may need nine bits (legacy uint8 models). Then all segments come several times, and
+    their weights are to be summed over the passes.
+    """
+    columns, total = w.shape
+    depth = total // segments
+    width = vectors * LANES
+    rest = np.zeros((-(-columns // width) * width, segments, -(-depth // 4) * 4), np.int16)
+    rest[:columns, :, :depth] = w.reshape(columns, segments, depth)
+    rest = rest.reshape(-1, width, segments * rest.shape[2] // 4, 4).transpose(0, 2, 1, 3)
+    passes: list[np.ndarray] = []
+    while not passes or rest.any():
+        passes.append(rest.clip(-128, 127).astype(np.int8))
+        rest = rest - passes[-1]
+    return np.ascontiguousarray(np.concatenate(passes, axis=1)), len(passes)
+
+
+def panels(values: np.ndarray, vectors: int) -> np.ndarray:
+    """One value per column -> [panel, 16 vectors], zero padded."""
+    width = vectors * LANES
+    padded = np.zeros(-(-len(values) // width) * width, values.dtype)
+    padded[: len(values)] = values
+    return padded.reshape(-1, width)
+
+
+def requantization(bias: np.ndarray, magnitude: np.ndarray, r: Rounding) -> np.ndarray | None:
+    """int32 [4, columns]: doubled multiplier, rounding constant, shift, bias of the short formula; None where it is inexact.
+
+    Rule A on ``acc`` with multiplier m and right shift e, both roundings folded into one shift (docs/performance.md):
+
+        x = acc + B;  h = (x * 2m) >> 32  (unsigned);  q = (h + C - (acc < 0 and e > 0)) >> e
+
+    where B makes B * m = 2**30 modulo 2**31 and C takes what B added away again and adds half and the zero point. It holds
+    for -2**30 <= acc < 2**30, shift <= 0 and e <= 22; ``magnitude`` bounds abs(acc) per column. A multiplier of 0 gives q =
+    C >> e = zero point.
+    """
+    m, e = r.multiplier.astype(object), -r.shift.astype(object)
+    if r.scale.size or (r.shift > 0).any() or (r.shift < -22).any() or (magnitude >= 1 << 30).any():
+        return None
+    trailing = np.array([(v & -v).bit_length() - 1 if v else 0 for v in map(int, m)], object)
+    b = np.array([(1 << 30) + ((1 << (30 - t)) if t else 0) for t in map(int, trailing)], object)
+    b = np.where(r.multiplier == 0, 0, b)
+    q = np.where(r.multiplier == 0, 0, (b * 2 * m - (1 << 31)) >> 32)
+    half = np.array([1 << (v - 1) if v else 0 for v in map(int, e)], object)
+    half = np.where(r.multiplier == 0, 0, half)
+    constant = half + np.array([r.zero_point << int(v) for v in e], object) - q
+    negative = np.where((e == 0) | (r.multiplier == 0), 0, b)  # x below it means a negative accumulator that rounds up
+    rows = [2 * m, constant, e, negative, b + bias.astype(object)]
+    return np.array([[int(v) & 0xFFFFFFFF for v in row] for row in rows], np.uint32).view(np.int32)
+
+
+def widest(columns: int) -> tuple[int, int]:
+    """(rows, vectors) of the tile that wastes the fewest lanes on this many columns; the widest of equals."""
+    tiles = simd.tiles()
+    vectors = min(sorted(tiles, reverse=True), key=lambda v: -(-columns // (v * LANES)) * v)
+    return tiles[vectors], vectors
+
+
+# Kernels
+
+
+@functools.cache
+def dot(rows: int, vectors: int) -> Kernel:
+    """The kernel for tiles of rows x 16 vectors that requantizes in registers."""
+    tile = simd.tile(rows, vectors)
+    t_rows, t_start, t_dot, t_requantize = tile.rows, tile.start, tile.dot, tile.requantize
+    width, deep = LANES * vectors, 4 * LANES * vectors
+
+    def dot(
+        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, p: Any, lo: int,
+        hi: int, columns: int, y: Any, first: int, stride: int,
+    ) -> None:  # fmt: skip
+        last = offsets.size - 1
+        tiles = (last + rows) // rows
+        total = w.shape[0] * tiles
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            panel = item // tiles
+            m = (item - panel * tiles) * rows
+            pointers = t_rows(x, offsets, m, last)
+            at = panel * w.shape[1] * deep
+            acc = t_start(p, (panel * 5 + 4) * width)
+            for s in range(starts.size):
+                for k in range(starts[s], starts[s] + depth, 4):
+                    acc = t_dot(acc, pointers, k, w, at)
+                    at += deep
+            c = panel * width
+            t_requantize(acc, p, panel * 5 * width, lo, hi, y, first + c, stride, m, last, columns - c)
+
+    return Kernel(dot, f"{__name__}:dot[{rows}x{vectors}]")
+
+
+@functools.cache
+def dot_accumulate(rows: int, vectors: int) -> Kernel:
+    """The kernel for tiles of rows x 16 vectors that serves every rule: accumulators pass through memory."""
+    tile = simd.tile(rows, vectors)
+    t_rows, t_start, t_dot, t_store = tile.rows, tile.start, tile.dot, tile.store
+    width, deep = LANES * vectors, 4 * LANES * vectors
+
+    def dot_accumulate(
+        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, bias: Any,
+        multiplier: Any, shift: Any, scale: Any, zero_point: int, lo: int, hi: int, columns: int, sums: Any, y: Any,
+        first: int, stride: int,
+    ) -> None:  # fmt: skip
+        last = offsets.size - 1
+        tiles = (last + rows) // rows
+        total = w.shape[0] * tiles
+        mine = thread * rows * width  # each thread has its own part of sums
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            panel = item // tiles
+            m = (item - panel * tiles) * rows
+            pointers = t_rows(x, offsets, m, last)
+            at = panel * w.shape[1] * deep
+            acc = t_start(bias, panel * width)
+            for s in range(starts.size):
+                for k in range(starts[s], starts[s] + depth, 4):
+                    acc = t_dot(acc, pointers, k, w, at)
+                    at += deep
+            t_store(acc, sums, mine)
+            for r in range(min(rows, last + 1 - m)):
+                for c in range(panel * width, min((panel + 1) * width, columns)):
+                    total_ = np.int64(sums[mine + r * width + c - panel * width])
+                    if scale.size:
+                        q = np.int64(requantize_double(total_, scale[c]))
+                    else:
+                        q = requantize_double_rounding(total_, multiplier[c], shift[c])
+                    put(y, first + (m + r) * stride + c, min(max(q + zero_point, lo), hi))
+
+    return Kernel(dot_accumulate, f"{__name__}:dot_accumulate[{rows}x{vectors}]")
+
+
+MAX_THREADS = 64  # of dot_accumulate, each of which has its own scratch
+
+
+def call(
+    x: Tensor, segments: Segments, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor, first: int = 0, stride: int = 0,
+) -> Call:  # fmt: skip
+    """The Call that computes y from x; w is int16 [columns, segments * depth] less its zero point, bias int64 [columns] with x's zero point folded in."""
+    columns = len(w)
+    magnitude = np.abs(bias) + 255 * np.abs(w.astype(np.int64)).sum(axis=1)
+    rows, vectors = (1, widest(columns)[1]) if len(segments.offsets) == 1 else widest(columns)
+    packed, passes = pack(w, len(segments.starts), vectors)
+    segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
+    formula = requantization(bias, magnitude, r)
+    work = len(segments.offsets) * w.size
+    place = (y, first, stride or columns)
+    if formula is not None:
+        p = np.stack([panels(row, vectors) for row in formula], axis=1)
+        args: tuple[Any, ...] = (packed, np.ascontiguousarray(p), r.lo, r.hi, columns)
+        return Call(dot(rows, vectors), x, *segments, *args, *place, writes=[y], work=work)
+    sums = scratch(f"{y.name}/sums", (MAX_THREADS * rows * vectors * LANES,), np.int32)
+    wrapped = panels(((bias + (1 << 31)) % (1 << 32) - (1 << 31)).astype(np.int32), vectors)
+    args = (packed, wrapped, *r, columns, sums)
+    return Call(dot_accumulate(rows, vectors), x, *segments, *args, *place, writes=[y, sums], work=work)

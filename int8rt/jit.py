@@ -1,0 +1,455 @@
+"""The one place for Numba options, for entry points of kernels, and for the cache of compiled code.
+
+A kernel is a Python function that Numba compiles for given argument types. It is called in two ways:
+
+* from Python, ``add(x, y, out)``, as tests do; Numba dispatches on the types of the arguments;
+* from a Program, through an **entry point** ``void (int64* record, int64 thread, int64 threads)`` which unpacks the
+  arguments from a record of 64-bit words. ``pack`` writes such records; ``Kernel.entry`` compiles entry points.
+
+Entry points are kept as object files, one per kernel and list of argument types, in a folder named after a hash of
+everything that decides what is in them: the sources of int8rt, the versions of Python, Numba, llvmlite and NumPy, the
+CPU and its features. A warm start loads them through llvmlite alone; Numba is imported only where something
+has to be compiled. An entry carries a checksum; a damaged one is compiled again. Files appear by an atomic rename, so
+processes may share the folder; where no folder can be written, compiled code lives as long as the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import inspect
+import json
+import os
+import platform
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Signature = tuple[str, ...]
+Progress = Callable[[str, int, int], None]  # what is being compiled, how many are done, how many there are
+
+_lock = threading.RLock()
+
+
+# Kernels
+
+_kernels: dict[str, Kernel] = {}
+
+
+class Kernel:
+    """A function for Numba with an entry point per list of argument types; makes nothing until it is used.
+
+    A function whose first two parameters are ``thread, threads`` may share its work: it is called once per
+    thread. Any other runs on one thread while the others wait.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = name or f"{function.__module__}:{function.__qualname__}"
+        _kernels[self.name] = self
+        parameters = list(inspect.signature(function).parameters)
+        self.is_parallel = parameters[:2] == ["thread", "threads"]
+        self._entries: dict[Signature, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}>"
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """The same function under Numba's own dispatcher."""
+        import numba
+
+        return numba.njit(nogil=True, error_model="numpy", boundscheck=False)(self.function)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.dispatcher(*args)
+
+    def entry(self, signature: Signature) -> int:
+        """The address of the entry point for these argument types; compiled unless the cache has it."""
+        with _lock:
+            if signature not in self._entries:
+                self._entries[signature] = _load(_object(self, signature))
+            return self._entries[signature]
+
+    def is_cached(self, signature: Signature) -> bool:
+        """Whether entry() would not have to compile."""
+        return signature in self._entries or _path(self, signature).exists()
+
+
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Make a Kernel of a function."""
+    return Kernel(function)
+
+
+class Inline:
+    """A small function that kernels call; Numba compiles it into each of its callers. Callable from Python, plainly."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """The function under Numba's dispatcher, which callers are compiled against."""
+        import numba
+
+        return numba.njit(error_model="numpy", boundscheck=False, _nrt=False, no_cpython_wrapper=True)(self.function)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+def inline(function: Callable[..., Any]) -> Inline:
+    """Make an Inline of a function."""
+    return Inline(function)
+
+
+class Word:
+    """A primitive that kernels call and that speaks LLVM: made by ``define(context)`` when Numba first needs it."""
+
+    def __init__(self, define: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, define)
+        self.define = define
+
+    @functools.cached_property
+    def intrinsic(self) -> Any:
+        """The Numba intrinsic."""
+        from numba.extending import intrinsic
+
+        return intrinsic(self.define)
+
+
+# Signatures and records
+
+
+def signature(args: Iterable[Any]) -> Signature:
+    """Argument types as strings: ``int8[4]`` for a four-dimensional array, ``int`` or ``float`` for a scalar."""
+    return tuple(type_name(arg) for arg in args)
+
+
+def type_name(arg: Any) -> str:
+    """How a signature names the type of one argument."""
+    if isinstance(arg, np.ndarray):
+        if not arg.flags.c_contiguous:
+            raise TypeError("kernels take C-contiguous arrays")
+        return f"{arg.dtype.name}[{arg.ndim}]"
+    if isinstance(arg, (bool, int, np.integer, np.bool_)):
+        return "int"
+    if isinstance(arg, (float, np.floating)):
+        return "float32" if isinstance(arg, np.float32) else "float"
+    raise TypeError(f"kernels take arrays and numbers, not {type(arg).__name__}")
+
+
+def pack(args: Iterable[Any]) -> np.ndarray:
+    """The record of one call: arrays as address and shape, integers as int64, floats as the bits of a float64."""
+    words: list[int] = []
+    for arg in args:
+        if isinstance(arg, np.ndarray):
+            words += [address(arg), *arg.shape]
+        elif isinstance(arg, (float, np.floating)):
+            words.append(int(np.float64(arg).view(np.int64)))
+        else:
+            words.append(int(arg))
+    return np.array(words or [0], np.int64)
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array's data begin."""
+    return int(array.__array_interface__["data"][0])
+
+
+# Compiling
+
+
+def compile_all(wanted: Iterable[tuple[Kernel, Signature]], progress: Progress | None = None) -> None:
+    """Make sure that every one of these entry points exists; progress hears of those that must be compiled."""
+    missing = {(k.name, s): (k, s) for k, s in wanted if not k.is_cached(s)}
+    for done, (k, s) in enumerate(missing.values()):
+        if progress is not None:
+            progress(k.function.__name__, done, len(missing))
+        k.entry(s)
+    if progress is not None and missing:
+        progress("", len(missing), len(missing))
+
+
+def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
+    """Compile one entry point with Numba: {symbol, code, numba}; numba says whether loading needs Numba's symbols."""
+    from numba.core import compiler, registry, types
+    from numba.core.compiler_lock import global_compiler_lock
+
+    _teach_numba()
+    target = registry.cpu_target
+    typing, context = target.typing_context, target.target_context
+    flags = compiler.Flags()
+    flags.nrt = False
+    flags.error_model = "numpy"
+    flags.no_compile = True  # the entry point joins the same module before it is optimized
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.enable_pyobject = False
+    arguments = tuple(_numba_type(name) for name in signature)
+    if kernel.is_parallel:
+        arguments = (types.int64, types.int64, *arguments)
+    with global_compiler_lock:
+        typing.refresh()
+        context.refresh()
+        result = compiler.compile_extra(typing, context, kernel.function, arguments, types.void, flags, {})
+        symbol = "int8rt_" + hashlib.sha256(repr((kernel.name, signature)).encode()).hexdigest()[:24]
+        library = result.library
+        library.add_ir_module(_entry_module(context, result.fndesc, kernel.is_parallel, signature, symbol))
+        library.finalize()
+        code = library.codegen._tm.emit_object(library._final_module)
+        declared = {f.name for f in library._final_module.functions if f.is_declaration}
+    foreign = {name for name in declared if not name.startswith("llvm.") and name not in _SYSTEM_SYMBOLS}
+    return {"symbol": symbol, "code": code, "numba": bool(foreign)}
+
+
+# What the C library offers to loaded code without Numba's help.
+_SYSTEM_SYMBOLS = frozenset(
+    "memcpy memmove memset sched_yield exp expf log logf log1p log1pf sin sinf cos cosf tanh tanhf pow powf sqrt sqrtf "
+    "floor floorf ceil ceilf trunc truncf rint rintf round roundf erf erff fma fmaf fmod fmodf fmax fmin ldexp".split()
+)
+
+
+def _numba_type(name: str) -> Any:
+    from numba.core import types
+
+    if name == "int":
+        return types.int64
+    if name == "float":
+        return types.float64
+    if name == "float32":
+        return types.float32
+    dtype, ndim = name[:-1].split("[")
+    from numba.np.numpy_support import from_dtype
+
+    return types.Array(from_dtype(np.dtype(dtype)), int(ndim), "C")
+
+
+def _entry_module(context: Any, fndesc: Any, is_parallel: bool, signature: Signature, symbol: str) -> Any:
+    """LLVM module with ``void symbol(i64* record, i64 thread, i64 threads)`` calling the compiled function."""
+    from llvmlite import ir
+
+    word = ir.IntType(64)
+    module = context.create_module(symbol)
+    callee = ir.Function(
+        module, context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name
+    )
+    entry = ir.Function(module, ir.FunctionType(ir.VoidType(), [word.as_pointer(), word, word]), symbol)
+    builder = ir.IRBuilder(entry.append_basic_block("entry"))
+    record, thread, threads = entry.args
+    values = [thread, threads] if is_parallel else []
+    position = 0
+
+    def take() -> Any:
+        nonlocal position
+        value = builder.load(builder.gep(record, [word(position)]))
+        position += 1
+        return value
+
+    for name in signature:
+        values.append(_unpack(context, builder, _numba_type(name), take))
+    context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, values)
+    builder.ret_void()
+    return module
+
+
+def _unpack(context: Any, builder: Any, type_: Any, take: Callable[[], Any]) -> Any:
+    from llvmlite import ir
+    from numba.core import types
+
+    if type_ == types.int64:
+        return take()
+    if isinstance(type_, types.Float):
+        value = builder.bitcast(take(), ir.DoubleType())
+        return value if type_ == types.float64 else builder.fptrunc(value, ir.FloatType())
+    return _unpack_array(context, builder, type_, take)
+
+
+def _unpack_array(context: Any, builder: Any, type_: Any, take: Callable[[], Any]) -> Any:
+    from llvmlite import ir
+    from numba.core import types
+    from numba.np.arrayobj import populate_array
+
+    array = context.make_array(type_)(context, builder)
+    data = builder.inttoptr(take(), context.get_data_type(type_.dtype).as_pointer())
+    shape = [take() for _ in range(type_.ndim)]
+    itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(type_.dtype)))
+    strides = []
+    stride = itemsize
+    for extent in reversed(shape):
+        strides.insert(0, stride)
+        stride = builder.mul(stride, extent)
+    populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
+    del ir
+    return array._getvalue()
+
+
+@functools.cache
+def _teach_numba() -> None:
+    """Let kernels mention Inline functions, Words and other Kernels as if they were Numba's own."""
+    from numba.core import registry, types
+    from numba.extending import typeof_impl
+
+    typing = registry.cpu_target.typing_context
+
+    @typeof_impl.register(Kernel)
+    @typeof_impl.register(Inline)
+    def typeof_function(value: Any, context: Any) -> Any:
+        return types.Dispatcher(value.dispatcher)
+
+    @typeof_impl.register(Word)
+    def typeof_word(value: Any, context: Any) -> Any:
+        intrinsic = value.intrinsic  # made before the refresh that lets typing know of it
+        typing.refresh()
+        return typing.resolve_value_type(intrinsic)
+
+
+# Loading
+
+_engines: list[Any] = []  # code lives as long as its engine
+
+
+def _load(entry: dict[str, Any]) -> int:
+    """The address of an entry point whose code is handed to LLVM's loader."""
+    import llvmlite.binding as llvm
+
+    if entry["numba"]:
+        from numba.core import registry
+
+        _ = registry.cpu_target.target_context  # registers Numba's runtime symbols with LLVM
+    if "llvmlite.binding" in sys.modules and not _engines:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(entry["code"]))
+    engine.finalize_object()
+    _engines.append(engine)
+    return int(engine.get_function_address(entry["symbol"]))
+
+
+def _target_machine() -> Any:
+    import llvmlite.binding as llvm
+
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(
+        cpu=cpu_name(), features=cpu_features(), opt=3, reloc="default", codemodel="jitdefault", jit=True
+    )
+
+
+@functools.cache
+def cpu_name() -> str:
+    """The CPU that kernels are compiled for; ``NUMBA_CPU_NAME`` overrides the one found."""
+    import llvmlite.binding as llvm
+
+    return os.environ.get("NUMBA_CPU_NAME") or str(llvm.get_host_cpu_name())
+
+
+@functools.cache
+def cpu_features() -> str:
+    """The CPU's features as LLVM writes them, ``+avx2,-avx512f,...``; ``NUMBA_CPU_FEATURES`` overrides those found."""
+    import llvmlite.binding as llvm
+
+    given = os.environ.get("NUMBA_CPU_FEATURES")
+    return given if given is not None else str(llvm.get_host_cpu_features().flatten())
+
+
+# The cache of object files
+
+
+def _object(kernel: Kernel, signature: Signature) -> dict[str, Any]:
+    path = _path(kernel, signature)
+    entry = _read(path)
+    if entry is None:
+        entry = _compile(kernel, signature)
+        _write(path, entry)
+    return entry
+
+
+def _path(kernel: Kernel, signature: Signature) -> Path:
+    name = kernel.name.split(":")[-1]
+    key = hashlib.sha256(repr((kernel.name, signature)).encode()).hexdigest()[:20]
+    return cache_folder() / f"{name}-{key}.o"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The entry that a file holds: checksum, a line of JSON, object code. None where it is missing or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, body = content[:32], content[32:]
+    if hashlib.sha256(body).digest() != digest:
+        return None
+    header, _, code = body.partition(b"\n")
+    return {**json.loads(header), "code": code}
+
+
+def _write(path: Path, entry: dict[str, Any]) -> None:
+    header = json.dumps({key: value for key, value in entry.items() if key != "code"})
+    body = header.encode() + b"\n" + entry["code"]
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(body).digest() + body)
+        os.replace(temporary, path)
+    except OSError:
+        pass  # a cache that cannot be written costs time, nothing else
+
+
+@functools.cache
+def cache_folder() -> Path:
+    """Where compiled code is kept: ``INT8RT_CACHE_DIR``, the user's cache folder, or one for this process alone.
+
+    A shared temporary folder would let other users plant code.
+    """
+    for base in _cache_bases():
+        folder = base / fingerprint()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError:
+            continue
+    return Path(tempfile.mkdtemp(prefix="int8rt-"))
+
+
+def _cache_bases() -> Sequence[Path]:
+    given = os.environ.get("INT8RT_CACHE_DIR")
+    if given:
+        return [Path(given)]
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA")
+    elif sys.platform == "darwin":
+        root = os.path.expanduser("~/Library/Caches")
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return [Path(root) / "int8rt"] if root and not root.startswith("~") else []
+
+
+@functools.cache
+def fingerprint() -> str:
+    """A hash of all that decides what compiled code looks like."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    versions = [version(name) for name in ("numba", "llvmlite", "numpy")]
+    digest.update(repr((versions, platform.python_version(), platform.machine(), cpu_name(), cpu_features())).encode())
+    return digest.hexdigest()[:20]
+
+
+# Calling
+
+
+def native(kernel: Kernel, signature: Signature) -> Callable[..., None]:
+    """The entry point as a ctypes function ``(record, thread, threads)``; it releases the GIL."""
+    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    return prototype(kernel.entry(signature))

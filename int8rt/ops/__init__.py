@@ -1,0 +1,160 @@
+"""One file per operator: CONV_2D of the file format is ``conv_2d.py``, and the file is its registration.
+
+Each module says, in this order,
+
+* ``shapes(node) -> list of shapes``: the shape of each output, from the shapes of the inputs, the options and constants;
+  the shapes that the file declares are not believed. ``node.inputs`` have their true shapes in all that follows, and so
+  have ``node.outputs`` in the other functions;
+* ``reference(node, *arrays) -> array or tuple of arrays``: what the operator means, in NumPy with exact integers. It
+  gets one array per input of the node (None where an optional one is left out), in the types of the model;
+* ``prepare(node, numerics) -> Call | View | list of them``: all that can be decided before the first run; raises
+  UnsupportedError where the node asks for what is not supported and ModelError where it contradicts itself;
+* its kernels.
+
+An operator whose result is known although its inputs are not (SHAPE) has ``constant(node) -> list of arrays`` too. Nodes with
+constant inputs only are folded by running their reference once.
+
+A module whose name begins with an underscore holds what several operators share.
+
+**Storage.** While a program runs, every 8-bit integer tensor is stored as uint8: an int8 value ``q`` as ``q + 128``. So
+one kernel serves int8 and uint8, a byte is an index into a table, and the products that CPUs offer (unsigned times
+signed) take activations as they are. ``stored`` gives zero point and limits in that form; other types are stored as they
+are. The conversion happens where data enter and leave a program. Packed weights are plain arrays, in any form their kernel likes.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from int8rt.errors import UnsupportedError
+from int8rt.fixedpoint import activation_range
+from int8rt.graph import Node, Tensor
+from int8rt.jit import Kernel
+
+INT8_OFFSET = 128
+
+
+class Call:
+    """A kernel and its arguments, in which a Tensor stands for the memory that it will get.
+
+    A Tensor argument reaches the kernel as a C-contiguous array of the tensor's shape in storage form, an array as it
+    is, a number as int64 or float64. Tensors that are in ``writes`` are written, all others only read; tensors that no
+    node mentions are scratch. ``in_place`` names an input whose memory the (first) written tensor may take over.
+    """
+
+    def __init__(
+        self, kernel: Kernel, *args: Any, writes: Sequence[Tensor], in_place: Tensor | None = None, work: int = 0
+    ) -> None:
+        self.args = tuple(a.copy() if isinstance(a, np.ndarray) and not a.flags.c_contiguous else a for a in args)
+        self.kernel, self.writes, self.in_place = kernel, tuple(writes), in_place
+        self.work = work or sum(t.size for t in args if isinstance(t, Tensor))  # operations, roughly
+
+    def __repr__(self) -> str:
+        return f"{self.kernel.__name__}({', '.join(_brief(a) for a in self.args)})"
+
+
+def _brief(arg: Any) -> str:
+    if isinstance(arg, Tensor):
+        return repr(arg.name)
+    return f"{arg.dtype}{list(arg.shape)}" if isinstance(arg, np.ndarray) else str(arg)
+
+
+class PythonCall(Call):
+    """A Python function between native stretches; its arguments are those of a Call."""
+
+    def __init__(self, function: Callable[..., None], *args: Any, writes: Sequence[Tensor]) -> None:
+        self.function = function
+        self.args, self.writes, self.in_place, self.work = args, tuple(writes), None, 0
+
+    def __repr__(self) -> str:
+        return f"{self.function.__name__}({', '.join(_brief(a) for a in self.args)})"
+
+
+class View(NamedTuple):
+    """y is x under another shape: nothing to run."""
+
+    y: Tensor
+    x: Tensor
+
+
+Step = Call | View
+
+
+class Stored(NamedTuple):
+    """A tensor's integers as a running program holds them."""
+
+    dtype: np.dtype
+    zero_point: int
+    lo: int
+    hi: int
+
+
+def storage_dtype(dtype: np.dtype) -> np.dtype:
+    """The type that holds values of this type while a program runs."""
+    return np.dtype(np.uint8) if dtype in (np.int8, np.bool_) else dtype
+
+
+def stored(t: Tensor, activation: int = 0) -> Stored:
+    """Zero point and clamp limits (of the type and a fused activation) of a quantized tensor, in storage form."""
+    offset = INT8_OFFSET if t.dtype == np.int8 else 0
+    lo, hi = activation_range(t, activation)
+    return Stored(storage_dtype(t.dtype), t.zero_point + offset, lo + offset, hi + offset)
+
+
+def storage_nbytes(t: Tensor) -> int:
+    """How many bytes a tensor takes while a program runs."""
+    return t.size * storage_dtype(t.dtype).itemsize
+
+
+def stored_zero(t: Tensor) -> int:
+    """The stored form of a tensor's zero."""
+    return t.zero_point + (INT8_OFFSET if t.dtype == np.int8 else 0)
+
+
+def to_storage(array: np.ndarray) -> np.ndarray:
+    """A copy of the array in storage form."""
+    if array.dtype == np.int8:
+        return np.ascontiguousarray(array).view(np.uint8) ^ np.uint8(0x80)
+    return np.array(array, storage_dtype(array.dtype), order="C")
+
+
+def from_storage(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A copy of the stored array in the tensor's own type."""
+    if dtype == np.int8:
+        return (array ^ np.uint8(0x80)).view(np.int8)
+    return array.astype(dtype)
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Tensor:
+    """A tensor for a kernel's own use; int8 is not for scratch, since it would be stored as uint8."""
+    return Tensor(name, shape, np.dtype(dtype))
+
+
+@functools.cache
+def supported() -> tuple[str, ...]:
+    """The operators that have a file here, in TFLite's names."""
+    return tuple(sorted(m.name.upper() for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+
+
+def find(op: str) -> Any:
+    """The module of an operator. Raises UnsupportedError."""
+    if op not in supported():
+        raise UnsupportedError(f"operator {op} is not supported; supported are {', '.join(supported())}")
+    return importlib.import_module(f"{__name__}.{op.lower()}")
+
+
+def as_steps(prepared: Step | Sequence[Step]) -> list[Step]:
+    """What prepare() gave, as a list."""
+    return [prepared] if isinstance(prepared, (Call, View)) else list(prepared)
+
+
+def refuse(node: Node, why: str) -> UnsupportedError:
+    """The error that says why a node cannot be run, to be raised by prepare()."""
+    types = ", ".join("-" if t is None else t.type for t in node.inputs)
+    return UnsupportedError(f"{node.label} version {node.version} on ({types}): {why}")

@@ -1,0 +1,110 @@
+"""The geometry of a window that slides over an NHWC image, and what the operators with windows share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import ModelError
+from int8rt.graph import Node, Tensor
+from int8rt.jit import kernel
+from int8rt.ops import Call
+from int8rt.simd import copy_within, fill_within
+
+SAME, VALID = 0, 1
+
+
+class Window(NamedTuple):
+    """Kernels take the fields in this order."""
+
+    height: int
+    width: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    pad_top: int
+    pad_left: int
+    out_h: int
+    out_w: int
+
+
+def window(node: Node, x: Tensor, height: int, width: int) -> Window:
+    """The window of a node over x, [n, h, w, c]; padding as TFLite's ComputePaddingHeightWidth. Raises ModelError."""
+    o = node.options
+    if len(x.shape) != 4:
+        raise ModelError(f"{node.label}: the input has shape {list(x.shape)}; four dimensions were expected")
+    stride = o.stride_h, o.stride_w
+    dilation = getattr(o, "dilation_h_factor", 1), getattr(o, "dilation_w_factor", 1)
+    if min(height, width, *stride, *dilation) < 1:
+        raise ModelError(
+            f"{node.label}: filter {height}x{width}, strides {stride} and dilations {dilation} must be positive"
+        )
+    out, pad = [], []
+    for n, size, s, d in zip(x.shape[1:3], (height, width), stride, dilation, strict=True):
+        reach = (size - 1) * d + 1
+        out.append((n + s - 1) // s if o.padding == SAME else (n + s - reach) // s)
+        pad.append(max(0, (out[-1] - 1) * s + reach - n) // 2 if o.padding == SAME else 0)
+    if min(out) < 1:
+        raise ModelError(f"{node.label}: a {height}x{width} filter does not fit into the input {list(x.shape)}")
+    return Window(height, width, *stride, *dilation, *pad, *out)
+
+
+def windows(x: np.ndarray, g: Window, fill: int) -> tuple[np.ndarray, np.ndarray]:
+    """x seen through every window, [n, out_h, out_w, height, width, c], and which taps lie inside. For references."""
+    rows = np.arange(g.out_h)[:, None] * g.stride_h - g.pad_top + np.arange(g.height) * g.dilation_h
+    cols = np.arange(g.out_w)[:, None] * g.stride_w - g.pad_left + np.arange(g.width) * g.dilation_w
+    in_rows, in_cols = (rows >= 0) & (rows < x.shape[1]), (cols >= 0) & (cols < x.shape[2])
+    inside = in_rows[:, None, :, None] & in_cols[None, :, None, :]  # [out_h, out_w, height, width]
+    seen = x[:, rows.clip(0, x.shape[1] - 1)][:, :, :, cols.clip(0, x.shape[2] - 1)].transpose(0, 1, 3, 2, 4, 5)
+    return np.where(inside[None, ..., None], seen, fill), inside
+
+
+class Padded(NamedTuple):
+    """An image with all the pixels that its windows reach: which tensor, its size, and the Call that fills it, if any."""
+
+    tensor: Tensor
+    height: int
+    width: int
+    calls: list[Call]
+
+
+def padded(node: Node, x: Tensor, g: Window) -> Padded:
+    """x with its zero point around it, as far as the windows reach; x itself where they stay inside."""
+    height = max(x.shape[1], (g.out_h - 1) * g.stride_h + (g.height - 1) * g.dilation_h + 1)
+    width = max(x.shape[2], (g.out_w - 1) * g.stride_w + (g.width - 1) * g.dilation_w + 1)
+    if (height, width) == x.shape[1:3] and g.pad_top == g.pad_left == 0:
+        return Padded(x, height, width, [])
+    n, h, w, c = x.shape
+    wide = ops.scratch(f"{node.outputs[0].name}/padded", (n, height, width, c), ops.storage_dtype(x.dtype))
+    call = Call(pad_image, x, ops.stored_zero(x), g.pad_top, g.pad_left, wide, writes=[wide])
+    return Padded(wide, height, width, [call])
+
+
+def row_offsets(shape: tuple[int, ...], height: int, width: int, g: Window) -> np.ndarray:
+    """Where each window of a padded image begins, in elements: int32 [n * out_h * out_w]."""
+    n, channels = shape[0], shape[3]
+    image = np.arange(n)[:, None, None] * height * width
+    rows = (np.arange(g.out_h) * g.stride_h * width)[:, None]
+    cols = np.arange(g.out_w) * g.stride_w
+    return ((image + rows + cols) * channels).astype(np.int32).reshape(-1)
+
+
+@kernel
+def pad_image(thread: int, threads: int, x: Any, value: int, top: int, left: int, y: Any) -> None:
+    """y[n, :, :, c] = value, but for x at [top:, left:]; parts of x that do not fit are left out."""
+    batch, height, width, channels = y.shape
+    run = min(x.shape[2], width - left) * channels
+    for line in range(batch * height * thread // threads, batch * height * (thread + 1) // threads):
+        n = line // height
+        row = line - n * height - top
+        start = line * width * channels
+        if 0 <= row < x.shape[1]:
+            fill_within(y, start, left * channels, value)
+            copy_within(x, (n * x.shape[1] + row) * x.shape[2] * channels, y, start + left * channels, run)
+            done = left * channels + run
+            fill_within(y, start + done, width * channels - done, value)
+        else:
+            fill_within(y, start, width * channels, value)

@@ -1,0 +1,436 @@
+"""Subgraph -> Program: every node prepared, every tensor placed, ready to run in one native call.
+
+``infer`` gives every tensor its true shape and folds what can be known before the first run; ``reference`` then runs the graph
+as its operators are defined, one NumPy array per tensor; ``build`` makes a Program, which is the same without the
+overhead. A Program is an immutable plan. What runs is an Instance of it: the arena, a record of arguments per
+call, and a table of (entry point, record) that a small compiled loop walks. Threads walk the same table side by
+side and meet at a barrier after each call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from int8rt import arena, jit, ops
+from int8rt.errors import Error, ModelError, UnsupportedError
+from int8rt.graph import Node, Subgraph, Tensor
+from int8rt.numerics import Numerics
+from int8rt.ops import Call, PythonCall, Step, View
+from int8rt.simd import atomic_add, atomic_load, call, copy_bytes, give_way
+
+Shapes = Mapping[int, tuple[int, ...]]
+
+# Small calls are not worth a meeting of threads
+WORK_WORTH_SHARING = 100_000
+
+
+# Shapes and constants
+
+
+def infer(graph: Subgraph, input_shapes: Shapes | None = None) -> Subgraph:
+    """The same graph with the shapes that follow from those of its inputs, and without the nodes that depend on constants only.
+
+    input_shapes gives new shapes by tensor index. Raises UnsupportedError, naming all operators that are missing at
+    once, and ModelError where shapes contradict one another.
+    """
+    _refuse_missing(graph)
+    known: dict[Tensor, Tensor] = {}
+    for t in graph.inputs:
+        known[t] = dataclasses.replace(t, shape=tuple((input_shapes or {}).get(t.index, t.shape)))
+    nodes = []
+    for node in graph.nodes:
+        node = dataclasses.replace(node, inputs=tuple(None if t is None else known.get(t, t) for t in node.inputs))
+        module = ops.find(node.op)
+        shapes = _located(node, module.shapes, node)
+        outputs = tuple(dataclasses.replace(t, shape=tuple(s)) for t, s in zip(node.outputs, shapes, strict=True))
+        inferred = dataclasses.replace(node, outputs=outputs)
+        values = _constant_values(module, inferred)
+        if values is not None:
+            outputs = tuple(dataclasses.replace(t, data=v) for t, v in zip(outputs, values, strict=True))
+        else:
+            nodes.append(inferred)
+        known.update(zip(node.outputs, outputs, strict=True))
+    return dataclasses.replace(
+        graph,
+        nodes=tuple(nodes),
+        inputs=tuple(known[t] for t in graph.inputs),
+        outputs=tuple(known.get(t, t) for t in graph.outputs),
+        tensors=tuple(known.get(t, t) for t in graph.tensors),
+    )
+
+
+def _refuse_missing(graph: Subgraph) -> None:
+    missing: dict[str, int] = {}
+    for node in graph.nodes:
+        if node.op not in ops.supported():
+            types = ", ".join("-" if t is None else t.type for t in node.inputs)
+            what = f"{node.op} version {node.version} ({types})"
+            missing[what] = missing.get(what, 0) + 1
+    if missing:
+        listed = "; ".join(f"{what}: {count} node{'s' if count > 1 else ''}" for what, count in missing.items())
+        raise UnsupportedError(f"the model needs operators that int8rt does not have: {listed}")
+
+
+def _located(node: Node, function: Callable[..., Any], *args: Any) -> Any:
+    """function(*args), in which what a malformed node trips over becomes a ModelError that names the node."""
+    try:
+        return function(*args)
+    except Error:
+        raise
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{node.label} contradicts itself: {type(error).__name__}: {error}") from error
+
+
+def _constant_values(module: Any, node: Node) -> tuple[np.ndarray, ...] | None:
+    if hasattr(module, "constant"):
+        return tuple(module.constant(node))
+    if node.inputs and all(t is None or (t.is_constant and not t.is_variable) for t in node.inputs):
+        return _evaluate(module, node, [None if t is None else t.data for t in node.inputs])
+    return None
+
+
+def _evaluate(module: Any, node: Node, arrays: Sequence[np.ndarray | None]) -> tuple[np.ndarray, ...]:
+    """The arrays that a node writes, by its reference."""
+    result = _located(node, module.reference, node, *arrays)
+    result = result if isinstance(result, tuple) else (result,)
+    return tuple(np.asarray(a, t.dtype).reshape(t.shape) for a, t in zip(result, node.outputs, strict=True))
+
+
+# The reference evaluator
+
+
+def reference(graph: Subgraph, *inputs: np.ndarray) -> dict[int, np.ndarray]:
+    """Every tensor of the graph by its index, computed as its operators are defined; shapes follow from the inputs given."""
+    graph = infer(graph, {t.index: np.shape(x) for t, x in zip(graph.inputs, inputs, strict=True)})
+    values = {t.index: np.asarray(t.data) for t in graph.tensors if t.data is not None}
+    values.update({t.index: np.asarray(x, t.dtype) for t, x in zip(graph.inputs, inputs, strict=True)})
+    for node in graph.nodes:
+        arrays = [None if t is None else values[t.index] for t in node.inputs]
+        results = _evaluate(ops.find(node.op), node, arrays)
+        values.update(zip((t.index for t in node.outputs), results, strict=True))
+    return values
+
+
+# Programs
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A plan: which calls run on which memory."""
+
+    graph: Subgraph  # as inferred
+    steps: tuple[tuple[Node, Step], ...]
+    source: Mapping[Tensor, Tensor]  # {tensor: the one whose memory it uses}
+    blocks: Mapping[Tensor, arena.Block]
+    plan: arena.Plan
+    constants: Mapping[Tensor, np.ndarray]  # in storage form
+
+    @property
+    def calls(self) -> list[Call]:
+        """What runs, in order."""
+        return [step for _, step in self.steps if isinstance(step, Call)]
+
+    def root(self, tensor: Tensor) -> Tensor:
+        """The tensor in whose memory this one lives."""
+        return self.source.get(tensor, tensor)
+
+    def kernels(self) -> list[tuple[jit.Kernel, jit.Signature]]:
+        """Which entry points the program needs."""
+        needed = [(c.kernel, _signature(c)) for c in self.calls if not isinstance(c, PythonCall)]
+        return [(run_table, RUN_SIGNATURE), *needed]
+
+
+def build(
+    graph: Subgraph, numerics: Numerics, input_shapes: Shapes | None = None, preserve: bool = False
+) -> Program:  # fmt: skip
+    """Prepare every node and place every tensor. With preserve, each tensor keeps memory of its own, to be read after a run."""
+    graph = infer(graph, input_shapes)
+    steps = [
+        (node, step)
+        for node in graph.nodes
+        for step in ops.as_steps(_located(node, ops.find(node.op).prepare, node, numerics))
+    ]
+    source = _aliases(graph, steps, preserve)
+    blocks = _blocks(graph, steps, source, preserve)
+    mentioned = [*graph.inputs, *graph.outputs, *(t for _, step in steps for t in _tensors(step))]
+    constants = {t: ops.to_storage(t.data) for t in mentioned if t.data is not None}
+    return Program(graph, tuple(steps), source, blocks, arena.plan(blocks), constants)
+
+
+def _tensors(step: Step) -> list[Tensor]:
+    if isinstance(step, View):
+        return [step.x, step.y]
+    return [arg for arg in step.args if isinstance(arg, Tensor)]
+
+
+def _aliases(graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool) -> dict[Tensor, Tensor]:
+    """{tensor: root} of views, and of results that take over the memory of an operand nobody needs any more."""
+    source: dict[Tensor, Tensor] = {}
+    for _, step in steps:
+        if isinstance(step, View):
+            source[step.y] = source.get(step.x, step.x)
+    if preserve:
+        return source
+    last: dict[Tensor, int] = {}
+    for number, (_, step) in enumerate(steps):
+        last.update({source.get(t, t): number for t in _tensors(step)})
+    kept = {source.get(t, t) for t in graph.outputs}
+    for number, (_, step) in enumerate(steps):
+        if not isinstance(step, Call) or step.in_place is None:
+            continue
+        x, y = source.get(step.in_place, step.in_place), step.writes[0]
+        same_size = ops.storage_nbytes(x) == ops.storage_nbytes(y)
+        if last[x] == number and same_size and x not in kept and not x.is_constant and not x.is_variable:
+            last[x] = max(last[x], last.get(y, number))
+            source.update({t: x for t, root in source.items() if root is y})
+            source[y] = x
+            if y in kept:
+                kept.add(x)
+    return source
+
+
+def _blocks(
+    graph: Subgraph, steps: Sequence[tuple[Node, Step]], source: Mapping[Tensor, Tensor], preserve: bool
+) -> dict[Tensor, arena.Block]:
+    """What the arena must hold: inputs from the start, outputs to the end, the rest as long as steps mention them."""
+    alive: dict[Tensor, tuple[int, int]] = {}
+
+    def touch(t: Tensor, first: int, last: int) -> None:
+        root = source.get(t, t)
+        if root.data is None:
+            known = alive.get(root, (first, last))
+            alive[root] = min(known[0], first), max(known[1], last)
+
+    end = len(steps)
+    for t in graph.inputs:
+        touch(t, 0, 0)
+    for number, (_, step) in enumerate(steps):
+        for t in _tensors(step):
+            keep = t.is_variable or (preserve and t.index >= 0)
+            touch(t, *((0, end) if keep else (number, number)))
+    for t in graph.outputs:
+        touch(t, end, end)
+    return {t: arena.Block(ops.storage_nbytes(t), *span) for t, span in alive.items()}
+
+
+def _signature(call_: Call) -> jit.Signature:
+    return tuple(
+        f"{ops.storage_dtype(a.dtype).name}[{len(a.shape)}]" if isinstance(a, Tensor) else jit.type_name(a)
+        for a in call_.args
+    )
+
+
+# Running
+
+
+@jit.kernel
+def run_table(
+    thread: int, threads: int, table: Any, inputs: Any, outputs: Any, count: int, barrier: Any
+) -> None:  # fmt: skip
+    """Run the program ``count`` times: table rows are (entry, record, shared), ports (user, arena, bytes, flip) advance with each."""
+    target = 0
+    for item in range(count):
+        if thread == 0:
+            for i in range(inputs.shape[0]):
+                n = inputs[i, 2]
+                copy_bytes(inputs[i, 1], inputs[i, 0] + item * n, n, inputs[i, 3])
+        target = meet(barrier, target, threads)
+        for i in range(table.shape[0]):
+            if table[i, 2] != 0:
+                call(table[i, 0], table[i, 1], thread, threads)
+            elif thread == 0:
+                call(table[i, 0], table[i, 1], 0, 1)
+            target = meet(barrier, target, threads)
+        if thread == 0:
+            for i in range(outputs.shape[0]):
+                n = outputs[i, 2]
+                copy_bytes(outputs[i, 0] + item * n, outputs[i, 1], n, outputs[i, 3])
+
+
+@jit.inline
+def meet(barrier: Any, target: int, threads: int) -> int:
+    """Wait until all threads are here. barrier[0] counts arrivals over the whole run; gives the next target."""
+    if threads == 1:
+        return 0
+    target += threads
+    if atomic_add(barrier, 0, 1) + 1 < target:
+        spins = 0
+        while atomic_load(barrier, 0) < target:
+            spins += 1
+            if spins > 2000:  # somebody else needs this CPU
+                give_way()
+    return target
+
+
+RUN_SIGNATURE: jit.Signature = ("int64[2]", "int64[2]", "int64[2]", "int", "int64[1]")
+
+
+class Instance:
+    """A program with memory of its own. One thread at a time may run it."""
+
+    def __init__(self, program: Program, threads: int = 1, progress: jit.Progress | None = None) -> None:
+        jit.compile_all(program.kernels(), progress)
+        self.program, self.threads = program, threads
+        self._memory = _allocate(program.plan.nbytes + arena.SLACK)
+        self._arrays: dict[Tensor, np.ndarray] = {}
+        self._keep: list[Any] = []  # records, which the table mentions by address
+        self._stretches = self._make_stretches()
+        self._inputs = self._ports(program.graph.inputs)
+        self._outputs = self._ports(program.graph.outputs)
+        self._barrier = np.zeros(16, np.int64)
+        self._run = jit.native(run_table, RUN_SIGNATURE)
+        self._team = Team(threads) if threads > 1 else None
+        self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
+        self.reset()
+
+    @property
+    def is_native(self) -> bool:
+        """Whether a run is one native call."""
+        return len(self._stretches) == 1 and isinstance(self._stretches[0], np.ndarray)
+
+    # Memory
+
+    def array(self, tensor: Tensor) -> np.ndarray:
+        """The memory of a tensor, in storage form; a constant's is read-only."""
+        if tensor not in self._arrays:
+            self._arrays[tensor] = self._place(tensor)
+        return self._arrays[tensor]
+
+    def _place(self, tensor: Tensor) -> np.ndarray:
+        root = self.program.root(tensor)
+        if root in self.program.constants:
+            return self.program.constants[root].reshape(tensor.shape)
+        start = self.program.plan.offsets[root]
+        raw = self._memory[start : start + ops.storage_nbytes(tensor)]
+        return raw.view(ops.storage_dtype(tensor.dtype)).reshape(tensor.shape)
+
+    def read(self, tensor: Tensor) -> np.ndarray:
+        """A copy of a tensor's value in its own type."""
+        return ops.from_storage(self.array(tensor), tensor.dtype)
+
+    def write(self, tensor: Tensor, value: np.ndarray) -> None:
+        """Set the value of an input or a variable."""
+        self.array(tensor)[...] = ops.to_storage(np.asarray(value, tensor.dtype)).reshape(tensor.shape)
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether the tensor has memory here."""
+        root = self.program.root(tensor)
+        return root in self.program.constants or root in self.program.plan.offsets
+
+    def reset(self) -> None:
+        """Set every variable tensor to zero."""
+        for tensor in self.program.blocks:
+            if tensor.is_variable:
+                self.array(tensor)[...] = ops.stored_zero(tensor)
+
+    # The table
+
+    def _make_stretches(self) -> list[Any]:
+        """The calls in order: tables of native ones, and between them those that run in Python."""
+        stretches: list[Any] = [[]]
+        for step in self.program.calls:
+            if isinstance(step, PythonCall):
+                stretches += [step, []]
+            else:
+                stretches[-1].append(self._row(step))
+        return [
+            np.array(s, np.int64).reshape(-1, 3) if isinstance(s, list) else s
+            for s in stretches
+            if not isinstance(s, list) or s or len(stretches) == 1
+        ]
+
+    def _row(self, step: Call) -> tuple[int, int, int]:
+        args = self._arguments(step)
+        record = jit.pack(args)
+        self._keep += [record, args]
+        shared = step.kernel.is_parallel and step.work >= WORK_WORTH_SHARING
+        return step.kernel.entry(_signature(step)), jit.address(record), int(shared)
+
+    def _arguments(self, step: Call) -> list[Any]:
+        return [self.array(a) if isinstance(a, Tensor) else a for a in step.args]
+
+    def _ports(self, tensors: Sequence[Tensor]) -> np.ndarray:
+        rows = [
+            (0, jit.address(self.array(t)), ops.storage_nbytes(t), 0x80 if t.dtype == np.int8 else 0) for t in tensors
+        ]
+        return np.array(rows, np.int64).reshape(-1, 4)
+
+    def _record(self, table: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return jit.pack((table, inputs, outputs, 1, self._barrier))
+
+    # Running
+
+    def run(self, inputs: Sequence[np.ndarray], count: int = 1) -> list[np.ndarray]:
+        """The outputs for inputs that hold ``count`` items each, one after another along a leading axis if count > 1.
+
+        Inputs must be C-contiguous arrays of the graph's types; results are new arrays.
+        """
+        outputs = [self._new_output(t, count) for t in self.program.graph.outputs]
+        if self._whole is not None:
+            self._inputs[:, 0] = [jit.address(x) for x in inputs]
+            self._outputs[:, 0] = [jit.address(y) for y in outputs]
+            self._whole[COUNT_WORD] = count
+            self._call(self._whole)
+            return outputs
+        for item in range(count):
+            for t, x in zip(self.program.graph.inputs, inputs, strict=True):
+                self.write(t, x.reshape(count, *t.shape)[item])
+            self.invoke()
+            for t, y in zip(self.program.graph.outputs, outputs, strict=True):
+                y.reshape(count, *t.shape)[item] = self.read(t)
+        return outputs
+
+    def invoke(self) -> None:
+        """Run once on the inputs that are in memory."""
+        none = np.zeros((0, 4), np.int64)
+        for stretch in self._stretches:
+            if isinstance(stretch, np.ndarray):
+                self._call(self._record(stretch, none, none))
+            else:
+                stretch.function(*self._arguments(stretch))
+
+    def _new_output(self, tensor: Tensor, count: int) -> np.ndarray:
+        shape = tensor.shape if count == 1 else (count * tensor.shape[0], *tensor.shape[1:])
+        return np.empty(shape, tensor.dtype)
+
+    def _call(self, record: np.ndarray) -> None:
+        address = jit.address(record)
+        if self._team is None:
+            self._run(address, 0, 1)
+        else:
+            self._barrier[0] = 0
+            self._team.run(lambda thread: self._run(address, thread, self.threads))
+
+
+COUNT_WORD = 9  # of a record of run_table: after three arrays of three words
+
+
+def _allocate(nbytes: int) -> np.ndarray:
+    """Zeroed bytes that begin at a multiple of the arena's alignment."""
+    raw = np.zeros(nbytes + arena.ALIGN, np.uint8)
+    start = -jit.address(raw) % arena.ALIGN
+    return raw[start : start + nbytes]
+
+
+class Team:
+    """Threads that run a function side by side with the caller: ``run(f)`` calls f(0) here and f(1) ... f(n - 1) elsewhere."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._process = -1
+
+    def run(self, function: Callable[[int], None]) -> None:
+        """Call function(thread) for every thread at the same time, and wait for all."""
+        if self._process != os.getpid():  # threads do not survive a fork
+            self._process, self._others = os.getpid(), ThreadPoolExecutor(self.threads - 1, "int8rt")
+        others = [self._others.submit(function, thread) for thread in range(1, self.threads)]
+        function(0)
+        for other in others:
+            other.result()

@@ -1,0 +1,589 @@
+"""Vectors for Numba kernels: the only module, beside jit, that speaks LLVM.
+
+A vector has 16 lanes on every CPU, so that packed weights have one layout; LLVM splits it where registers are
+narrower. What differs between CPUs is which tile of accumulators fits the registers (``TILES``) and how ``dot`` is
+lowered (``DOT``, whose order is priority); every lowering gives the same bits. A lowering is chosen by the features that the
+compiler is given, since an instruction that the target lacks would abort the process.
+
+A tile is R rows by V vectors of int32 accumulators; ``tile(R, V)`` gives the words over it:
+
+    rows  = t.rows(x, offsets, m, last)       addresses of R rows of bytes: x + offsets[min(m + r, last)]
+    acc   = t.start(bias, at)                 V vectors, the same for every row
+    acc   = t.dot(acc, rows, k, w, at)        acc[r, 16 v + i] += sum over j < 4 of rows[r][k + j] * w[at + 64 v + 4 i + j]
+    t.requantize(acc, p, at, lo, hi, y, offset, stride, m, last, columns)
+    t.store(acc, scratch)                     R x 16 V int32
+
+Bytes of x are unsigned (storage form), bytes of w signed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from llvmlite import ir
+
+from int8rt.jit import Word, cpu_features
+
+LANES = 16
+
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+BYTES = ir.VectorType(I8, 4 * LANES)
+WORDS = ir.VectorType(I16, 2 * LANES)
+INT32S = ir.VectorType(I32, LANES)
+INT64S = ir.VectorType(I64, LANES)
+
+
+def has(*features: str) -> bool:
+    """Whether the compiler may use all of these CPU features."""
+    given = cpu_features().split(",")
+    return all(f"+{feature}" in given for feature in features)
+
+
+# Lowerings of dot: 16 sums of four products of an unsigned and a signed byte
+
+
+def _dot_vnni_512(builder: Any, acc: Any, a: Any, b: Any) -> Any:
+    function = _declare(builder, "llvm.x86.avx512.vpdpbusd.512", INT32S, [INT32S, BYTES, BYTES])
+    return builder.call(function, [acc, a, b])
+
+
+def _dot_vnni_256(builder: Any, acc: Any, a: Any, b: Any) -> Any:
+    half_sum, half = ir.VectorType(I32, 8), ir.VectorType(I8, 32)
+    function = _declare(builder, "llvm.x86.avx512.vpdpbusd.256", half_sum, [half_sum, half, half])
+    parts = [
+        builder.call(function, [_part(builder, v, i) for v in (acc, a, b)]) for i in range(2)
+    ]  # fmt: skip
+    return _join(builder, *parts)
+
+
+def _dot_words(builder: Any, acc: Any, a: Any, b: Any, madd: str, parts: int) -> Any:
+    """Products of even and of odd bytes, widened to 16 bits, which the CPU adds in pairs without overflow."""
+    a, b = builder.bitcast(a, WORDS), builder.bitcast(b, WORDS)
+    eight = _splat(WORDS, 8)
+    evens = builder.and_(a, _splat(WORDS, 255)), builder.ashr(builder.shl(b, eight), eight)
+    odds = builder.lshr(a, eight), builder.ashr(b, eight)
+    for x, w in (evens, odds):
+        acc = builder.add(acc, _multiply_add(builder, x, w, madd, parts))
+    return acc
+
+
+def _multiply_add(builder: Any, x: Any, w: Any, madd: str, parts: int) -> Any:
+    words, sums = ir.VectorType(I16, 32 // parts), ir.VectorType(I32, 16 // parts)
+    function = _declare(builder, madd, sums, [words, words])
+    pieces = [builder.call(function, [_part(builder, v, i, parts) for v in (x, w)]) for i in range(parts)]
+    while len(pieces) > 1:
+        pieces = [_join(builder, *pieces[i : i + 2]) for i in range(0, len(pieces), 2)]
+    return pieces[0]
+
+
+def _dot_portable(builder: Any, acc: Any, a: Any, b: Any) -> Any:
+    a, b = builder.bitcast(a, INT32S), builder.bitcast(b, INT32S)
+    top = _splat(INT32S, 24)
+    for byte in range(4):
+        left = _splat(INT32S, 24 - 8 * byte)
+        x = builder.lshr(builder.shl(a, left), top)
+        w = builder.ashr(builder.shl(b, left), top)
+        acc = builder.add(acc, builder.mul(x, w))
+    return acc
+
+
+DOT: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
+    "avx512vnni": (("avx512vnni", "avx512bw"), _dot_vnni_512),
+    "avxvnni": (("avxvnni", "avx2"), _dot_vnni_256),
+    "avx512bw": (
+        ("avx512bw",),
+        functools.partial(_dot_words, madd="llvm.x86.avx512.pmaddw.d.512", parts=1),
+    ),
+    "avx2": (("avx2",), functools.partial(_dot_words, madd="llvm.x86.avx2.pmadd.wd", parts=2)),
+    "portable": ((), _dot_portable),
+}
+
+
+def lowering() -> str:
+    """The name of the lowering of dot in use."""
+    return next(name for name, (features, _) in DOT.items() if has(*features))
+
+
+def tiles() -> dict[int, int]:
+    """{vectors: rows} of the tiles whose accumulators fit this CPU's registers."""
+    return {4: 6, 3: 8, 2: 12, 1: 12} if has("avx512bw") else {1: 4}
+
+
+# Building blocks in LLVM
+
+
+def _declare(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+    known = builder.module.globals.get(name)
+    return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
+
+
+def _splat(type_: Any, value: int) -> Any:
+    return ir.Constant(type_, [value] * type_.count)
+
+
+def _spread(builder: Any, scalar: Any, lanes: int = LANES) -> Any:
+    """The vector that has the scalar in every lane."""
+    type_ = ir.VectorType(scalar.type, lanes)
+    one = builder.insert_element(ir.Constant(type_, ir.Undefined), scalar, I32(0))
+    return builder.shuffle_vector(one, one, _splat(ir.VectorType(I32, lanes), 0))
+
+
+def _indices(values: Any) -> Any:
+    values = list(values)
+    return ir.Constant(ir.VectorType(I32, len(values)), values)
+
+
+def _part(builder: Any, v: Any, i: int, parts: int = 2) -> Any:
+    size = v.type.count // parts
+    return v if parts == 1 else builder.shuffle_vector(v, v, _indices(range(i * size, (i + 1) * size)))
+
+
+def _join(builder: Any, *vectors: Any) -> Any:
+    a, b = vectors
+    return builder.shuffle_vector(a, b, _indices(range(2 * a.type.count)))
+
+
+def _address(context: Any, builder: Any, type_: Any, array: Any, at: Any) -> Any:
+    """Pointer to byte ``at`` elements after the start of an array of any dimension."""
+    data = context.make_array(type_)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [at]), I8.as_pointer())
+
+
+def _load(builder: Any, pointer: Any, type_: Any) -> Any:
+    return builder.load(builder.bitcast(pointer, type_.as_pointer()), align=1)
+
+
+def _store(builder: Any, value: Any, pointer: Any) -> None:
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=1)
+
+
+def _smaller(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+def _clamp(builder: Any, v: Any, lo: Any, hi: Any) -> Any:
+    v = builder.select(builder.icmp_signed("<", v, lo), lo, v)
+    return builder.select(builder.icmp_signed(">", v, hi), hi, v)
+
+
+def _store_columns(builder: Any, value: Any, pointer: Any, columns: Any) -> None:
+    """Store the first ``columns`` bytes of a vector of bytes."""
+    lanes = value.type.count
+    with builder.if_else(builder.icmp_signed(">=", columns, I64(lanes))) as (whole, some):
+        with whole:
+            _store(builder, value, pointer)
+        with some:
+            order = ir.Constant(ir.VectorType(I8, lanes), list(range(lanes)))
+            keep = builder.icmp_unsigned("<", order, _spread(builder, builder.trunc(columns, I8), lanes))
+            target = value.type.as_pointer()
+            name = f"llvm.masked.store.v{lanes}i8.p0"
+            mask = ir.VectorType(ir.IntType(1), lanes)
+            function = _declare(builder, name, ir.VoidType(), [value.type, target, I32, mask])
+            builder.call(function, [value, builder.bitcast(pointer, target), I32(1), keep])
+
+
+# Types of Numba
+
+
+def _array_type(name: str, element: Any, count: int) -> Any:
+    """A Numba type for ``count`` values of an LLVM type, which live in registers."""
+    return _vector_type(name, ir.ArrayType(element, count))
+
+
+@functools.cache
+def _vector_type(name: str, type_: Any) -> Any:
+    """A Numba type for a value of an LLVM type."""
+    from numba.core import types
+    from numba.extending import models, register_model
+
+    class Registers(types.Type):
+        pass
+
+    @register_model(Registers)
+    class RegistersModel(models.PrimitiveModel):
+        def __init__(self, manager: Any, numba_type: Any) -> None:
+            super().__init__(manager, numba_type, type_)
+
+    return Registers(name)
+
+
+def _gather(builder: Any, values: list[Any]) -> Any:
+    result = ir.Constant(ir.ArrayType(values[0].type, len(values)), ir.Undefined)
+    for i, value in enumerate(values):
+        result = builder.insert_value(result, value, i)
+    return result
+
+
+def _spread_out(builder: Any, values: Any) -> list[Any]:
+    return [builder.extract_value(values, i) for i in range(values.type.count)]
+
+
+# Single elements of an array of any dimension, by their position in memory
+
+
+@Word
+def get(typing: Any, array: Any, at: Any) -> Any:
+    """Element number ``at`` of the flattened array."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return context.unpack_value(builder, sig.args[0].dtype, builder.gep(data, [args[1]]))
+
+    return array.dtype(array, types.int64), generate
+
+
+@Word
+def put(typing: Any, array: Any, at: Any, value: Any) -> Any:
+    """Store the value, cast to the array's type, as element number ``at`` of the flattened array."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        context.pack_value(builder, sig.args[0].dtype, args[2], builder.gep(data, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.none(array, types.int64, array.dtype), generate
+
+
+# Runs of elements
+
+
+@Word
+def copy_within(typing: Any, source: Any, start: Any, target: Any, at: Any, count: Any) -> Any:
+    """target[at : at + count] = source[start : start + count], both flattened and of one type."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        from numba.core.cgutils import raw_memcpy
+
+        source, start, target, at, count = args
+        size = context.get_abi_sizeof(context.get_data_type(sig.args[0].dtype))
+        from_, to = (
+            _address(context, builder, sig.args[i], array, position)
+            for i, array, position in ((0, source, start), (2, target, at))
+        )
+        raw_memcpy(builder, to, from_, builder.mul(count, I64(size)), 1)
+        return context.get_dummy_value()
+
+    if source.dtype != target.dtype:
+        return None
+    return types.none(source, types.int64, target, *[types.int64] * 2), generate
+
+
+@Word
+def fill_within(typing: Any, target: Any, at: Any, count: Any, value: Any) -> Any:
+    """target[at : at + count] = value, flattened."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        from numba.core.cgutils import for_range
+
+        target, at, count, value = args
+        data = builder.gep(context.make_array(sig.args[0])(context, builder, target).data, [at])
+        with for_range(builder, count) as loop:
+            context.pack_value(builder, sig.args[0].dtype, value, builder.gep(data, [loop.index]))
+        return context.get_dummy_value()
+
+    return types.none(target, *[types.int64] * 2, target.dtype), generate
+
+
+# What a program's run loop needs
+
+
+@Word
+def call(typing: Any, address: Any, record: Any, thread: Any, threads: Any) -> Any:
+    """Call the entry point at an address."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        function = ir.FunctionType(ir.VoidType(), [I64, I64, I64])
+        builder.call(builder.inttoptr(args[0], function.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 4), generate
+
+
+@Word
+def copy_bytes(typing: Any, target: Any, source: Any, count: Any, flip: Any) -> Any:
+    """Copy ``count`` bytes from address to address, each with ``flip`` exclusive-ored."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        from numba.core.cgutils import for_range
+
+        target, source = (builder.inttoptr(a, I8.as_pointer()) for a in args[:2])
+        flip = builder.trunc(args[3], I8)
+        whole = builder.ashr(args[2], I64(6))
+        with for_range(builder, whole) as loop:
+            at = builder.shl(loop.index, I64(6))
+            value = _load(builder, builder.gep(source, [at]), BYTES)
+            _store(builder, builder.xor(value, _spread(builder, flip, 64)), builder.gep(target, [at]))
+        with for_range(builder, builder.sub(args[2], builder.shl(whole, I64(6)))) as loop:
+            at = builder.add(builder.shl(whole, I64(6)), loop.index)
+            value = builder.load(builder.gep(source, [at]))
+            builder.store(builder.xor(value, flip), builder.gep(target, [at]))
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 4), generate
+
+
+@Word
+def atomic_add(typing: Any, array: Any, at: Any, value: Any) -> Any:
+    """Add to an int64 element that other threads use too; gives what was there."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("add", builder.gep(data, [args[1]]), args[2], "seq_cst")
+
+    return types.int64(array, types.int64, types.int64), generate
+
+
+@Word
+def atomic_load(typing: Any, array: Any, at: Any) -> Any:
+    """Read an int64 element that other threads write."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.load_atomic(builder.gep(data, [args[1]]), "acquire", 8)
+
+    return types.int64(array, types.int64), generate
+
+
+@Word
+def give_way(typing: Any) -> Any:
+    """Let another thread have the CPU."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if os.name == "posix":
+            builder.call(_declare(builder, "sched_yield", I32, []), [])
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+# Single vectors of 16 lanes
+
+
+def int32s() -> Any:
+    """Numba's type of a vector of 16 int32."""
+    return _vector_type("Int32x16", INT32S)
+
+
+@Word
+def load_int32(typing: Any, array: Any, at: Any) -> Any:
+    """16 int32 from element ``at`` of a flattened int32 array."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _load(builder, _address(context, builder, sig.args[0], *args), INT32S)
+
+    return int32s()(array, types.int64), generate
+
+
+@Word
+def load_bytes(typing: Any, array: Any, at: Any) -> Any:
+    """16 unsigned bytes from element ``at`` of a flattened array, widened to int32."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        value = _load(builder, _address(context, builder, sig.args[0], *args), ir.VectorType(I8, LANES))
+        return builder.zext(value, INT32S)
+
+    return int32s()(array, types.int64), generate
+
+
+@Word
+def multiply_add(typing: Any, acc: Any, a: Any, b: Any) -> Any:
+    """acc + a * b, lane by lane, modulo 2**32."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.add(args[0], builder.mul(args[1], args[2]))
+
+    return acc(acc, a, b), generate
+
+
+@Word
+def requantize_lanes(typing: Any, acc: Any, p: Any, at: Any, step: Any, lo: Any, hi: Any) -> Any:
+    """Rule A of 16 accumulators, clamped; p holds dot.requantization()'s rows, ``step`` apart, from element ``at``."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        acc, p, at, step, lo, hi = args
+        rows = []
+        for _ in range(4):
+            rows.append(_load(builder, _address(context, builder, sig.args[1], p, at), INT32S))
+            at = builder.add(at, step)
+        lo, hi = (_spread(builder, builder.trunc(v, I32)) for v in (lo, hi))
+        return _clamp(builder, _rule_a(builder, acc, *rows), lo, hi)
+
+    return acc(acc, p, *[types.int64] * 4), generate
+
+
+@Word
+def store_lanes(typing: Any, array: Any, at: Any, value: Any, count: Any) -> Any:
+    """The low bytes of the first ``count`` lanes, to element ``at`` of a flattened array of bytes."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        array, at, value, count = args
+        pointer = _address(context, builder, sig.args[0], array, at)
+        _store_columns(builder, builder.trunc(value, ir.VectorType(I8, LANES)), pointer, count)
+        return context.get_dummy_value()
+
+    return types.none(array, types.int64, value, types.int64), generate
+
+
+# Tiles
+
+
+@functools.cache
+def tile(rows: int, vectors: int) -> SimpleNamespace:
+    """The words over a tile of ``rows`` by ``16 * vectors`` int32 accumulators; see the module's docstring."""
+    return _Tile(rows, vectors).words()
+
+
+class _Tile:
+    def __init__(self, rows: int, vectors: int) -> None:
+        self.rows, self.vectors = rows, vectors
+        self.size = f"{rows}x{vectors}"
+
+    def words(self) -> SimpleNamespace:
+        return SimpleNamespace(
+            rows=Word(self._rows), start=Word(self._start), dot=Word(self._dot), store=Word(self._store),
+            requantize=Word(self._requantize),
+        )  # fmt: skip
+
+    @property
+    def accumulators(self) -> Any:
+        return _array_type(f"Tile{self.size}", INT32S, self.rows * self.vectors)
+
+    @property
+    def pointers(self) -> Any:
+        return _array_type(f"Rows{self.rows}", I8.as_pointer(), self.rows)
+
+    def _rows(self, typing: Any, x: Any, offsets: Any, m: Any, last: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            x, offsets, m, last = args
+            pointers = []
+            for r in range(self.rows):
+                at = _smaller(builder, builder.add(m, I64(r)), last)
+                offset = _load(builder, _address(context, builder, sig.args[1], offsets, at), I32)
+                pointers.append(_address(context, builder, sig.args[0], x, builder.sext(offset, I64)))
+            return _gather(builder, pointers)
+
+        return self.pointers(x, offsets, types.int64, types.int64), generate
+
+    def _start(self, typing: Any, bias: Any, at: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            pointer = _address(context, builder, sig.args[0], *args)
+            row = [_load(builder, builder.gep(pointer, [I64(64 * v)]), INT32S) for v in range(self.vectors)]
+            return _gather(builder, row * self.rows)
+
+        return self.accumulators(bias, types.int64), generate
+
+    def _dot(self, typing: Any, acc: Any, rows: Any, k: Any, w: Any, at: Any) -> Any:
+        from numba.core import types
+
+        lower = DOT[lowering()][1]
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, rows, k, w, at = args
+            acc, rows = _spread_out(builder, acc), _spread_out(builder, rows)
+            pointer = _address(context, builder, sig.args[3], w, at)
+            weights = [_load(builder, builder.gep(pointer, [I64(64 * v)]), BYTES) for v in range(self.vectors)]
+            result = []
+            for r, row in enumerate(rows):
+                four = _spread(builder, _load(builder, builder.gep(row, [k]), I32))
+                bytes_ = builder.bitcast(four, BYTES)
+                result += [lower(builder, acc[r * self.vectors + v], bytes_, b) for v, b in enumerate(weights)]
+            return _gather(builder, result)
+
+        return self.accumulators(acc, rows, types.int64, w, types.int64), generate
+
+    def _store(self, typing: Any, acc: Any, scratch: Any, at: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, scratch, at = args
+            pointer = _address(context, builder, sig.args[1], scratch, at)
+            for i, value in enumerate(_spread_out(builder, acc)):
+                _store(builder, value, builder.gep(pointer, [I64(64 * i)]))
+            return context.get_dummy_value()
+
+        return types.none(acc, scratch, types.int64), generate
+
+    def _requantize(
+        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, offset: Any, stride: Any, m: Any,
+        last: Any, columns: Any,
+    ) -> Any:  # fmt: skip
+        """Rule A by the formula of dot.requantization(), and one store per row of ``columns`` bytes.
+
+        Row r goes to y[offset + min(m + r, last) * stride:]. p holds, from ``at``, four groups of 16 V int32: multiplier
+        doubled, rounding constant, shift, bias.
+        """
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, p, at, lo, hi, y, offset, stride, m, last, columns = args
+            lo, hi = (_spread(builder, builder.trunc(v, I32)) for v in (lo, hi))
+            parameters = _address(context, builder, sig.args[1], p, at)
+            acc = _spread_out(builder, acc)
+            results: list[list[Any]] = [[] for _ in range(self.rows)]
+            for v in range(self.vectors):
+                multiplier, constant, shift, bias = (
+                    _load(builder, builder.gep(parameters, [I64(64 * (group * self.vectors + v))]), INT32S)
+                    for group in range(4)
+                )
+                for r in range(self.rows):
+                    q = _rule_a(builder, acc[r * self.vectors + v], multiplier, constant, shift, bias)
+                    results[r].append(builder.trunc(_clamp(builder, q, lo, hi), ir.VectorType(I8, LANES)))
+            for r in range(self.rows):
+                row = _smaller(builder, builder.add(m, I64(r)), last)
+                pointer = _address(
+                    context, builder, sig.args[5], y, builder.add(offset, builder.mul(row, stride))
+                )  # fmt: skip
+                _store_columns(builder, _concatenate(builder, results[r]), pointer, columns)
+            return context.get_dummy_value()
+
+        integers = types.int64
+        return types.none(acc, p, integers, integers, integers, y, *[integers] * 5), generate
+
+
+def _concatenate(builder: Any, vectors: list[Any]) -> Any:
+    if len(vectors) == 1:
+        return vectors[0]
+    if len(vectors) == 3:
+        low, high = _join(builder, *vectors[:2]), _join(builder, vectors[2], vectors[2])
+        return builder.shuffle_vector(low, high, _indices(range(48)))
+    half = len(vectors) // 2
+    return _join(builder, _concatenate(builder, vectors[:half]), _concatenate(builder, vectors[half:]))
+
+
+def _rule_a(builder: Any, x: Any, multiplier: Any, constant: Any, shift: Any, bias: Any) -> Any:
+    """((x * multiplier) >> 32) + constant, less one where x < bias, shifted right: all unsigned up to the last."""
+    pairs = ir.VectorType(I64, LANES // 2)
+    low = _splat(pairs, 0xFFFFFFFF)
+    x2, m2 = builder.bitcast(x, pairs), builder.bitcast(multiplier, pairs)
+    even = builder.mul(builder.and_(x2, low), builder.and_(m2, low))
+    up = _splat(pairs, 32)
+    odd = builder.mul(builder.lshr(x2, up), builder.lshr(m2, up))
+    high = builder.shuffle_vector(
+        builder.bitcast(even, INT32S),
+        builder.bitcast(odd, INT32S),
+        _indices(i for pair in range(LANES // 2) for i in (2 * pair + 1, LANES + 2 * pair + 1)),
+    )
+    q = builder.add(high, constant)
+    q = builder.select(builder.icmp_unsigned("<", x, bias), builder.add(q, _splat(INT32S, -1)), q)
+    return builder.ashr(q, shift)
