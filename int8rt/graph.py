@@ -56,7 +56,7 @@ class Tensor:
     def scale(self) -> np.float32:
         """The one float32 scale of a per-tensor quantized tensor; 0 where there is none."""
         q = self.quantization
-        return np.float32(0) if q is None or len(q.scale) == 0 else q.scale[0]
+        return np.float32(0 if q is None or len(q.scale) == 0 else q.scale[0])
 
     @property
     def zero_point(self) -> int:

@@ -10,6 +10,7 @@ side and meet at a barrier after each call.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +70,7 @@ def infer(graph: Subgraph, input_shapes: Shapes | None = None) -> Subgraph:
 def _refuse_missing(graph: Subgraph) -> None:
     missing: dict[str, int] = {}
     for node in graph.nodes:
-        if node.op not in ops.supported():
+        if node.is_custom or node.op not in ops.supported():
             types = ", ".join("-" if t is None else t.type for t in node.inputs)
             what = f"{node.op} version {node.version} ({types})"
             missing[what] = missing.get(what, 0) + 1
@@ -355,6 +356,17 @@ class Instance:
 
     def _arguments(self, step: Call) -> list[Any]:
         return [self.array(a) if isinstance(a, Tensor) else a for a in step.args]
+
+    def runners(self) -> list[tuple[Node, Call, Callable[[], None]]]:
+        """Every call by itself, as a function that runs it on one thread on what is in memory."""
+        return [(n, s, self._runner(s)) for n, s in self.program.steps if isinstance(s, Call)]
+
+    def _runner(self, step: Call) -> Callable[[], None]:
+        if isinstance(step, PythonCall):
+            return functools.partial(step.function, *self._arguments(step))
+        record = jit.pack(self._arguments(step))
+        self._keep.append(record)
+        return functools.partial(jit.native(step.kernel, _signature(step)), jit.address(record), 0, 1)
 
     def _ports(self, tensors: Sequence[Tensor]) -> np.ndarray:
         rows = [

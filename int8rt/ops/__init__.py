@@ -72,8 +72,10 @@ class PythonCall(Call):
         self.function = function
         self.args, self.writes, self.in_place, self.work = args, tuple(writes), None, 0
 
-    def __repr__(self) -> str:
-        return f"{self.function.__name__}({', '.join(_brief(a) for a in self.args)})"
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.function.__name__
 
 
 class View(NamedTuple):
