@@ -6,9 +6,9 @@ the smallest gap that is large enough among those it lives with; where none is, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ALIGN = 64
 SLACK = 64  # kernels load whole vectors: they may read this far past the end of the arena
@@ -26,14 +26,14 @@ class Block(NamedTuple):
 class Plan:
     """Where each block lives, and how large the arena is."""
 
-    offsets: Mapping[Hashable, int]
+    offsets: Mapping[Any, int]
     nbytes: int
 
 
-def plan(blocks: Mapping[Hashable, Block]) -> Plan:
+def plan(blocks: Mapping[Any, Block]) -> Plan:
     """Offsets for blocks so that no two that are alive at the same step overlap."""
     order = sorted(blocks, key=lambda key: (-blocks[key].nbytes, blocks[key].first))
-    offsets: dict[Hashable, int] = {}
+    offsets: dict[Any, int] = {}
     for key in order:
         offsets[key] = _best_gap(blocks[key], [(offsets[k], blocks[k]) for k in offsets])
     return Plan(offsets, max((offsets[k] + aligned(blocks[k].nbytes) for k in offsets), default=0))
@@ -55,7 +55,7 @@ def _best_gap(block: Block, placed: list[tuple[int, Block]]) -> int:
     return end if best is None else best[1]
 
 
-def lower_bound(blocks: Mapping[Hashable, Block]) -> int:
+def lower_bound(blocks: Mapping[Any, Block]) -> int:
     """The largest number of bytes that are alive at one step: no plan can need less."""
     changes: dict[int, int] = {}
     for block in blocks.values():

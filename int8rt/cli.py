@@ -25,6 +25,7 @@ from int8rt.numerics import numerics
 
 app = typer.Typer(
     add_completion=False,
+    pretty_exceptions_enable=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -212,7 +213,7 @@ def _memory(graph: Graph, details: bool) -> dict[str, Any]:
     """How large the arena is beside the sum of all tensors and the least that any plan needs."""
     plan = program.build(graph.main, numerics("reference"))
     blocks, offsets = plan.blocks, plan.plan.offsets
-    every = {t for t in plan.blocks} | {t for t in plan.source if t.data is None}
+    every = set(plan.blocks) | {t for t in plan.source if t.data is None}
     report: dict[str, Any] = {
         "arena": plan.plan.nbytes,
         "tensors": sum(arena.aligned(ops.storage_nbytes(t)) for t in every),
@@ -328,7 +329,7 @@ def bench(
     loaded = _load(model, threads)
     arrays = random_inputs(loaded.graph.main, seed)
     loaded(*arrays)
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 10:
         times.append(_timed(loaded, arrays))

@@ -126,6 +126,9 @@ class Word:
 
         return intrinsic(self.define)
 
+    def __call__(self, *args: Any) -> Any:
+        raise TypeError(f"{self.define.__name__} exists only inside kernels")
+
 
 # Signatures and records
 
@@ -214,9 +217,10 @@ def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
 
 # What the C library offers to loaded code without Numba's help.
 _SYSTEM_SYMBOLS = frozenset(
-    "memcpy memmove memset sched_yield exp expf log logf log1p log1pf sin sinf cos cosf tanh tanhf pow powf sqrt sqrtf "
-    "floor floorf ceil ceilf trunc truncf rint rintf round roundf erf erff fma fmaf fmod fmodf fmax fmin ldexp".split()
-)
+    f"{name}{suffix}"
+    for name in "exp log log1p sin cos tanh pow sqrt floor ceil trunc rint round erf fma fmod fmax fmin ldexp".split()
+    for suffix in ("", "f")
+) | {"memcpy", "memmove", "memset", "sched_yield"}
 
 
 def _numba_type(name: str) -> Any:

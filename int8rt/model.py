@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import jit, program, reader
+from int8rt import jit, reader
 from int8rt.errors import InputError
 from int8rt.fixedpoint import round_half_away_float
 from int8rt.graph import Graph, Signature, Subgraph, Tensor
 from int8rt.numerics import Numerics
 from int8rt.numerics import numerics as find_numerics
+from int8rt.program import Instance, Program, build
 
 MAX_THREADS = 64
 
@@ -61,7 +62,7 @@ class Port:
     @property
     def is_quantized(self) -> bool:
         """Whether stored integers stand for reals."""
-        return self.tensor.dtype.kind in "iu" and self.tensor.scale > 0
+        return self.tensor.dtype.kind in "iu" and bool(self.tensor.scale > 0)
 
     def quantize(self, real: Any) -> np.ndarray:
         """Reals as stored values: divided by scale in float32, rounded half away from zero, clamped (TFLite's QUANTIZE).
@@ -70,10 +71,10 @@ class Port:
         """
         real = np.asarray(real)
         if not self.is_quantized:
-            return real.astype(self.dtype)
+            return np.asarray(real, self.dtype)
         info = np.iinfo(self.dtype)
         steps = (real.astype(np.float32) / np.float32(self.tensor.scale)).clip(-(2.0**30), 2.0**30)
-        return (round_half_away_float(steps) + self.zero_point).clip(info.min, info.max).astype(self.dtype)
+        return np.asarray((round_half_away_float(steps) + self.zero_point).clip(info.min, info.max), self.dtype)
 
     def dequantize(self, stored: Any) -> np.ndarray:
         """Stored values as float32 reals. Of a port that is not quantized, the values as they are."""
@@ -157,8 +158,8 @@ class Model:
         if count != 1:
             raise InputError(f"a trace is of one run, and the inputs hold {count}")
         shapes = {t.index: x.shape for t, x in zip(self._subgraph.inputs, arrays, strict=True)}
-        plan = program.build(self._subgraph, self.numerics, shapes, preserve=True)
-        instance = program.Instance(plan, self.threads, self._progress)
+        plan = build(self._subgraph, self.numerics, shapes, preserve=True)
+        instance = Instance(plan, self.threads, self._progress)
         instance.run(arrays)
         computed = [t for node in plan.graph.nodes for t in node.outputs]
         tensors = [t for t in dict.fromkeys([*plan.graph.inputs, *computed]) if instance.holds(t)]
@@ -170,7 +171,7 @@ class Model:
             pool.reset()
 
     @property
-    def program(self) -> program.Program:
+    def program(self) -> Program:
         """The plan that runs inputs of the declared shapes."""
         return next(iter(self._pools.values())).program
 
@@ -227,7 +228,7 @@ class Model:
             return instance.run(arrays, count)
 
     @contextmanager
-    def instance(self, inputs: Sequence[np.ndarray]) -> Iterator[program.Instance]:
+    def instance(self, inputs: Sequence[np.ndarray]) -> Iterator[Instance]:
         """What runs inputs of these shapes, for the caller alone."""
         shapes = tuple(t.shape[:1] + x.shape[1:] for t, x in zip(self._subgraph.inputs, inputs, strict=True))
         with self._pool(shapes).instance() as instance:
@@ -237,7 +238,7 @@ class Model:
         with self._lock:
             if shapes not in self._pools:
                 by_index = {t.index: s for t, s in zip(self._subgraph.inputs, shapes, strict=True)}
-                plan = program.build(self._subgraph, self.numerics, by_index)
+                plan = build(self._subgraph, self.numerics, by_index)
                 self._pools[shapes] = _Pool(plan, self.threads, self._progress)
             return self._pools[shapes]
 
@@ -252,14 +253,14 @@ def _shape_text(t: Tensor) -> str:
 class _Pool:
     """Instances of one program: as many as callers at the same time need, one where there is state."""
 
-    def __init__(self, plan: program.Program, threads: int, progress: jit.Progress | None) -> None:
+    def __init__(self, plan: Program, threads: int, progress: jit.Progress | None) -> None:
         self.program, self._threads = plan, threads
-        self._free = [program.Instance(plan, threads, progress)]
+        self._free = [Instance(plan, threads, progress)]
         self._stateful = any(t.is_variable for t in plan.blocks)
         self._turn = threading.Lock()
 
     @contextmanager
-    def instance(self) -> Iterator[program.Instance]:
+    def instance(self) -> Iterator[Instance]:
         """An instance that nobody else uses."""
         if self._stateful:
             with self._turn:
@@ -268,7 +269,7 @@ class _Pool:
         try:
             taken = self._free.pop()  # list operations are atomic
         except IndexError:
-            taken = program.Instance(self.program, self._threads)
+            taken = Instance(self.program, self._threads)
         try:
             yield taken
         finally:

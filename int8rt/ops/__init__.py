@@ -40,11 +40,21 @@ from int8rt.jit import Kernel
 INT8_OFFSET = 128
 
 
+class Flat(NamedTuple):
+    """A tensor argument that reaches the kernel as a one-dimensional array of ``dtype``: its memory, whatever its shape and type.
+
+    So one compiled kernel serves every rank. The tensor's size in bytes must be a multiple of the type's.
+    """
+
+    tensor: Tensor
+    dtype: np.dtype
+
+
 class Call:
     """A kernel and its arguments, in which a Tensor stands for the memory that it will get.
 
     A Tensor argument reaches the kernel as a C-contiguous array of the tensor's shape in storage form, an array as it
-    is, a number as int64 or float64. Tensors that are in ``writes`` are written, all others only read; tensors that no
+    is, a number as int64 or float64; Flat passes a tensor under another type. Tensors that are in ``writes`` are written, all others only read; tensors that no
     node mentions are scratch. ``in_place`` names an input whose memory the (first) written tensor may take over.
     """
 
@@ -53,15 +63,20 @@ class Call:
     ) -> None:
         self.args = tuple(a.copy() if isinstance(a, np.ndarray) and not a.flags.c_contiguous else a for a in args)
         self.kernel, self.writes, self.in_place = kernel, tuple(writes), in_place
-        self.work = work or sum(t.size for t in args if isinstance(t, Tensor))  # operations, roughly
+        self.work = work or sum(t.size for t in tensors(self))  # operations, roughly
+
+    @property
+    def name(self) -> str:
+        """The kernel's name."""
+        return self.kernel.name.split(":")[-1]
 
     def __repr__(self) -> str:
-        return f"{self.kernel.__name__}({', '.join(_brief(a) for a in self.args)})"
+        return f"{self.name}({', '.join(_brief(a) for a in self.args)})"
 
 
 def _brief(arg: Any) -> str:
-    if isinstance(arg, Tensor):
-        return repr(arg.name)
+    if isinstance(arg, (Tensor, Flat)):
+        return repr(arg.name if isinstance(arg, Tensor) else arg.tensor.name)
     return f"{arg.dtype}{list(arg.shape)}" if isinstance(arg, np.ndarray) else str(arg)
 
 
@@ -86,6 +101,13 @@ class View(NamedTuple):
 
 
 Step = Call | View
+
+
+def tensors(step: Step) -> list[Tensor]:
+    """Which tensors a step mentions."""
+    if isinstance(step, View):
+        return [step.x, step.y]
+    return [a.tensor if isinstance(a, Flat) else a for a in step.args if isinstance(a, (Tensor, Flat))]
 
 
 class Stored(NamedTuple):
@@ -129,8 +151,8 @@ def to_storage(array: np.ndarray) -> np.ndarray:
 def from_storage(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A copy of the stored array in the tensor's own type."""
     if dtype == np.int8:
-        return (array ^ np.uint8(0x80)).view(np.int8)
-    return array.astype(dtype)
+        return np.bitwise_xor(array, np.uint8(0x80)).view(np.int8)
+    return np.asarray(array.astype(dtype))
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Tensor:
