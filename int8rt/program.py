@@ -23,7 +23,7 @@ from int8rt import arena, jit, ops
 from int8rt.errors import Error, ModelError, UnsupportedError
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.numerics import Numerics
-from int8rt.ops import Call, PythonCall, Step, View
+from int8rt.ops import Call, Flat, PythonCall, Step, View
 from int8rt.simd import atomic_add, atomic_load, call, copy_bytes, give_way
 
 Shapes = Mapping[int, tuple[int, ...]]
@@ -50,6 +50,8 @@ def infer(graph: Subgraph, input_shapes: Shapes | None = None) -> Subgraph:
         node = dataclasses.replace(node, inputs=tuple(None if t is None else known.get(t, t) for t in node.inputs))
         module = ops.find(node.op)
         shapes = _located(node, module.shapes, node)
+        if len(shapes) != len(node.outputs):
+            raise ModelError(f"{node.label} has {len(node.outputs)} outputs; {len(shapes)} were expected")
         outputs = tuple(dataclasses.replace(t, shape=tuple(s)) for t, s in zip(node.outputs, shapes, strict=True))
         inferred = dataclasses.replace(node, outputs=outputs)
         values = _constant_values(module, inferred)
@@ -160,15 +162,9 @@ def build(
     ]
     source = _aliases(graph, steps, preserve)
     blocks = _blocks(graph, steps, source, preserve)
-    mentioned = [*graph.inputs, *graph.outputs, *(t for _, step in steps for t in _tensors(step))]
+    mentioned = [*graph.inputs, *graph.outputs, *(t for _, step in steps for t in ops.tensors(step))]
     constants = {t: ops.to_storage(t.data) for t in mentioned if t.data is not None}
     return Program(graph, tuple(steps), source, blocks, arena.plan(blocks), constants)
-
-
-def _tensors(step: Step) -> list[Tensor]:
-    if isinstance(step, View):
-        return [step.x, step.y]
-    return [arg for arg in step.args if isinstance(arg, Tensor)]
 
 
 def _aliases(graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool) -> dict[Tensor, Tensor]:
@@ -181,7 +177,7 @@ def _aliases(graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool
         return source
     last: dict[Tensor, int] = {}
     for number, (_, step) in enumerate(steps):
-        last.update({source.get(t, t): number for t in _tensors(step)})
+        last.update({source.get(t, t): number for t in ops.tensors(step)})
     kept = {source.get(t, t) for t in graph.outputs}
     for number, (_, step) in enumerate(steps):
         if not isinstance(step, Call) or step.in_place is None:
@@ -213,7 +209,7 @@ def _blocks(
     for t in graph.inputs:
         touch(t, 0, 0)
     for number, (_, step) in enumerate(steps):
-        for t in _tensors(step):
+        for t in ops.tensors(step):
             keep = t.is_variable or (preserve and t.index >= 0)
             touch(t, *((0, end) if keep else (number, number)))
     for t in graph.outputs:
@@ -222,10 +218,13 @@ def _blocks(
 
 
 def _signature(call_: Call) -> jit.Signature:
-    return tuple(
-        f"{ops.storage_dtype(a.dtype).name}[{len(a.shape)}]" if isinstance(a, Tensor) else jit.type_name(a)
-        for a in call_.args
-    )
+    return tuple(_type_name(arg) for arg in call_.args)
+
+
+def _type_name(arg: Any) -> str:
+    if isinstance(arg, Flat):
+        return f"{arg.dtype.name}[1]"
+    return f"{ops.storage_dtype(arg.dtype).name}[{len(arg.shape)}]" if isinstance(arg, Tensor) else jit.type_name(arg)
 
 
 # Running
@@ -355,7 +354,12 @@ class Instance:
         return step.kernel.entry(_signature(step)), jit.address(record), int(shared)
 
     def _arguments(self, step: Call) -> list[Any]:
-        return [self.array(a) if isinstance(a, Tensor) else a for a in step.args]
+        return [self._argument(arg) for arg in step.args]
+
+    def _argument(self, arg: Any) -> Any:
+        if isinstance(arg, Flat):
+            return self.array(arg.tensor).reshape(-1).view(arg.dtype)
+        return self.array(arg) if isinstance(arg, Tensor) else arg
 
     def runners(self) -> list[tuple[Node, Call, Callable[[], None]]]:
         """Every call by itself, as a function that runs it on one thread on what is in memory."""

@@ -41,9 +41,9 @@ INT8_OFFSET = 128
 
 
 class Flat(NamedTuple):
-    """A tensor argument that reaches the kernel as a one-dimensional array of ``dtype``: its memory, whatever its shape and type.
+    """A tensor argument that reaches the kernel as a one-dimensional array of ``dtype``, whatever its shape and type.
 
-    So one compiled kernel serves every rank. The tensor's size in bytes must be a multiple of the type's.
+    So one compiled kernel serves every rank. The tensor's stored bytes must be a multiple of the type's.
     """
 
     tensor: Tensor
@@ -54,8 +54,9 @@ class Call:
     """A kernel and its arguments, in which a Tensor stands for the memory that it will get.
 
     A Tensor argument reaches the kernel as a C-contiguous array of the tensor's shape in storage form, an array as it
-    is, a number as int64 or float64; Flat passes a tensor under another type. Tensors that are in ``writes`` are written, all others only read; tensors that no
-    node mentions are scratch. ``in_place`` names an input whose memory the (first) written tensor may take over.
+    is, a number as int64 or float64; Flat passes a tensor in one dimension. Tensors that are in ``writes`` are written,
+    all others only read; tensors that no node mentions are scratch. ``in_place`` names an input whose memory the
+    (first) written tensor may take over.
     """
 
     def __init__(
