@@ -1,8 +1,8 @@
-"""TFLite's integer arithmetic: a real multiplier is an int32 mantissa and a power of two, and every rounding has a name.
+"""TFLite's integer arithmetic: a real multiplier is an int32 mantissa and a power of two; every rounding has a name.
 
 One source serves NumPy arrays (the references) and Numba scalars (the kernels): formulas use only operators and
-functions that mean the same for both. Integers are int64 unless a step is meant to wrap. ``docs/numerics.md`` says which
-operator uses which rule.
+functions that mean the same for both. Integers are int64 unless a step is meant to wrap. ``docs/numerics.md`` says
+which operator uses which rule.
 
 Rules that take an int32 accumulator, bias included, to an output before zero point and clamp:
 
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from int8rt.errors import UnsupportedError
 from int8rt.graph import Tensor
 from int8rt.jit import inline
 
@@ -71,20 +72,26 @@ def wrap_int32(x: Array) -> Array:
     return ((x + 2147483648) & 4294967295) - 2147483648
 
 
+@inline
+def shift_left_int32(x: Array, exponent: Array) -> Array:
+    """``x * 2**exponent`` in an int32 that wraps; of exponents below 0 as 0, of 32 and more nothing is left."""
+    return wrap_int32(x << np.minimum(np.maximum(exponent, 0), 32))
+
+
 # Rules from accumulator to output
 
 
 @inline
 def requantize_double_rounding(acc: Array, multiplier: Array, shift: Array) -> Array:
     """Rule A: MultiplyByQuantizedMultiplier of default builds. A left shift happens in int32 and wraps there."""
-    shifted = wrap_int32(acc << np.maximum(shift, 0))
+    shifted = shift_left_int32(acc, shift)
     return shift_half_away(high_product(shifted, multiplier), np.maximum(-shift, 0))
 
 
 @inline
 def requantize_half_up(acc: Array, multiplier: Array, shift: Array) -> Array:
     """Rule B."""
-    shifted = wrap_int32(acc << np.maximum(shift, 0))
+    shifted = shift_left_int32(acc, shift)
     return shift_half_up(high_product(shifted, multiplier), np.maximum(-shift, 0))
 
 
@@ -122,7 +129,7 @@ def requantize_int64(acc: Array, multiplier: Array, shift: Array) -> Array:
 
 
 def quantize_multiplier(real: Any) -> tuple[np.ndarray, np.ndarray]:
-    """float64 values as (multiplier, shift), int64: ``real = multiplier / 2**31 * 2**shift``; below 2**-32 both are 0."""
+    """float64 values as int64 (multiplier, shift): ``real = multiplier / 2**31 * 2**shift``; both 0 below 2**-32."""
     fraction, shift = np.frexp(np.asarray(real, np.float64))
     multiplier = round_half_away(fraction * 2.0**31).astype(np.int64)
     carry = multiplier == 1 << 31
@@ -167,11 +174,16 @@ ACTIVATIONS = {
     2: (-1.0, 1.0),  # RELU_N1_TO_1
     3: (0.0, 6.0),  # RELU6
 }
+ACTIVATION_NAMES = "NONE, RELU, RELU_N1_TO_1, RELU6"
 
 
 def activation_range(y: Tensor, activation: int = 0) -> tuple[int, int]:
-    """The stored values to which a fused activation clamps the quantized tensor y: CalculateActivationRangeQuantized."""
+    """The stored values to which a fused activation clamps quantized y: CalculateActivationRangeQuantized."""
     info = np.iinfo(y.dtype)
+    if activation not in ACTIVATIONS:
+        raise UnsupportedError(
+            f"fused activation {activation} is not supported on {y.type}; known are {ACTIVATION_NAMES}"
+        )
     lo, hi = (_stored_bound(real, y) for real in ACTIVATIONS[activation])
     return int(max(info.min, lo)), int(min(info.max, hi))
 
@@ -179,4 +191,5 @@ def activation_range(y: Tensor, activation: int = 0) -> tuple[int, int]:
 def _stored_bound(real: float, y: Tensor) -> float:
     if math.isinf(real):
         return real
-    return float(round_half_away_float(np.float32(real) / np.float32(y.scale))) + y.zero_point
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a bound beyond every integer is none
+        return float(round_half_away_float(np.float32(real) / np.float32(y.scale))) + y.zero_point

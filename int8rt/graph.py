@@ -5,6 +5,7 @@ Quantized tensors follow ``real = scale * (stored - zero_point)``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -45,7 +46,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """How many elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(map(int, self.shape))
 
     @property
     def nbytes(self) -> int:

@@ -85,8 +85,10 @@ def _located(node: Node, function: Callable[..., Any], *args: Any) -> Any:
     """function(*args), in which what a malformed node trips over becomes a ModelError that names the node."""
     try:
         return function(*args)
-    except Error:
-        raise
+    except Error as error:
+        if node.label in str(error):
+            raise
+        raise type(error)(f"{node.label}: {error}") from error
     except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{node.label} contradicts itself: {type(error).__name__}: {error}") from error
 
@@ -430,7 +432,10 @@ COUNT_WORD = 9  # of a record of run_table: after three arrays of three words
 
 def _allocate(nbytes: int) -> np.ndarray:
     """Zeroed bytes that begin at a multiple of the arena's alignment."""
-    raw = np.zeros(nbytes + arena.ALIGN, np.uint8)
+    try:
+        raw = np.zeros(nbytes + arena.ALIGN, np.uint8)
+    except (MemoryError, ValueError) as error:
+        raise UnsupportedError(f"the tensors take {nbytes:,} bytes, more than this machine has") from error
     start = -jit.address(raw) % arena.ALIGN
     return raw[start : start + nbytes]
 

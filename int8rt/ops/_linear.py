@@ -33,8 +33,12 @@ class Filter(NamedTuple):
 def scales(node: Node, x: Tensor, w: Tensor, y: Tensor, rule: str) -> np.ndarray:
     """The real multiplier of each output channel, float64, in the precision in which TFLite computes it for that rule."""
     s_w = w.quantization.scale if w.quantization is not None else np.zeros(1, np.float32)
-    if x.scale <= 0 or y.scale <= 0:
-        raise ModelError(f"{node.label}: input scale {x.scale} and output scale {y.scale} must be positive")
+    if not (0 < x.scale < np.inf and 0 < y.scale < np.inf):
+        raise ModelError(f"{node.label}: input scale {x.scale} and output scale {y.scale} must be positive and finite")
+    if not ((s_w >= 0) & (s_w < np.inf)).all():
+        raise ModelError(
+            f"{node.label}: the weights' scales must be finite and not negative; they go from {s_w.min()} to {s_w.max()}"
+        )
     joined = scale_float_product if rule != "double" and x.dtype == np.uint8 else scale_double
     return np.asarray(joined(x.scale, s_w, y.scale), np.float64)
 
@@ -43,8 +47,8 @@ def fold(node: Node, x: Tensor, w: Tensor, b: Tensor | None, y: Tensor, axis: in
     """The filter of a node whose output channels are that axis of w. Raises UnsupportedError and ModelError."""
     check(node, x, w, b, y, axis)
     channels = w.shape[axis]
-    s = ops.stored(y, node.options.fused_activation_function)
     real = np.broadcast_to(scales(node, x, w, y, rule), channels)
+    s = ops.stored(y, node.options.fused_activation_function)
     rounding = (rule_c if rule == "double" else rule_a)(real, s.zero_point, s.lo, s.hi)
     return Filter(centered(w), bias_of(b, channels), rounding)
 

@@ -14,6 +14,7 @@ from int8rt.ops import Call
 from int8rt.simd import copy_within, fill_within
 
 SAME, VALID = 0, 1
+MAX_IMAGE = 2**31 - 1  # offsets into it are int32
 
 
 class Window(NamedTuple):
@@ -36,6 +37,8 @@ def window(node: Node, x: Tensor, height: int, width: int) -> Window:
     o = node.options
     if len(x.shape) != 4:
         raise ModelError(f"{node.label}: the input has shape {list(x.shape)}; four dimensions were expected")
+    if o.padding not in (SAME, VALID):
+        raise ModelError(f"{node.label}: padding is {o.padding}; 0 (SAME) or 1 (VALID) was expected")
     stride = o.stride_h, o.stride_w
     dilation = getattr(o, "dilation_h_factor", 1), getattr(o, "dilation_w_factor", 1)
     if min(height, width, *stride, *dilation) < 1:
@@ -78,6 +81,8 @@ def padded(node: Node, x: Tensor, g: Window) -> Padded:
     if (height, width) == x.shape[1:3] and g.pad_top == g.pad_left == 0:
         return Padded(x, height, width, [])
     n, h, w, c = x.shape
+    if n * height * width * c > MAX_IMAGE:
+        raise ops.refuse(node, f"with its padding the input has {[n, height, width, c]} values; 2 GB are supported")
     wide = ops.scratch(f"{node.outputs[0].name}/padded", (n, height, width, c), ops.storage_dtype(x.dtype))
     call = Call(pad_image, x, ops.stored_zero(x), g.pad_top, g.pad_left, wide, writes=[wide])
     return Padded(wide, height, width, [call])
