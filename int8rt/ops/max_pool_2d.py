@@ -1,0 +1,73 @@
+"""MAX_POOL_2D: the largest value under a window that slides over an NHWC image.
+
+    y = clamp(max over h, w of x)
+
+Taps outside the image do not count. Stored values pass as they are: a scale or zero point of y that differs from that
+of x is ignored, as LiteRT does; only the fused activation looks at them. A NaN never wins against what came before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.jit import kernel
+from int8rt.numerics import Numerics
+from int8rt.ops import Call
+from int8rt.ops._pool import check, clamp, limits, pool, stored_limits
+from int8rt.ops._window import windows
+from int8rt.simd import fill_within, get, put
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    x, g = pool(node)
+    return [(x.shape[0], g.out_h, g.out_w, x.shape[3])]
+
+
+def reference(node: Node, x: np.ndarray) -> np.ndarray:
+    check(node)
+    _, g = pool(node)
+    least, _, _ = limits(node)
+    seen, _ = windows(x, g, fill=least)  # type: ignore[arg-type]
+    y = np.full(node.outputs[0].shape, least, x.dtype)
+    for row in range(g.height):
+        for col in range(g.width):
+            y = np.where(y < seen[:, :, :, row, col], seen[:, :, :, row, col], y)
+    return clamp(node, y)
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    check(node)
+    x, g = pool(node)
+    (y,) = node.outputs
+    work = y.size * g.height * g.width
+    return Call(max_pool, x, *g, stored_limits(node), y, writes=[y], work=work)
+
+
+@kernel
+def max_pool(
+    thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
+    dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, y: Any,
+) -> None:  # fmt: skip
+    """x and y are NHWC; limits: the type's least value and the clamp's ends. Dilations are 1."""
+    batch, in_h, in_w, channels = x.shape
+    least, lo, hi = limits[0], limits[1], limits[2]
+    for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+        n = line // out_h
+        top = (line - n * out_h) * stride_h - pad_top
+        for out_col in range(out_w):
+            left = out_col * stride_w - pad_left
+            to = (line * out_w + out_col) * channels
+            fill_within(y, to, channels, least)
+            for row in range(max(top, 0), min(top + height, in_h)):
+                for col in range(max(left, 0), min(left + width, in_w)):
+                    at = ((n * in_h + row) * in_w + col) * channels
+                    for c in range(channels):
+                        best, value = get(y, to + c), get(x, at + c)
+                        put(y, to + c, value if best < value else best)
+            for c in range(to, to + channels):
+                best = get(y, c)
+                best = lo if best < lo else best
+                put(y, c, hi if hi < best else best)
