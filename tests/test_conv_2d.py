@@ -142,7 +142,7 @@ def test_scales(case):
 @pytest.mark.parametrize("ratio", [2.0**40, 2.0**70, 1e30])
 @pytest.mark.parametrize("dtype", [np.int8, U8])
 def test_scales_beyond_every_shift_are_defined(ratio, dtype):
-    """LiteRT shifts an int32 by more than 31 here, which C++ leaves undefined: the result is that of a shift that loses all bits."""
+    """LiteRT shifts an int32 by more than 31 here, which C++ leaves undefined: a shift that loses all bits gives 0."""
     case = conv((1, 4, 4, 3), (4, 3, 3, 3), ratio=ratio, dtype=dtype, y_zero=5)
     content, x = case.model()
     for outputs in (run_program(content, x), run_reference(content, x)):
@@ -167,15 +167,15 @@ def test_bias_may_be_left_out(dtype, left_out):
     check(without, x, litert=run_litert(content, x))
 
 
-def test_ties_round_away_from_zero():
-    """s_x s_w / s_y = 1/4 on accumulators 0 ... 255 less 128: every fourth is a tie."""
+def test_both_roundings_of_rule_a():
+    """A quarter is 2**30 / 2**31, rounded half up, and a shift by one, rounded half away from zero: 1/4 gives 1."""
     x = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
     w = T(np.int8, (1, 1, 1, 1), 0.25, data=np.ones((1, 1, 1, 1)))
     x_, b, y_ = T(np.int8, x.shape, 1.0), T(np.int32, (1,), 0.25, data=[0]), T(np.int8, x.shape, 1.0)
     content = model("CONV_2D", [x_, w, b], [y_], padding=VALID, stride_h=1, stride_w=1)
     (y,) = check(content, x)
-    exact = x.reshape(-1) / 4
-    assert (y.reshape(-1) == np.trunc(exact + np.copysign(0.5, exact))).all()
+    half = np.floor(x.reshape(-1) / 2 + 0.5)
+    assert (y.reshape(-1) == np.trunc(half / 2 + np.copysign(0.5, half))).all()
 
 
 # Nodes that contradict themselves
@@ -198,61 +198,61 @@ X = T(np.int8, (1, 4, 4, 3), 0.1)
 Y = T(np.int8, (1, 2, 2, 8), 0.1)
 
 MALFORMED = {
-    "rank of x": (dict(x=T(np.int8, (4, 4, 3), 0.1)), "four dimensions"),
-    "rank of w": (dict(w=weights((8, 27))), "four dimensions"),
-    "channels": (dict(w=weights((8, 3, 3, 2))), "does not divide"),
-    "filters per group": (dict(w=weights((8, 3, 3, 1))), "does not divide"),
-    "filter without channels": (dict(w=weights((8, 3, 3, 0))), "does not divide"),
-    "empty filter": (dict(w=weights((8, 0, 3, 3))), "must be positive"),
-    "too large": (dict(w=weights((8, 5, 3, 3))), "does not fit"),
-    "too dilated": (dict(dilation_h_factor=2), "does not fit"),
-    "empty image": (dict(x=T(np.int8, (1, 0, 4, 3), 0.1), padding=SAME), "does not fit"),
-    "stride 0": (dict(stride_h=0), "must be positive"),
-    "stride -1": (dict(stride_w=-1), "must be positive"),
-    "dilation 0": (dict(dilation_w_factor=0), "must be positive"),
-    "dilation -3": (dict(dilation_h_factor=-3), "must be positive"),
-    "padding": (dict(padding=2), "padding"),
-    "no scale of x": (dict(x=T(np.int8, (1, 4, 4, 3))), "scale"),
-    "scale 0 of x": (dict(x=T(np.int8, (1, 4, 4, 3), 0.0)), "scale"),
-    "scale nan of x": (dict(x=T(np.int8, (1, 4, 4, 3), np.nan)), "scale"),
-    "no scale of y": (dict(y=T(np.int8, (1, 2, 2, 8))), "scale"),
-    "scale 0 of y": (dict(y=T(np.int8, (1, 2, 2, 8), 0.0), fused_activation_function=RELU6), "scale"),
-    "negative scale of y": (dict(y=T(np.int8, (1, 2, 2, 8), -1.0)), "scale"),
-    "infinite scale of y": (dict(y=T(np.int8, (1, 2, 2, 8), np.inf)), "scale"),
-    "no scale of w": (dict(w=weights((8, 3, 3, 3), None)), "0 scales"),
-    "negative scale of w": (dict(w=weights((8, 3, 3, 3), -0.1)), "scale"),
-    "scale nan of w": (dict(w=weights((8, 3, 3, 3), [np.nan] * 8)), "scale"),
-    "number of scales": (dict(w=weights((8, 3, 3, 3), [0.1] * 7)), "scales"),
-    "axis of scales": (dict(w=weights((8, 8, 1, 3), [0.1] * 8, axis=1), padding=SAME), "axis"),
-    "zero point of int8 weights": (dict(w=weights((8, 3, 3, 3), 0.1, zero_point=3)), "zero point"),
-    "zero point of x": (dict(x=T(np.int8, (1, 4, 4, 3), 0.1, 200)), "zero point"),
-    "zero point of y": (dict(y=T(np.int8, (1, 2, 2, 8), 0.1, -129)), "zero point"),
+    "rank of x": ({"x": T(np.int8, (4, 4, 3), 0.1)}, "four dimensions"),
+    "rank of w": ({"w": weights((8, 27))}, "four dimensions"),
+    "channels": ({"w": weights((8, 3, 3, 2))}, "does not divide"),
+    "filters per group": ({"w": weights((8, 3, 3, 1))}, "does not divide"),
+    "filter without channels": ({"w": weights((8, 3, 3, 0))}, "does not divide"),
+    "empty filter": ({"w": weights((8, 0, 3, 3))}, "must be positive"),
+    "too large": ({"w": weights((8, 5, 3, 3))}, "does not fit"),
+    "too dilated": ({"dilation_h_factor": 2}, "does not fit"),
+    "empty image": ({"x": T(np.int8, (1, 0, 4, 3), 0.1), "padding": SAME}, "does not fit"),
+    "stride 0": ({"stride_h": 0}, "must be positive"),
+    "stride -1": ({"stride_w": -1}, "must be positive"),
+    "dilation 0": ({"dilation_w_factor": 0}, "must be positive"),
+    "dilation -3": ({"dilation_h_factor": -3}, "must be positive"),
+    "padding": ({"padding": 2}, "padding"),
+    "no scale of x": ({"x": T(np.int8, (1, 4, 4, 3))}, "scale"),
+    "scale 0 of x": ({"x": T(np.int8, (1, 4, 4, 3), 0.0)}, "scale"),
+    "scale nan of x": ({"x": T(np.int8, (1, 4, 4, 3), np.nan)}, "scale"),
+    "no scale of y": ({"y": T(np.int8, (1, 2, 2, 8))}, "scale"),
+    "scale 0 of y": ({"y": T(np.int8, (1, 2, 2, 8), 0.0), "fused_activation_function": RELU6}, "scale"),
+    "negative scale of y": ({"y": T(np.int8, (1, 2, 2, 8), -1.0)}, "scale"),
+    "infinite scale of y": ({"y": T(np.int8, (1, 2, 2, 8), np.inf)}, "scale"),
+    "no scale of w": ({"w": weights((8, 3, 3, 3), None)}, "0 scales"),
+    "negative scale of w": ({"w": weights((8, 3, 3, 3), -0.1)}, "scale"),
+    "scale nan of w": ({"w": weights((8, 3, 3, 3), [np.nan] * 8)}, "scale"),
+    "number of scales": ({"w": weights((8, 3, 3, 3), [0.1] * 7)}, "scales"),
+    "axis of scales": ({"w": weights((8, 8, 1, 3), [0.1] * 8, axis=1), "padding": SAME}, "axis"),
+    "zero point of int8 weights": ({"w": weights((8, 3, 3, 3), 0.1, zero_point=3)}, "zero point"),
+    "zero point of x": ({"x": T(np.int8, (1, 4, 4, 3), 0.1, 200)}, "zero point"),
+    "zero point of y": ({"y": T(np.int8, (1, 2, 2, 8), 0.1, -129)}, "zero point"),
     "zero point of uint8 weights": (
-        dict(
-            x=T(U8, (1, 4, 4, 3), 0.1),
-            w=weights((8, 3, 3, 3), 0.1, dtype=U8, zero_point=-1),
-            y=T(U8, (1, 2, 2, 8), 0.1),
-        ),
+        {
+            "x": T(U8, (1, 4, 4, 3), 0.1),
+            "w": weights((8, 3, 3, 3), 0.1, dtype=U8, zero_point=-1),
+            "y": T(U8, (1, 2, 2, 8), 0.1),
+        },
         "zero point",
     ),
-    "length of bias": (dict(b=T(np.int32, (7,), 0.01, data=np.zeros(7))), r"int32\[8\]"),
-    "type of bias": (dict(b=T(np.int64, (8,), 0.01, data=np.zeros(8))), r"int32\[8\]"),
-    "no weights": (dict(inputs=[X, None]), "needed"),
-    "one input": (dict(inputs=[X]), "contradicts itself|needed"),
-    "no input": (dict(inputs=[]), "contradicts itself|needed"),
-    "two outputs": (dict(outputs=[Y, T(np.int8, (1,), 0.1)]), "2 outputs"),
-    "no output": (dict(outputs=[]), "0 outputs|output"),
-    "no options": (dict(), "must be positive"),
+    "length of bias": ({"b": T(np.int32, (7,), 0.01, data=np.zeros(7))}, r"int32\[8\]"),
+    "type of bias": ({"b": T(np.int64, (8,), 0.01, data=np.zeros(8))}, r"int32\[8\]"),
+    "no weights": ({"inputs": [X, None]}, "needed"),
+    "one input": ({"inputs": [X]}, "contradicts itself|needed"),
+    "no input": ({"inputs": []}, "contradicts itself|needed"),
+    "two outputs": ({"outputs": [Y, T(np.int8, (1,), 0.1)]}, "2 outputs"),
+    "no output": ({"outputs": []}, "0 outputs|output"),
+    "no options": ({}, "must be positive"),
 }
 REFUSED = {
-    "float input": dict(x=T(np.float32, (1, 4, 4, 3)), y=T(np.float32, (1, 2, 2, 8))),
-    "types that differ": dict(y=T(U8, (1, 2, 2, 8), 0.1)),
-    "int32 output": dict(y=T(np.int32, (1, 2, 2, 8), 0.1)),
-    "weights at run time": dict(w=T(np.int8, (8, 3, 3, 3), 0.1)),
-    "bias at run time": dict(b=T(np.int32, (8,), 0.01)),
-    "activation": dict(fused_activation_function=SIGN_BIT),
-    "image beyond 2 GB": dict(dilation_h_factor=10**6, dilation_w_factor=10**6, padding=SAME),
-    "4-bit weights": dict(w=T(np.int8, (8, 3, 3, 3), 0.1, data=np.ones((8, 3, 3, 3)), type_name="INT4")),
+    "float input": {"x": T(np.float32, (1, 4, 4, 3)), "y": T(np.float32, (1, 2, 2, 8))},
+    "types that differ": {"y": T(U8, (1, 2, 2, 8), 0.1)},
+    "int32 output": {"y": T(np.int32, (1, 2, 2, 8), 0.1)},
+    "weights at run time": {"w": T(np.int8, (8, 3, 3, 3), 0.1)},
+    "bias at run time": {"b": T(np.int32, (8,), 0.01)},
+    "activation": {"fused_activation_function": SIGN_BIT},
+    "image beyond 2 GB": {"dilation_h_factor": 10**6, "dilation_w_factor": 10**6, "padding": SAME},
+    "4-bit weights": {"w": T(np.int8, (8, 3, 3, 3), 0.1, data=np.ones((8, 3, 3, 3)), type_name="INT4")},
 }
 
 

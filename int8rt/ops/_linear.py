@@ -1,4 +1,4 @@
-"""What the products with a constant filter have in common: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV."""
+"""What the products with a constant filter share: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV."""
 
 from __future__ import annotations
 
@@ -31,14 +31,12 @@ class Filter(NamedTuple):
 
 
 def scales(node: Node, x: Tensor, w: Tensor, y: Tensor, rule: str) -> np.ndarray:
-    """The real multiplier of each output channel, float64, in the precision in which TFLite computes it for that rule."""
+    """The real multiplier of each output channel, float64, in the precision in which TFLite computes it for a rule."""
     s_w = w.quantization.scale if w.quantization is not None else np.zeros(1, np.float32)
     if not (0 < x.scale < np.inf and 0 < y.scale < np.inf):
         raise ModelError(f"{node.label}: input scale {x.scale} and output scale {y.scale} must be positive and finite")
     if not ((s_w >= 0) & (s_w < np.inf)).all():
-        raise ModelError(
-            f"{node.label}: the weights' scales must be finite and not negative; they go from {s_w.min()} to {s_w.max()}"
-        )
+        raise ModelError(f"{node.label}: weight scales from {s_w.min()} to {s_w.max()} must be finite and >= 0")
     joined = scale_float_product if rule != "double" and x.dtype == np.uint8 else scale_double
     return np.asarray(joined(x.scale, s_w, y.scale), np.float64)
 

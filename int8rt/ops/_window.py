@@ -66,7 +66,7 @@ def windows(x: np.ndarray, g: Window, fill: int) -> tuple[np.ndarray, np.ndarray
 
 
 class Padded(NamedTuple):
-    """An image with all the pixels that its windows reach: which tensor, its size, and the Call that fills it, if any."""
+    """An image with all the pixels that its windows reach: the tensor, its size, and the Call that fills it, if any."""
 
     tensor: Tensor
     height: int
@@ -80,7 +80,7 @@ def padded(node: Node, x: Tensor, g: Window) -> Padded:
     width = max(x.shape[2], (g.out_w - 1) * g.stride_w + (g.width - 1) * g.dilation_w + 1)
     if (height, width) == x.shape[1:3] and g.pad_top == g.pad_left == 0:
         return Padded(x, height, width, [])
-    n, h, w, c = x.shape
+    n, _, _, c = x.shape
     if n * height * width * c > MAX_IMAGE:
         raise ops.refuse(node, f"with its padding the input has {[n, height, width, c]} values; 2 GB are supported")
     wide = ops.scratch(f"{node.outputs[0].name}/padded", (n, height, width, c), ops.storage_dtype(x.dtype))
