@@ -2,43 +2,84 @@
 
     acc[c] = bias[c] + sum over taps of x[tap, c // m] * w[tap, c]
 
-x is padded already, so that every window lies inside; zero points are folded into the bias as in dot. Sixteen channels are
-worked on at a time, and requantized in registers or by ``dot_accumulate``'s rules.
+x is padded already, so that every window lies inside; zero points are folded into the bias as in dot.
+
+An instruction that sums four products of bytes wants the four under one another. So, for each row of outputs, the input
+rows that a filter covers are interleaved four at a time: byte i of four rows becomes group i. Then every filter column is one
+``dot`` of the groups at its place with its four weights, whatever the number of channels: a row of outputs is one run of
+bytes, worked on 64 at a time, and the weights repeat with the channels. With a stride of s the groups of every s-th
+pixel are put side by side first (a "phase"), so that this holds there too.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
-
-from int8rt.dot import LANES, Rounding, panels, requantization
+from int8rt.dot import Rounding, requantization
 from int8rt.fixedpoint import requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import kernel
-from int8rt.ops import Call
-from int8rt.simd import get, load_bytes, load_int32, multiply_add, put, requantize_lanes, store_lanes
+from int8rt.ops import Call, scratch_per_thread
+from int8rt.simd import get, interleave, lanes_dot, lanes_requantize, lanes_start, put
+
+BLOCK = 64  # channels that are worked on together
+
+
+class Geometry(NamedTuple):
+    """A window over an image that is padded already."""
+
+    height: int
+    width: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
 
 
 @kernel
 def depthwise(
-    thread: int, threads: int, x: Any, taps: Any, row_step: int, col_step: int, w: Any, p: Any, lo: int, hi: int, y: Any
+    thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, stride_w: int, phase: int, taps: Any,
+    w: Any, p: Any, lo: int, hi: int, groups: Any, y: Any,
 ) -> None:  # fmt: skip
-    """x [n, h, w, c] and y [n, out_h, out_w, c]; taps: offsets of the filter's taps; w int32 [taps, 16 blocks], p [5, 16 blocks]."""
+    """x [n, h, w, c], y [n, out_h, out_w, c]; groups: scratch of each thread, phase: bytes of it per phase of a row.
+
+    taps: where the groups of each tap begin; w int8 [block, tap, 64, 4]; p int32 [block, 5, 64], dot.requantization()'s rows.
+    """
     batch, out_h, out_w, channels = y.shape
-    image = x.shape[1] * x.shape[2] * channels
-    lanes = p.shape[1]
-    for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-        n = line // out_h
-        start = n * image + (line - n * out_h) * row_step
-        for col in range(out_w):
-            at, to = start + col * col_step, (line * out_w + col) * channels
-            for c in range(0, channels, LANES):
-                acc = load_int32(p, 4 * lanes + c)
-                for tap in range(taps.size):
-                    acc = multiply_add(acc, load_bytes(x, at + taps[tap] + c), load_int32(w, tap * lanes + c))
-                store_lanes(y, to + c, requantize_lanes(acc, p, c, lanes, lo, hi), channels - c)
+    line = x.shape[2] * channels
+    run = line if stride_w == 1 else channels  # bytes that stay together
+    mine = thread * groups.shape[1]
+    for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+        n = row // out_h
+        start = (n * x.shape[1] + (row - n * out_h) * stride_h) * line
+        for first in range(0, height, 4):
+            # rows beyond the filter have weights of zero: any that can be read will do
+            a = start + first * dilation * line
+            b = start + min(first + 1, height - 1) * dilation * line
+            c = start + min(first + 2, height - 1) * dilation * line
+            d = start + min(first + 3, height - 1) * dilation * line
+            to = mine + (first // 4) * stride_w * phase
+            pixel = 0
+            for at in range(0, line, run):
+                turn = pixel // stride_w
+                place = to + (pixel - turn * stride_w) * phase + turn * channels * 4
+                for i in range(at, at + run, BLOCK):
+                    interleave(x, a + i, b + i, c + i, d + i, groups, place + (i - at) * 4)
+                pixel += 1
+        block = 0
+        for i in range(0, out_w * channels, BLOCK):
+            acc = lanes_start(p, (block * 5 + 4) * BLOCK)
+            for tap in range(taps.size):
+                acc = lanes_dot(acc, groups, mine + taps[tap] + 4 * i, w, (block * taps.size + tap) * 4 * BLOCK)
+            lanes_requantize(
+                acc, p, block * 5 * BLOCK, BLOCK, lo, hi, y, row * out_w * channels + i, out_w * channels - i
+            )
+            block += 1
+            if block == w.shape[0]:
+                block = 0
 
 
 @kernel
@@ -46,7 +87,7 @@ def depthwise_plain(
     thread: int, threads: int, x: Any, taps: Any, row_step: int, col_step: int, w: Any, bias: Any, multiplier: Any,
     shift: Any, zero_point: int, lo: int, hi: int, times: int, y: Any,
 ) -> None:  # fmt: skip
-    """Any channel multiplier and any scale, one value at a time; w is int32 [taps, c], bias int32 [c]."""
+    """What depthwise computes, for any channel multiplier and scale, one value at a time; w int32 [taps, c], bias int32 [c]."""
     batch, out_h, out_w, channels = y.shape
     image = x.shape[1] * x.shape[2] * x.shape[3]
     for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
@@ -62,24 +103,47 @@ def depthwise_plain(
                 put(y, to + c, min(max(q + zero_point, lo), hi))
 
 
-def call(
-    x: Tensor, taps: np.ndarray, row_step: int, col_step: int, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor
-) -> Call:  # fmt: skip
+def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor) -> Call:
     """The Call that computes y, [n, out_h, out_w, c], from x, already padded.
 
-    taps: offsets of the filter's taps in elements; steps: between output rows and columns; w: [taps, c] less its zero
-    point; bias: int64 [c] with x's zero point folded in.
+    w: int16 [height, width, c] less its zero point; bias: int64 [c] with x's zero point folded in.
     """
-    channels = y.shape[3]
-    w = w.astype(np.int32)
-    magnitude = np.abs(bias) + 255 * np.abs(w.astype(np.int64)).sum(axis=0)
+    magnitude = np.abs(bias) + 255 * np.abs(w.astype(np.int64)).sum(axis=(0, 1))
     formula = requantization(bias, magnitude, r)
-    place = (x, taps.astype(np.int64), row_step, col_step)
-    work = y.size * len(taps)
-    if formula is None or x.shape[3] != channels:
-        wrapped = (bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
-        args = (w, wrapped, r.multiplier, r.shift, r.zero_point, r.lo, r.hi, channels // x.shape[3], y)
-        return Call(depthwise_plain, *place, *args, writes=[y], work=work)
-    wide = np.concatenate([panels(row, 1).reshape(1, -1) for row in w])
-    p = np.concatenate([panels(row, 1).reshape(1, -1) for row in formula])
-    return Call(depthwise, *place, wide, p, r.lo, r.hi, y, writes=[y], work=work)
+    narrow = w.astype(np.int8)
+    if formula is None or x.shape[3] != y.shape[3] or (narrow != w).any():
+        return _plain(x, g, w, bias, r, y)
+    channels = y.shape[3]
+    # a block of outputs begins at any channel: weights and constants repeat until blocks and channels meet
+    repeated = np.arange(math.lcm(channels, BLOCK)) % channels
+    blocks = len(repeated) // BLOCK
+    four = np.zeros((-(-g.height // 4) * 4, g.width, channels), np.int8)
+    four[: g.height] = narrow
+    four = four.reshape(-1, 4, g.width, channels).transpose(0, 2, 3, 1)[:, :, repeated]  # [group, column, lane, 4]
+    packed = four.reshape(-1, blocks, BLOCK, 4).transpose(1, 0, 2, 3)
+    p = formula[:, repeated].reshape(5, blocks, BLOCK).transpose(1, 0, 2)
+    phase = 4 * (-(-x.shape[2] // g.stride_w) * channels + BLOCK)
+    taps = _taps(g, channels, phase)
+    groups = scratch_per_thread(f"{y.name}/groups", phase * g.stride_w * -(-g.height // 4), np.uint8)
+    args = (g.height, g.dilation_h, g.stride_h, g.stride_w, phase, taps)
+    constants = (np.ascontiguousarray(packed), np.ascontiguousarray(p), r.lo, r.hi)
+    return Call(depthwise, x, *args, *constants, groups, y, writes=[y, groups], work=y.size * g.height * g.width)
+
+
+def _taps(g: Geometry, channels: int, phase: int) -> np.ndarray:
+    """Where the groups of four rows under each filter column begin, in bytes of scratch: int64 [groups of rows * width]."""
+    columns = np.arange(g.width) * g.dilation_w
+    within = columns % g.stride_w * phase + columns // g.stride_w * channels * 4
+    rows = np.arange(-(-g.height // 4)) * g.stride_w * phase
+    return (rows[:, None] + within).reshape(-1)
+
+
+def _plain(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor) -> Call:
+    _, _, width, channels = x.shape
+    rows = np.arange(g.height) * g.dilation_h * width * channels
+    taps = (rows[:, None] + np.arange(g.width) * g.dilation_w * channels).reshape(-1)
+    steps = g.stride_h * width * channels, g.stride_w * channels
+    wrapped = (bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+    weights = w.reshape(len(taps), -1).astype(np.int32)
+    args = (wrapped, r.multiplier, r.shift, r.zero_point, r.lo, r.hi, y.shape[3] // channels)
+    return Call(depthwise_plain, x, taps, *steps, weights, *args, y, writes=[y], work=y.size * len(taps))

@@ -24,7 +24,7 @@ from int8rt import simd
 from int8rt.fixedpoint import quantize_multiplier, requantize_double, requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, kernel
-from int8rt.ops import Call, scratch
+from int8rt.ops import Call, scratch_per_thread
 from int8rt.simd import get, put
 
 LANES = simd.LANES
@@ -89,8 +89,10 @@ def dot_plain(
 # Packing
 
 
-def pack(w: np.ndarray, segments: int, vectors: int) -> tuple[np.ndarray, int]:
+def pack(w: np.ndarray, segments: int, vectors: int, order: list[int]) -> tuple[np.ndarray, int]:
     """int16 [columns, segments * depth] -> int8 [panel, segment * ceil(depth / 4), 16 vectors, 4], zero padded; passes.
+
+    order says which column of its panel each lane stands for.
 
     Weights less their zero point may need nine bits (legacy uint8 models). Then all segments come several times, and
     their weights are to be summed over the passes.
@@ -100,7 +102,7 @@ def pack(w: np.ndarray, segments: int, vectors: int) -> tuple[np.ndarray, int]:
     width = vectors * LANES
     rest = np.zeros((-(-columns // width) * width, segments, -(-depth // 4) * 4), np.int16)
     rest[:columns, :, :depth] = w.reshape(columns, segments, depth)
-    rest = rest.reshape(-1, width, segments * rest.shape[2] // 4, 4).transpose(0, 2, 1, 3)
+    rest = rest.reshape(-1, width, segments * rest.shape[2] // 4, 4)[:, order].transpose(0, 2, 1, 3)
     passes: list[np.ndarray] = []
     while not passes or rest.any():
         passes.append(rest.clip(-128, 127).astype(np.int8))
@@ -108,12 +110,12 @@ def pack(w: np.ndarray, segments: int, vectors: int) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(np.concatenate(passes, axis=1)), len(passes)
 
 
-def panels(values: np.ndarray, vectors: int) -> np.ndarray:
-    """One value per column -> [panel, 16 vectors], zero padded."""
-    width = vectors * LANES
+def panels(values: np.ndarray, order: list[int]) -> np.ndarray:
+    """One value per column -> [panel, lane], zero padded, lanes in the order of pack()."""
+    width = len(order)
     padded = np.zeros(-(-len(values) // width) * width, values.dtype)
     padded[: len(values)] = values
-    return padded.reshape(-1, width)
+    return padded.reshape(-1, width)[:, order]
 
 
 def requantization(bias: np.ndarray, magnitude: np.ndarray, r: Rounding) -> np.ndarray | None:
@@ -221,9 +223,6 @@ def dot_accumulate(rows: int, vectors: int) -> Kernel:
     return Kernel(dot_accumulate, f"{__name__}:dot_accumulate[{rows}x{vectors}]")
 
 
-MAX_THREADS = 64  # of dot_accumulate, each of which has its own scratch
-
-
 def call(
     x: Tensor, segments: Segments, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor, first: int = 0, stride: int = 0,
 ) -> Call:  # fmt: skip
@@ -231,16 +230,17 @@ def call(
     columns = len(w)
     magnitude = np.abs(bias) + 255 * np.abs(w.astype(np.int64)).sum(axis=1)
     rows, vectors = (1, widest(columns)[1]) if len(segments.offsets) == 1 else widest(columns)
-    packed, passes = pack(w, len(segments.starts), vectors)
-    segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
     formula = requantization(bias, magnitude, r)
+    order = simd.column_order(vectors) if formula is not None else list(range(vectors * LANES))
+    packed, passes = pack(w, len(segments.starts), vectors, order)
+    segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
     work = len(segments.offsets) * w.size
     place = (y, first, stride or columns)
     if formula is not None:
-        p = np.stack([panels(row, vectors) for row in formula], axis=1)
+        p = np.stack([panels(row, order) for row in formula], axis=1)
         args: tuple[Any, ...] = (packed, np.ascontiguousarray(p), r.lo, r.hi, columns)
         return Call(dot(rows, vectors), x, *segments, *args, *place, writes=[y], work=work)
-    sums = scratch(f"{y.name}/sums", (MAX_THREADS * rows * vectors * LANES,), np.int32)
-    wrapped = panels(((bias + (1 << 31)) % (1 << 32) - (1 << 31)).astype(np.int32), vectors)
+    sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
+    wrapped = panels(((bias + (1 << 31)) % (1 << 32) - (1 << 31)).astype(np.int32), order)
     args = (packed, wrapped, *r, columns, sums)
     return Call(dot_accumulate(rows, vectors), x, *segments, *args, *place, writes=[y, sums], work=work)

@@ -158,8 +158,8 @@ class Model:
         if count != 1:
             raise InputError(f"a trace is of one run, and the inputs hold {count}")
         shapes = {t.index: x.shape for t, x in zip(self._subgraph.inputs, arrays, strict=True)}
-        plan = build(self._subgraph, self.numerics, shapes, preserve=True)
-        instance = Instance(plan, self.threads, self._progress)
+        plan = build(self._subgraph, self.numerics, shapes, preserve=True, threads=self.threads)
+        instance = Instance(plan, self._progress)
         instance.run(arrays)
         computed = [t for node in plan.graph.nodes for t in node.outputs]
         tensors = [t for t in dict.fromkeys([*plan.graph.inputs, *computed]) if instance.holds(t)]
@@ -238,8 +238,8 @@ class Model:
         with self._lock:
             if shapes not in self._pools:
                 by_index = {t.index: s for t, s in zip(self._subgraph.inputs, shapes, strict=True)}
-                plan = build(self._subgraph, self.numerics, by_index)
-                self._pools[shapes] = _Pool(plan, self.threads, self._progress)
+                plan = build(self._subgraph, self.numerics, by_index, threads=self.threads)
+                self._pools[shapes] = _Pool(plan, self._progress)
             return self._pools[shapes]
 
 
@@ -253,9 +253,9 @@ def _shape_text(t: Tensor) -> str:
 class _Pool:
     """Instances of one program: as many as callers at the same time need, one where there is state."""
 
-    def __init__(self, plan: Program, threads: int, progress: jit.Progress | None) -> None:
-        self.program, self._threads = plan, threads
-        self._free = [Instance(plan, threads, progress)]
+    def __init__(self, plan: Program, progress: jit.Progress | None) -> None:
+        self.program = plan
+        self._free = [Instance(plan, progress)]
         self._stateful = any(t.is_variable for t in plan.blocks)
         self._turn = threading.Lock()
 
@@ -269,7 +269,7 @@ class _Pool:
         try:
             taken = self._free.pop()  # list operations are atomic
         except IndexError:
-            taken = Instance(self.program, self._threads)
+            taken = Instance(self.program)
         try:
             yield taken
         finally:

@@ -136,6 +136,7 @@ class Program:
     blocks: Mapping[Tensor, arena.Block]
     plan: arena.Plan
     constants: Mapping[Tensor, np.ndarray]  # in storage form
+    threads: int = 1
 
     @property
     def calls(self) -> list[Call]:
@@ -153,12 +154,19 @@ class Program:
 
 
 def build(
-    graph: Subgraph, numerics: Numerics, input_shapes: Shapes | None = None, preserve: bool = False
-) -> Program:  # fmt: skip
-    """Prepare every node and place every tensor. With preserve, each tensor keeps memory of its own, to be read after a run."""
+    graph: Subgraph,
+    numerics: Numerics,
+    input_shapes: Shapes | None = None,
+    preserve: bool = False,
+    threads: int = 1,
+) -> Program:
+    """Prepare every node and place every tensor, for runs on that many threads.
+
+    With preserve, each tensor keeps memory of its own, to be read after a run.
+    """
     graph = infer(graph, input_shapes)
     steps = [
-        (node, step)
+        (node, step if isinstance(step, View) else step.for_threads(threads))
         for node in graph.nodes
         for step in ops.as_steps(_located(node, ops.find(node.op).prepare, node, numerics))
     ]
@@ -166,7 +174,7 @@ def build(
     blocks = _blocks(graph, steps, source, preserve)
     mentioned = [*graph.inputs, *graph.outputs, *(t for _, step in steps for t in ops.tensors(step))]
     constants = {t: ops.to_storage(t.data) for t in mentioned if t.data is not None}
-    return Program(graph, tuple(steps), source, blocks, arena.plan(blocks), constants)
+    return Program(graph, tuple(steps), source, blocks, arena.plan(blocks), constants, threads)
 
 
 def _aliases(graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool) -> dict[Tensor, Tensor]:
@@ -277,9 +285,9 @@ RUN_SIGNATURE: jit.Signature = ("int64[2]", "int64[2]", "int64[2]", "int", "int6
 class Instance:
     """A program with memory of its own. One thread at a time may run it."""
 
-    def __init__(self, program: Program, threads: int = 1, progress: jit.Progress | None = None) -> None:
+    def __init__(self, program: Program, progress: jit.Progress | None = None) -> None:
         jit.compile_all(program.kernels(), progress)
-        self.program, self.threads = program, threads
+        self.program, self.threads = program, program.threads
         self._memory = _allocate(program.plan.nbytes + arena.SLACK)
         self._arrays: dict[Tensor, np.ndarray] = {}
         self._keep: list[Any] = []  # records, which the table mentions by address
@@ -288,7 +296,7 @@ class Instance:
         self._outputs = self._ports(program.graph.outputs)
         self._barrier = np.zeros(16, np.int64)
         self._run = jit.native(run_table, RUN_SIGNATURE)
-        self._team = Team(threads) if threads > 1 else None
+        self._team = Team(self.threads) if self.threads > 1 else None
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
         self.reset()
 

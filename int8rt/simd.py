@@ -250,6 +250,16 @@ def put(typing: Any, array: Any, at: Any, value: Any) -> Any:
     return types.none(array, types.int64, array.dtype), generate
 
 
+@Word
+def as_type_of(typing: Any, other: Any, value: Any) -> Any:
+    """The value cast to the type of another one; integers wrap."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.cast(builder, args[1], sig.args[1], sig.return_type)
+
+    return other(other, value), generate
+
+
 # Runs of elements
 
 
@@ -290,6 +300,39 @@ def fill_within(typing: Any, target: Any, at: Any, count: Any, value: Any) -> An
         return context.get_dummy_value()
 
     return types.none(target, *[types.int64] * 2, target.dtype), generate
+
+
+@Word
+def transpose_tile(typing: Any, x: Any, at: Any, x_stride: Any, y: Any, to: Any, y_stride: Any) -> Any:
+    """y[to + i * y_stride + j] = x[at + i + j * x_stride] for i and j below 16 // itemsize; x and y have one type."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        x, at, x_stride, y, to, y_stride = args
+        element = context.get_data_type(sig.args[0].dtype)
+        lanes = 128 // element.width
+        vector = ir.VectorType(element, lanes)
+        tile = []
+        for j in range(lanes):
+            position = builder.add(at, builder.mul(x_stride, I64(j)))
+            tile.append(_load(builder, _address(context, builder, sig.args[0], x, position), vector))
+        for _ in range(lanes.bit_length() - 1):  # interleaving the halves of the tile turns one bit of row into column
+            halves = list(zip(tile[: lanes // 2], tile[lanes // 2 :], strict=True))
+            tile = [_interleave(builder, a, b, part) for a, b in halves for part in (0, lanes // 2)]
+        for i in range(lanes):
+            position = builder.add(to, builder.mul(y_stride, I64(i)))
+            _store(builder, tile[i], _address(context, builder, sig.args[3], y, position))
+        return context.get_dummy_value()
+
+    if x.dtype != y.dtype:
+        return None
+    return types.none(x, types.int64, types.int64, y, types.int64, types.int64), generate
+
+
+def _interleave(builder: Any, a: Any, b: Any, start: int) -> Any:
+    """a[start], b[start], a[start + 1], b[start + 1], ..."""
+    lanes = a.type.count
+    return builder.shuffle_vector(a, b, _indices(i for k in range(lanes // 2) for i in (start + k, lanes + start + k)))
 
 
 # What a program's run loop needs
@@ -369,76 +412,104 @@ def give_way(typing: Any) -> Any:
     return types.none(), generate
 
 
-# Single vectors of 16 lanes
-
-
-def int32s() -> Any:
-    """Numba's type of a vector of 16 int32."""
-    return _vector_type("Int32x16", INT32S)
+# Rows of 64 lanes, each a channel
 
 
 @Word
-def load_int32(typing: Any, array: Any, at: Any) -> Any:
-    """16 int32 from element ``at`` of a flattened int32 array."""
+def interleave(typing: Any, x: Any, a: Any, b: Any, c: Any, d: Any, target: Any, at: Any) -> Any:
+    """Four runs of 64 bytes become 64 groups of four: target[at + 4 i + j] = x[(a, b, c, d)[j] + i]."""
     from numba.core import types
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _load(builder, _address(context, builder, sig.args[0], *args), INT32S)
-
-    return int32s()(array, types.int64), generate
-
-
-@Word
-def load_bytes(typing: Any, array: Any, at: Any) -> Any:
-    """16 unsigned bytes from element ``at`` of a flattened array, widened to int32."""
-    from numba.core import types
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        value = _load(builder, _address(context, builder, sig.args[0], *args), ir.VectorType(I8, LANES))
-        return builder.zext(value, INT32S)
-
-    return int32s()(array, types.int64), generate
-
-
-@Word
-def multiply_add(typing: Any, acc: Any, a: Any, b: Any) -> Any:
-    """acc + a * b, lane by lane, modulo 2**32."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.add(args[0], builder.mul(args[1], args[2]))
-
-    return acc(acc, a, b), generate
-
-
-@Word
-def requantize_lanes(typing: Any, acc: Any, p: Any, at: Any, step: Any, lo: Any, hi: Any) -> Any:
-    """Rule A of 16 accumulators, clamped; p holds dot.requantization()'s rows, ``step`` apart, from element ``at``."""
-    from numba.core import types
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        acc, p, at, step, lo, hi = args
-        rows = []
-        for _ in range(4):
-            rows.append(_load(builder, _address(context, builder, sig.args[1], p, at), INT32S))
-            at = builder.add(at, step)
-        lo, hi = (_spread(builder, builder.trunc(v, I32)) for v in (lo, hi))
-        return _clamp(builder, _rule_a(builder, acc, *rows), lo, hi)
-
-    return acc(acc, p, *[types.int64] * 4), generate
-
-
-@Word
-def store_lanes(typing: Any, array: Any, at: Any, value: Any, count: Any) -> Any:
-    """The low bytes of the first ``count`` lanes, to element ``at`` of a flattened array of bytes."""
-    from numba.core import types
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        array, at, value, count = args
-        pointer = _address(context, builder, sig.args[0], array, at)
-        _store_columns(builder, builder.trunc(value, ir.VectorType(I8, LANES)), pointer, count)
+        x, *starts, target, at = args
+        rows = [_load(builder, _address(context, builder, sig.args[0], x, start), BYTES) for start in starts]
+        halves = [[_unpack(builder, *rows[i : i + 2], 1, high) for high in (0, 1)] for i in (0, 2)]
+        parts = [_unpack(builder, halves[0][i], halves[1][i], 2, high) for i in (0, 1) for high in (0, 1)]
+        parts = [builder.bitcast(part, INT32S) for part in parts]  # part p, lane l: bytes 16 l + 4 p ...
+        pointer = _address(context, builder, sig.args[5], target, at)
+        for lane, vector in enumerate(_transpose_lanes(builder, parts)):
+            _store(builder, vector, builder.gep(pointer, [I64(64 * lane)]))
         return context.get_dummy_value()
 
-    return types.none(array, types.int64, value, types.int64), generate
+    return types.none(x, *[types.int64] * 4, target, types.int64), generate
+
+
+def _unpack(builder: Any, a: Any, b: Any, size: int, high: int) -> Any:
+    """Within each 128 bits, the low or high elements of ``size`` bytes of a and b by turns."""
+    order = []
+    for element in range(8 // size):
+        for source in (0, 64):
+            order += [source + 8 * high + element * size + i for i in range(size)]
+    return builder.shuffle_vector(a, b, _indices(lane + i for lane in range(0, 64, 16) for i in order))
+
+
+def _transpose_lanes(builder: Any, parts: list[Any]) -> list[Any]:
+    """Result l has lane l of every part: a transposition of four by four lanes of 128 bits."""
+
+    def lanes(a: Any, b: Any, order: list[int]) -> Any:
+        return builder.shuffle_vector(a, b, _indices(4 * lane + i for lane in order for i in range(4)))
+
+    low = [lanes(parts[i], parts[i + 1], [0, 1, 4, 5]) for i in (0, 2)]
+    high = [lanes(parts[i], parts[i + 1], [2, 3, 6, 7]) for i in (0, 2)]
+    return [lanes(*pair, order) for pair in (low, high) for order in ([0, 2, 4, 6], [1, 3, 5, 7])]
+
+
+@Word
+def lanes_start(typing: Any, p: Any, at: Any) -> Any:
+    """64 int32 from element ``at`` of a flattened int32 array."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _address(context, builder, sig.args[0], *args)
+        return _gather(builder, [_load(builder, builder.gep(pointer, [I64(64 * v)]), INT32S) for v in range(4)])
+
+    return _array_type("Lanes64", INT32S, 4)(p, types.int64), generate
+
+
+@Word
+def lanes_dot(typing: Any, acc: Any, x: Any, start: Any, w: Any, at: Any) -> Any:
+    """acc[i] + sum over j < 4 of x[start + 4 i + j] * w[at + 4 i + j] for 64 lanes i."""
+    from numba.core import types
+
+    lower = DOT[lowering()][1]
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        acc, x, start, w, at = args
+        left = _address(context, builder, sig.args[1], x, start)
+        right = _address(context, builder, sig.args[3], w, at)
+        sums = []
+        for v, value in enumerate(_spread_out(builder, acc)):
+            a, b = (_load(builder, builder.gep(pointer, [I64(64 * v)]), BYTES) for pointer in (left, right))
+            sums.append(lower(builder, value, a, b))
+        return _gather(builder, sums)
+
+    return acc(acc, x, types.int64, w, types.int64), generate
+
+
+@Word
+def lanes_requantize(
+    typing: Any, acc: Any, p: Any, at: Any, step: Any, lo: Any, hi: Any, y: Any, to: Any, count: Any
+) -> Any:  # fmt: skip
+    """Store the first ``count`` of 64 accumulators at y[to:], by rule A; p: dot.requantization()'s rows, ``step`` apart."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        acc, p, at, step, lo, hi, y, to, count = args
+        rows = []
+        for _ in range(4):
+            rows.append(_address(context, builder, sig.args[1], p, at))
+            at = builder.add(at, step)
+        results = []
+        for v, value in enumerate(_spread_out(builder, acc)):
+            parameters = [_load(builder, builder.gep(row, [I64(64 * v)]), INT32S) for row in rows]
+            results.append(_rule_a(builder, value, *parameters))
+        lo, hi = (builder.trunc(limit, I8) for limit in (lo, hi))
+        pointer = _address(context, builder, sig.args[6], y, to)
+        _store_columns(builder, _narrow(builder, results, lo, hi, natural=True), pointer, count)
+        return context.get_dummy_value()
+
+    integers = types.int64
+    return types.none(acc, p, *[integers] * 4, y, integers, integers), generate
 
 
 # Tiles
@@ -537,7 +608,7 @@ class _Tile:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             acc, p, at, lo, hi, y, offset, stride, m, last, columns = args
-            lo, hi = (_spread(builder, builder.trunc(v, I32)) for v in (lo, hi))
+            lo, hi = (builder.trunc(v, I8) for v in (lo, hi))
             parameters = _address(context, builder, sig.args[1], p, at)
             acc = _spread_out(builder, acc)
             results: list[list[Any]] = [[] for _ in range(self.rows)]
@@ -548,17 +619,55 @@ class _Tile:
                 )
                 for r in range(self.rows):
                     q = _rule_a(builder, acc[r * self.vectors + v], multiplier, constant, shift, bias)
-                    results[r].append(builder.trunc(_clamp(builder, q, lo, hi), ir.VectorType(I8, LANES)))
+                    results[r].append(q)
             for r in range(self.rows):
                 row = _smaller(builder, builder.add(m, I64(r)), last)
                 pointer = _address(
                     context, builder, sig.args[5], y, builder.add(offset, builder.mul(row, stride))
                 )  # fmt: skip
-                _store_columns(builder, _concatenate(builder, results[r]), pointer, columns)
+                _store_columns(builder, _narrow(builder, results[r], lo, hi, natural=False), pointer, columns)
             return context.get_dummy_value()
 
         integers = types.int64
         return types.none(acc, p, integers, integers, integers, y, *[integers] * 5), generate
+
+
+def column_order(vectors: int) -> list[int]:
+    """Which column each lane of a tile's row stands for: the order in which the CPU narrows int32 to bytes cheapest."""
+    if not has("avx512bw"):
+        return list(range(LANES * vectors))
+    return [4 * vectors * lane + 4 * v + d for v in range(vectors) for lane in range(4) for d in range(4)]
+
+
+def _narrow(builder: Any, vectors: list[Any], lo: Any, hi: Any, natural: bool) -> Any:
+    """Vectors of int32 as bytes clamped to lo and hi, i8 scalars in 0 ... 255; lanes are in column_order unless natural."""
+    count = len(vectors)
+    if has("avx512bw"):
+        value = _narrow_by_packs(builder, vectors, natural)
+    else:
+        bytes_ = ir.VectorType(I8, LANES)
+        zero, top = _splat(INT32S, 0), _splat(INT32S, 255)
+        value = _concatenate(builder, [builder.trunc(_clamp(builder, v, zero, top), bytes_) for v in vectors])
+    lo, hi = (_spread(builder, limit, count * LANES) for limit in (lo, hi))
+    value = builder.select(builder.icmp_unsigned("<", value, lo), lo, value)
+    return builder.select(builder.icmp_unsigned(">", value, hi), hi, value)
+
+
+def _narrow_by_packs(builder: Any, vectors: list[Any], natural: bool) -> Any:
+    """x86's packs work within lanes of 128 bits: byte 4 v + d of lane l comes from vector v, lane l, element d."""
+    count = len(vectors)
+    to_words = _declare(builder, "llvm.x86.avx512.packssdw.512", WORDS, [INT32S, INT32S])
+    to_bytes = _declare(builder, "llvm.x86.avx512.packuswb.512", BYTES, [WORDS, WORDS])
+    low = builder.call(to_words, [vectors[0], vectors[min(1, count - 1)]])
+    high = builder.call(to_words, [vectors[2], vectors[count - 1]]) if count > 2 else low
+    packed = builder.bitcast(builder.call(to_bytes, [low, high]), INT32S)
+    if natural:
+        order = [4 * lane + v for v in range(count) for lane in range(4)]
+    else:
+        order = [4 * lane + v for lane in range(4) for v in range(count)]
+    if order != list(range(LANES)):
+        packed = builder.shuffle_vector(packed, packed, _indices(order))
+    return builder.bitcast(packed, ir.VectorType(I8, count * LANES))
 
 
 def _concatenate(builder: Any, vectors: list[Any]) -> Any:

@@ -21,7 +21,7 @@ def run_program(model: bytes, *inputs: np.ndarray, threads: int = 1) -> list[np.
     """The outputs of the native program."""
     graph = reader.read(model).main
     shapes = {t.index: np.shape(x) for t, x in zip(graph.inputs, inputs, strict=True)}
-    instance = program.Instance(program.build(graph, REFERENCE, shapes), threads)
+    instance = program.Instance(program.build(graph, REFERENCE, shapes, threads=threads))
     return instance.run([np.ascontiguousarray(x) for x in inputs])
 
 

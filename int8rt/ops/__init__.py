@@ -28,6 +28,7 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +80,18 @@ def _brief(arg: Any) -> str:
     if isinstance(arg, (Tensor, Flat)):
         return repr(arg.name if isinstance(arg, Tensor) else arg.tensor.name)
     return f"{arg.dtype}{list(arg.shape)}" if isinstance(arg, np.ndarray) else str(arg)
+
+    def for_threads(self, threads: int) -> Call:
+        """The same with its PerThread scratch as large as that many threads need."""
+        if threads != 1:
+            sized = {a: replace(a, shape=(threads, *a.shape[1:])) for a in self.args if isinstance(a, PerThread)}
+            self.args = tuple(sized.get(a, a) if isinstance(a, Tensor) else a for a in self.args)
+            self.writes = tuple(sized.get(t, t) if isinstance(t, PerThread) else t for t in self.writes)
+        return self
+
+
+class PerThread(Tensor):
+    """Scratch of which every thread needs its own: [threads, ...], with one thread until the program is built."""
 
 
 class PythonCall(Call):
@@ -159,6 +172,11 @@ def from_storage(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Tensor:
     """A tensor for a kernel's own use; int8 is not for scratch, since it would be stored as uint8."""
     return Tensor(name, shape, np.dtype(dtype))
+
+
+def scratch_per_thread(name: str, size: int, dtype: Any) -> PerThread:
+    """Scratch that a kernel gets as [threads, size] and of which it uses row number ``thread``."""
+    return PerThread(name, (1, size), np.dtype(dtype))
 
 
 @functools.cache

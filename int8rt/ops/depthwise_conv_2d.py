@@ -41,13 +41,8 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     f = fold(node, x, w, optional(node, 2), y, 3, numerics.convolution)
     g = window(node, x, *w.shape[1:3])
     p = padded(node, x, g)
-    channels = x.shape[3]
     bias = f.bias - ops.stored_zero(x) * f.w.astype(np.int64).sum(axis=(0, 1, 2))
-    rows = np.arange(g.height) * g.dilation_h * p.width * channels
-    cols = np.arange(g.width) * g.dilation_w * channels
-    taps = (rows[:, None] + cols).reshape(-1)
-    steps = g.stride_h * p.width * channels, g.stride_w * channels
-    call = depthwise.call(p.tensor, taps, *steps, f.w.reshape(-1, w.shape[3]), bias, f.rounding, y)
+    call = depthwise.call(p.tensor, depthwise.Geometry(*g[:6]), f.w[0], bias, f.rounding, y)
     return [*p.calls, call]
 
 
