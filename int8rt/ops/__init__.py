@@ -75,12 +75,6 @@ class Call:
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(_brief(a) for a in self.args)})"
 
-
-def _brief(arg: Any) -> str:
-    if isinstance(arg, (Tensor, Flat)):
-        return repr(arg.name if isinstance(arg, Tensor) else arg.tensor.name)
-    return f"{arg.dtype}{list(arg.shape)}" if isinstance(arg, np.ndarray) else str(arg)
-
     def for_threads(self, threads: int) -> Call:
         """The same with its PerThread scratch as large as that many threads need."""
         if threads != 1:
@@ -88,6 +82,12 @@ def _brief(arg: Any) -> str:
             self.args = tuple(sized.get(a, a) if isinstance(a, Tensor) else a for a in self.args)
             self.writes = tuple(sized.get(t, t) if isinstance(t, PerThread) else t for t in self.writes)
         return self
+
+
+def _brief(arg: Any) -> str:
+    if isinstance(arg, (Tensor, Flat)):
+        return repr(arg.name if isinstance(arg, Tensor) else arg.tensor.name)
+    return f"{arg.dtype}{list(arg.shape)}" if isinstance(arg, np.ndarray) else str(arg)
 
 
 class PerThread(Tensor):
