@@ -213,7 +213,7 @@ def dot_accumulate(rows: int, vectors: int) -> Kernel:
             t_store(acc, sums, mine)
             for r in range(min(rows, last + 1 - m)):
                 for c in range(panel * width, min((panel + 1) * width, columns)):
-                    total_ = np.int64(sums[mine + r * width + c - panel * width])
+                    total_ = np.int64(get(sums, mine + r * width + c - panel * width))
                     if scale.size:
                         q = np.int64(requantize_double(total_, scale[c]))
                     else:
