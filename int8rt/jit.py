@@ -67,6 +67,7 @@ class Kernel:
         """The same function under Numba's own dispatcher."""
         import numba
 
+        _teach_numba()
         return numba.njit(nogil=True, error_model="numpy", boundscheck=False)(self.function)
 
     def __call__(self, *args: Any) -> Any:
