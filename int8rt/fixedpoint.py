@@ -97,8 +97,8 @@ def requantize_half_up(acc: Array, multiplier: Array, shift: Array) -> Array:
 
 @inline
 def requantize_double(acc: Array, scale: Array) -> Array:
-    """Rule C; scale is float64."""
-    return round_half_away(np.float64(acc) * scale)
+    """Rule C; scale is float64. Beyond int32, where C++ leaves LiteRT's cast undefined, the result saturates."""
+    return np.minimum(np.maximum(round_half_away(np.float64(acc) * scale), -2147483648.0), 2147483647.0)
 
 
 @inline
@@ -179,13 +179,17 @@ ACTIVATION_NAMES = "NONE, RELU, RELU_N1_TO_1, RELU6"
 
 def activation_range(y: Tensor, activation: int = 0) -> tuple[int, int]:
     """The stored values to which a fused activation clamps quantized y: CalculateActivationRangeQuantized."""
-    info = np.iinfo(y.dtype)
     if activation not in ACTIVATIONS:
         raise UnsupportedError(
             f"fused activation {activation} is not supported on {y.type}; known are {ACTIVATION_NAMES}"
         )
-    lo, hi = (_stored_bound(real, y) for real in ACTIVATIONS[activation])
-    return int(max(info.min, lo)), int(min(info.max, hi))
+    return stored_range(y, *ACTIVATIONS[activation])
+
+
+def stored_range(y: Tensor, lo: float, hi: float) -> tuple[int, int]:
+    """The stored values of the quantized tensor y that lie between two real numbers."""
+    info = np.iinfo(y.dtype)
+    return int(max(info.min, _stored_bound(lo, y))), int(min(info.max, _stored_bound(hi, y)))
 
 
 def _stored_bound(real: float, y: Tensor) -> float:

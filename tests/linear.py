@@ -39,9 +39,11 @@ class Linear:
 
     def __str__(self) -> str:
         shapes = "x".join(map(str, self.x)) + "*" + "x".join(map(str, self.w))
-        given = {k: v for k, v in vars(self).items() if k not in ("op", "x", "w", "options") and v != DEFAULTS[k]}
+        given = {k: v for k, v in vars(self).items() if k not in ("op", "x", "w", "options") and v is not DEFAULTS[k]}
+        if np.size(self.ratio) > 1:
+            given["ratio"] = f"{self.ratio[0]:.3g}...{self.ratio[-1]:.3g}"
         words = [f"{k}={getattr(v, '__name__', v)}" for k, v in (given | self.options).items()]
-        return " ".join([shapes, *words]).replace("[", "(").replace("]", ")")
+        return " ".join([shapes, *words])
 
     @property
     def channels(self) -> int:

@@ -8,6 +8,7 @@ from engines import check, run_litert, run_program, run_reference
 from linear import Linear
 from writer import NONE, RELU, RELU6, RELU_N1_TO_1, SAME, SIGN_BIT, VALID, T, model
 
+from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
 
 U8 = np.uint8
@@ -260,17 +261,15 @@ REFUSED = {
 def test_malformed(replaced, message):
     content = node(**replaced) if replaced else model("CONV_2D", [X, weights((8, 3, 3, 3))], [Y], options=None)
     with pytest.raises(ModelError, match=message):
-        run_program(content, *_inputs(content))
+        run(content)
 
 
 @pytest.mark.parametrize("replaced", REFUSED.values(), ids=REFUSED)
 def test_refused(replaced):
     content = node(**replaced)
     with pytest.raises(UnsupportedError, match=r"CONV_2D \(node 0\)"):
-        run_program(content, *_inputs(content))
+        run(content)
 
 
-def _inputs(content):
-    from int8rt import reader
-
-    return [np.zeros(t.shape, t.dtype) for t in reader.read(content).main.inputs]
+def run(content):
+    return run_program(content, *(np.zeros(t.shape, t.dtype) for t in reader.read(content).main.inputs))

@@ -16,6 +16,7 @@ from int8rt.fixedpoint import (
     requantize_double_rounding,
     scale_double,
     scale_float_product,
+    wrap_int32,
 )
 from int8rt.graph import Node, Tensor
 
@@ -89,7 +90,8 @@ def check(node: Node, x: Tensor, w: Tensor, b: Tensor | None, y: Tensor, axis: i
 
 
 def reference_output(node: Node, x: Tensor, w: Tensor, y: Tensor, acc: np.ndarray, rule: str) -> np.ndarray:
-    """Accumulators [..., channels] to outputs, by the rule of that name."""
+    """Accumulators [..., channels], which wrap as int32 do, to outputs by the rule of that name."""
+    acc = wrap_int32(acc)
     real = scales(node, x, w, y, rule)
     lo, hi = activation_range(y, node.options.fused_activation_function)
     if rule == "double":
