@@ -1,0 +1,57 @@
+"""Functions in gemmlowp's fixed point: raw int32 values, held in int64. ``Qm.n`` has m integer and n fraction bits.
+
+One source serves NumPy arrays and Numba scalars, as in fixedpoint. The constants are those of gemmlowp's
+``fixedpoint.h``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.fixedpoint import Array, high_product, shift_half_away
+from int8rt.jit import inline
+
+# exp(-2**e) in Q0.31 for e = -2 ... 4
+EXP_FACTORS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+EXP_CENTER = 1895147668  # exp(-1/8)
+ONE_THIRD = 715827883
+
+
+def exp_on_negative(x: np.ndarray) -> np.ndarray:
+    """exp(x) in Q0.31 of x <= 0 in Q5.26: a polynomial on [-1/4, 0), then one product per set bit of what is left."""
+    quarter = 1 << 24
+    rest = (x & (quarter - 1)) - quarter
+    t = (rest << 5) + (1 << 28)
+    t2 = high_product(t, t)
+    t3, t4 = high_product(t2, t), high_product(t2, t2)
+    series = t + shift_half_away(high_product(shift_half_away(t4, 2) + t3, ONE_THIRD) + t2, 1)
+    y = EXP_CENTER + high_product(series, np.int64(EXP_CENTER))
+    for bit, factor in enumerate(EXP_FACTORS, start=24):
+        y = np.where((rest - x) & (1 << bit), high_product(y, factor), y)
+    return np.where(x == 0, (1 << 31) - 1, y)
+
+
+@inline
+def saturating_shift(x: Array, amount: int) -> Array:
+    """``x * 2**amount``, clamped to int32."""
+    return np.minimum(np.maximum(x << amount, -2147483648), 2147483647)
+
+
+@inline
+def one_over_one_plus(x: Array) -> Array:
+    """1 / (1 + x) of x in [0, 1), both Q0.31: three steps of Newton's method."""
+    half = (x + 2147483648) >> 1
+    y = 1515870810 + high_product(half, -1010580540)  # 48/17 - 32/17 * half, in Q2.29
+    for _ in range(3):
+        y = y + saturating_shift(high_product(y, 536870912 - high_product(half, y)), 2)
+    return saturating_shift(y, 1)
+
+
+@inline
+def bit_length(x: int) -> int:
+    """How many bits an integer that is not negative takes; of scalars only."""
+    bits = 0
+    while x > 0:
+        x >>= 1
+        bits += 1
+    return bits

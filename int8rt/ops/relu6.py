@@ -1,0 +1,21 @@
+"""RELU6: y = min(max(x, 0), 6), with the rounding of ``_relu``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Step, _lookup, _relu
+
+LIMITS = 0.0, 6.0
+
+shapes = _lookup.shapes
+
+
+def reference(node: Node, x: np.ndarray) -> np.ndarray:
+    return _relu.clamped(node, x, *LIMITS)
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    return _relu.step(node, *LIMITS, _relu.WITH_INT16)
