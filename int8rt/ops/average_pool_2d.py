@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from int8rt import ops
-from int8rt.dot import MAX_THREADS
 from int8rt.graph import Node
 from int8rt.jit import kernel
 from int8rt.numerics import Numerics
@@ -57,7 +56,7 @@ def prepare(node: Node, numerics: Numerics) -> Call:
     is_float = x.dtype == np.float32
     fits = g.height * g.width < 1 << 15  # so that sums of 16-bit values stay within int32
     dtype = np.float32 if is_float else np.int32 if fits else np.int64
-    sums = ops.scratch(f"{y.name}/sums", (MAX_THREADS, min(BLOCK, x.shape[3])), dtype)
+    sums = ops.scratch_per_thread(f"{y.name}/sums", min(BLOCK, x.shape[3]), dtype)
     offset = ops.INT8_OFFSET if x.dtype == np.int8 else 0
     work = y.size * g.height * g.width
     place = (x, *g, stored_limits(node))
