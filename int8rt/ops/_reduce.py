@@ -1,0 +1,150 @@
+"""Reductions over axes: what MEAN shares with SUM, REDUCE_MAX and their like.
+
+    y[kept indices] = combine(... combine(combine(start, x_0), x_1) ..., x_n)
+
+x_0 ... x_n are the elements that differ in the reduced indices only, in the order in which x holds them; floats depend
+on that order. ``reduction(combine)`` makes the kernel, ``plan`` reduces any rank and any axes to the loops that it knows.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import ModelError
+from int8rt.graph import Node, Tensor
+from int8rt.jit import Inline, Kernel, inline
+from int8rt.ops import Call
+from int8rt.simd import fill_within, get, put
+
+BLOCK = 256  # elements that are combined side by side
+
+
+def input_and_axes(node: Node) -> tuple[Tensor, tuple[int, ...]]:
+    """x and the axes to reduce, in ascending order. Raises ModelError and UnsupportedError."""
+    x, given = node.inputs
+    if x is None or given is None or given.dtype != np.int32:
+        raise ModelError(f"{node.label}: inputs {node.inputs}; a tensor and int32 axes were expected")
+    if given.data is None:
+        raise ops.refuse(node, "axes must be constants")
+    rank = len(x.shape)
+    axes = [int(a) + rank * (a < 0) for a in given.data.reshape(-1)] if rank else []
+    if not all(0 <= a < rank for a in axes):
+        raise ModelError(f"{node.label}: axes {given.data.tolist()} of an input of rank {rank}")
+    return x, tuple(sorted(set(axes)))
+
+
+def output_shape(node: Node) -> tuple[int, ...]:
+    """The shape that is left when the axes are gone, or 1 with keep_dims."""
+    x, axes = input_and_axes(node)
+    if node.options.keep_dims:
+        return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    return tuple(n for i, n in enumerate(x.shape) if i not in axes)
+
+
+def count(node: Node) -> int:
+    """How many elements of x meet in one of y."""
+    x, axes = input_and_axes(node)
+    return math.prod(x.shape[a] for a in axes)
+
+
+def rows(node: Node, x: np.ndarray) -> np.ndarray:
+    """x as [elements of y, elements that meet in it, in their order]. For references."""
+    _, axes = input_and_axes(node)
+    kept = [i for i in range(x.ndim) if i not in axes]
+    outputs = math.prod(x.shape[i] for i in kept)
+    return x.transpose(*kept, *axes).reshape(outputs, count(node))
+
+
+class Plan(NamedTuple):
+    """Element i of block o of y combines x[starts[o] + steps[s] + r * stride + i] for all s and all r < run, r faster.
+
+    Kernels take the fields in this order.
+    """
+
+    starts: np.ndarray  # int64 [blocks of y]
+    steps: np.ndarray  # int64
+    run: int
+    stride: int
+    inner: int  # elements of a block
+
+
+def plan(shape: Sequence[int], axes: Sequence[int]) -> Plan:
+    """The loops that reduce those axes of an array."""
+    groups: list[tuple[int, int, bool]] = []  # neighbouring axes of one kind: size, stride, whether they are reduced
+    stride = math.prod(shape)
+    for axis, size in enumerate(shape):
+        stride //= max(size, 1)
+        if groups and groups[-1][2] == (axis in axes):
+            groups[-1] = groups[-1][0] * size, stride, groups[-1][2]
+        elif size != 1:
+            groups.append((size, stride, axis in axes))
+    inner = groups.pop()[0] if groups and not groups[-1][2] else 1
+    run, step, _ = groups.pop() if groups else (1, inner, True)
+    return Plan(_offsets(groups, reduced=False), _offsets(groups, reduced=True), run, step, inner)
+
+
+def _offsets(groups: Sequence[tuple[int, int, bool]], reduced: bool) -> np.ndarray:
+    offsets = np.zeros(1, np.int64)
+    for size, stride, kind in groups:
+        if kind == reduced:
+            offsets = (offsets[:, None] + np.arange(size) * stride).reshape(-1)
+    return offsets
+
+
+def call(node: Node, combine: Inline, y: Tensor, start: Any = None) -> Call:
+    """The Call that reduces the node's input to y, in storage form, from ``start`` on; None: from the first element.
+
+    y has the type in which to accumulate; integers wrap in it.
+    """
+    x, axes = input_and_axes(node)
+    if start is None and count(node) == 0:
+        raise ops.refuse(node, "there is no first element to begin with")
+    initial = np.array([] if start is None else [start], ops.storage_dtype(y.dtype))
+    return Call(reduction(combine), x, *plan(x.shape, axes), initial, y, writes=[y], work=x.size)
+
+
+@inline
+def add(a: Any, b: Any) -> Any:
+    """The sum."""
+    return a + b
+
+
+@functools.cache
+def reduction(combine: Inline) -> Kernel:
+    """The kernel that reduces by ``combine(so far, next)``."""
+
+    def reduce(
+        thread: int, threads: int, x: Any, starts: Any, steps: Any, run: int, stride: int, inner: int, start: Any,
+        y: Any,
+    ) -> None:  # fmt: skip
+        blocks = (inner + BLOCK - 1) // BLOCK
+        total = starts.size * blocks
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            o = item // blocks
+            block = (item - o * blocks) * BLOCK
+            some = min(BLOCK, inner - block)
+            to = o * inner + block
+            if start.size:
+                fill_within(y, to, some, start[0])
+            else:
+                for i in range(some):
+                    put(y, to + i, get(x, starts[o] + block + i))
+            for s in range(steps.size):
+                at = starts[o] + steps[s] + block
+                if inner == 1:
+                    so_far = get(y, to)
+                    for r in range(run):
+                        so_far = combine(so_far, get(x, at + r * stride))
+                    put(y, to, so_far)
+                else:
+                    for r in range(run):
+                        for i in range(some):
+                            put(y, to + i, combine(get(y, to + i), get(x, at + r * stride + i)))
+
+    return Kernel(reduce, f"{__name__}:reduce[{combine.function.__module__}.{combine.function.__qualname__}]")
