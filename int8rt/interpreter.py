@@ -342,8 +342,9 @@ class _State:
         for t in (*self.file.inputs, *self.file.outputs):
             if t.dtype == object:
                 raise UnsupportedError(f"{_label(t)} is {t.type_name}, expected numbers")
+        rules, (threads, preserve, _) = numerics("reference"), self._options
         try:
-            plan = program.build(self.file, numerics("reference"), self._shapes, self._options.preserve, self._options.threads)
+            plan = program.build(self.file, rules, self._shapes, preserve, threads)
         except ModelError as error:
             raise PrepareError(f"cannot prepare inputs of shapes {list(self._shapes.values())}: {error}") from error
         self._instance = program.Instance(plan)
