@@ -10,11 +10,12 @@ Entry points are kept as object files, one per kernel and list of argument types
 everything that decides what is in them: the sources of int8rt, the versions of Python, Numba, llvmlite and NumPy, the
 CPU and its features. A warm start loads them through llvmlite alone; Numba is imported only where something
 has to be compiled. An entry carries a checksum; a damaged one is compiled again. Files appear by an atomic rename, so
-processes may share the folder; where no folder can be written, compiled code lives as long as the process.
+processes may share the folder; where it cannot be written, compiled code lives as long as the process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -25,12 +26,14 @@ import platform
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from int8rt.errors import UnsupportedError
 
 Signature = tuple[str, ...]
 Progress = Callable[[str, int, int], None]  # what is being compiled, how many are done, how many there are
@@ -202,6 +205,9 @@ def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
     arguments = tuple(_numba_type(name) for name in signature)
     if kernel.is_parallel:
         arguments = (types.int64, types.int64, *arguments)
+    features = context.codegen()._tm_features
+    if features != cpu_features():
+        raise UnsupportedError(f"Numba compiles for the CPU features {features!r}, int8rt for {cpu_features()!r}")
     with global_compiler_lock:
         typing.refresh()
         context.refresh()
@@ -360,11 +366,28 @@ def cpu_name() -> str:
 
 @functools.cache
 def cpu_features() -> str:
-    """The CPU's features as LLVM writes them, ``+avx2,-avx512f,...``; ``NUMBA_CPU_FEATURES`` overrides those found."""
+    """The features that Numba gives to LLVM, ``+avx2,-avx512f,...``, found as it finds them but without importing it.
+
+    ``NUMBA_CPU_FEATURES`` replaces those of this CPU, ``NUMBA_ENABLE_AVX=0`` takes away every kind of AVX.
+    """
     import llvmlite.binding as llvm
 
     given = os.environ.get("NUMBA_CPU_FEATURES")
-    return given if given is not None else str(llvm.get_host_cpu_features().flatten())
+    if given is not None:
+        return given
+    if os.environ.get("NUMBA_CPU_NAME", "").lower() == "generic":
+        return ""
+    try:
+        features = llvm.get_host_cpu_features()
+    except RuntimeError:  # LLVM does not know this CPU
+        return ""
+    if not int(os.environ.get("NUMBA_ENABLE_AVX") or cpu_name() not in _CPUS_WITHOUT_AVX):
+        features.update({name: False for name in features if name.startswith("avx")})
+    return str(features.flatten())
+
+
+# Where Numba does not trust AVX (numba.core.config.avx_default)
+_CPUS_WITHOUT_AVX = ("corei7-avx", "core-avx-i", "sandybridge", "ivybridge", "nocona")
 
 
 # The cache of object files
@@ -381,8 +404,16 @@ def _object(kernel: Kernel, signature: Signature) -> dict[str, Any]:
 
 def _path(kernel: Kernel, signature: Signature) -> Path:
     name = kernel.name.split(":")[-1]
-    key = hashlib.sha256(repr((kernel.name, signature)).encode()).hexdigest()[:20]
+    key = hashlib.sha256(repr((kernel.name, signature, _foreign_source(kernel))).encode()).hexdigest()[:20]
     return cache_folder() / f"{name}-{key}.o"
+
+
+def _foreign_source(kernel: Kernel) -> bytes:
+    """The code of a kernel that is not int8rt's own, whose sources the fingerprint does not cover."""
+    if kernel.function.__module__.partition(".")[0] == __package__:
+        return b""
+    code = kernel.function.__code__
+    return code.co_code + repr((code.co_consts, code.co_names)).encode()
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -401,54 +432,58 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _write(path: Path, entry: dict[str, Any]) -> None:
     header = json.dumps({key: value for key, value in entry.items() if key != "code"})
     body = header.encode() + b"\n" + entry["code"]
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
         with os.fdopen(handle, "wb") as file:
             file.write(hashlib.sha256(body).digest() + body)
         os.replace(temporary, path)
-    except OSError:
-        pass  # a cache that cannot be written costs time, nothing else
+    except OSError:  # a cache that cannot be written costs time, nothing else
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
 
 
 @functools.cache
 def cache_folder() -> Path:
-    """Where compiled code is kept: ``INT8RT_CACHE_DIR``, the user's cache folder, or one for this process alone.
+    """Where compiled code is kept, if it can be written: in ``INT8RT_CACHE_DIR`` or in the user's cache folder.
 
-    A shared temporary folder would let other users plant code.
+    One that is read-only is read. There is no fallback to a temporary folder, where other users could plant code.
     """
-    for base in _cache_bases():
-        folder = base / fingerprint()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-        except OSError:
-            continue
-    return Path(tempfile.mkdtemp(prefix="int8rt-"))
+    return _cache_base() / fingerprint()
 
 
-def _cache_bases() -> Sequence[Path]:
+def _cache_base() -> Path:
     given = os.environ.get("INT8RT_CACHE_DIR")
     if given:
-        return [Path(given)]
+        return Path(given)
     if sys.platform == "win32":
         root = os.environ.get("LOCALAPPDATA")
     elif sys.platform == "darwin":
         root = os.path.expanduser("~/Library/Caches")
     else:
         root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return [Path(root) / "int8rt"] if root and not root.startswith("~") else []
+    return Path(root if root and not root.startswith("~") else os.devnull) / "int8rt"
+
+
+def _hash_of_sources() -> str:
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+# Now, before kernels are imported: code that is edited later must not be filed under what it was edited to.
+_sources = _hash_of_sources()
 
 
 @functools.cache
 def fingerprint() -> str:
     """A hash of all that decides what compiled code looks like."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.name.encode() + source.read_bytes())
     versions = [version(name) for name in ("numba", "llvmlite", "numpy")]
-    digest.update(repr((versions, platform.python_version(), platform.machine(), cpu_name(), cpu_features())).encode())
-    return digest.hexdigest()[:20]
+    target = platform.python_version(), platform.machine(), cpu_name(), cpu_features()
+    return hashlib.sha256(repr((_sources, versions, target)).encode()).hexdigest()[:20]
 
 
 # Calling
