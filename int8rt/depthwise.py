@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt.dot import Rounding, requantization
+from int8rt.dot import Rounding, requantization, split_bytes
 from int8rt.fixedpoint import requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import kernel
@@ -110,20 +110,20 @@ def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y
     """
     magnitude = np.abs(bias) + 255 * np.abs(w.astype(np.int64)).sum(axis=(0, 1))
     formula = requantization(bias, magnitude, r)
-    narrow = w.astype(np.int8)
-    if formula is None or x.shape[3] != y.shape[3] or (narrow != w).any():
+    if formula is None or x.shape[3] != y.shape[3]:
         return _plain(x, g, w, bias, r, y)
     channels = y.shape[3]
     # a block of outputs begins at any channel: weights and constants repeat until blocks and channels meet
     repeated = np.arange(math.lcm(channels, BLOCK)) % channels
     blocks = len(repeated) // BLOCK
-    four = np.zeros((-(-g.height // 4) * 4, g.width, channels), np.int8)
-    four[: g.height] = narrow
-    four = four.reshape(-1, 4, g.width, channels).transpose(0, 2, 3, 1)[:, :, repeated]  # [group, column, lane, 4]
+    parts = split_bytes(w)
+    four = np.zeros((len(parts), -(-g.height // 4) * 4, g.width, channels), np.int8)
+    four[:, : g.height] = parts
+    four = four.reshape(-1, 4, g.width, channels).transpose(0, 2, 3, 1)[:, :, repeated]  # [rows, column, lane, 4]
     packed = four.reshape(-1, blocks, BLOCK, 4).transpose(1, 0, 2, 3)
     p = formula[:, repeated].reshape(5, blocks, BLOCK).transpose(1, 0, 2)
     phase = 4 * (-(-x.shape[2] // g.stride_w) * channels + BLOCK)
-    taps = _taps(g, channels, phase)
+    taps = np.tile(_taps(g, channels, phase), len(parts))
     groups = scratch_per_thread(f"{y.name}/groups", phase * g.stride_w * -(-g.height // 4), np.uint8)
     args = (g.height, g.dilation_h, g.stride_h, g.stride_w, phase, taps)
     constants = (np.ascontiguousarray(packed), np.ascontiguousarray(p), r.lo, r.hi)

@@ -103,11 +103,17 @@ def pack(w: np.ndarray, segments: int, vectors: int, order: list[int]) -> tuple[
     rest = np.zeros((-(-columns // width) * width, segments, -(-depth // 4) * 4), np.int16)
     rest[:columns, :, :depth] = w.reshape(columns, segments, depth)
     rest = rest.reshape(-1, width, segments * rest.shape[2] // 4, 4)[:, order].transpose(0, 2, 1, 3)
-    passes: list[np.ndarray] = []
-    while not passes or rest.any():
-        passes.append(rest.clip(-128, 127).astype(np.int8))
-        rest = rest - passes[-1]
-    return np.ascontiguousarray(np.concatenate(passes, axis=1)), len(passes)
+    passes = split_bytes(rest)
+    return np.ascontiguousarray(np.concatenate(list(passes), axis=1)), len(passes)
+
+
+def split_bytes(w: np.ndarray) -> np.ndarray:
+    """int16 values as int8 [parts, ...] whose sum they are; one part where they fit."""
+    parts: list[np.ndarray] = []
+    while not parts or w.any():
+        parts.append(w.clip(-128, 127).astype(np.int8))
+        w = w - parts[-1]
+    return np.stack(parts)
 
 
 def panels(values: np.ndarray, order: list[int]) -> np.ndarray:

@@ -36,20 +36,26 @@ def scales(node: Node, x: Tensor, w: Tensor, y: Tensor, rule: str) -> np.ndarray
     s_w = w.quantization.scale if w.quantization is not None else np.zeros(1, np.float32)
     if not (0 < x.scale < np.inf and 0 < y.scale < np.inf):
         raise ModelError(f"{node.label}: input scale {x.scale} and output scale {y.scale} must be positive and finite")
-    if not ((s_w >= 0) & (s_w < np.inf)).all():
-        raise ModelError(f"{node.label}: weight scales from {s_w.min()} to {s_w.max()} must be finite and >= 0")
+    if not np.isfinite(s_w).all():
+        raise ModelError(f"{node.label}: weight scales from {s_w.min()} to {s_w.max()} must be finite")
     joined = scale_float_product if rule != "double" and x.dtype == np.uint8 else scale_double
     return np.asarray(joined(x.scale, s_w, y.scale), np.float64)
 
 
 def fold(node: Node, x: Tensor, w: Tensor, b: Tensor | None, y: Tensor, axis: int, rule: str) -> Filter:
-    """The filter of a node whose output channels are that axis of w. Raises UnsupportedError and ModelError."""
+    """The filter of a node whose output channels are that axis of w. Raises UnsupportedError and ModelError.
+
+    Some converters write negative scales. Every rule is odd in its product, so the sign moves to weights and bias.
+    """
     check(node, x, w, b, y, axis)
     channels = w.shape[axis]
     real = np.broadcast_to(scales(node, x, w, y, rule), channels)
     s = ops.stored(y, node.options.fused_activation_function)
-    rounding = (rule_c if rule == "double" else rule_a)(real, s.zero_point, s.lo, s.hi)
-    return Filter(centered(w), bias_of(b, channels), rounding)
+    rounding = (rule_c if rule == "double" else rule_a)(np.abs(real), s.zero_point, s.lo, s.hi)
+    sign = np.where(real < 0, -1, 1)
+    along = [-1 if i == axis else 1 for i in range(len(w.shape))]
+    weights = centered(w) * sign.astype(np.int16).reshape(along)
+    return Filter(weights, bias_of(b, channels) * sign, rounding)
 
 
 def centered(w: Tensor) -> np.ndarray:
