@@ -1,0 +1,151 @@
+"""What ADD and SUB share: y = x1 + x2 and y = x1 - x2.
+
+Quantized values are brought to a common scale, that of twice the larger one, with ``left`` more bits:
+
+    v_i = A(s_i / (2 max(s1, s2)), (x_i - z_i) 2^left)
+    y   = z_y + A(2 max(s1, s2) / (2^left s_y), v1 +- v2)        clamped
+
+A is rule A, and left is 20 for 8 bits, 15 for int16. int16 tensors whose scales are powers of two, with
+``pot_scale_int16`` set, are instead shifted to the output's scale, rounding half away from zero: the same formula with
+other multipliers.
+
+Other types are added as they are; integers wrap before they are clamped to the fused activation.
+
+Sources: TFLite's add.cc, sub.cc, reference/add.h, reference/sub.h.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.fixedpoint import Multiplier, activation_range, multiplier_of, requantize_double_rounding
+from int8rt.graph import Node, Tensor
+from int8rt.jit import inline
+from int8rt.ops import Call
+from int8rt.ops._elementwise import (
+    EIGHT_BITS,
+    PLAIN,
+    activation,
+    call,
+    check_scales,
+    checked,
+    clamp,
+    full_first,
+    is_quantized,
+    limits,
+    operands,
+)
+from int8rt.simd import as_type_of
+
+IDENTITY = Multiplier(1 << 30, 1)
+
+
+class Scaling(NamedTuple):
+    """How quantized operands are brought together."""
+
+    left: int
+    first: Multiplier
+    second: Multiplier
+    out: Multiplier
+
+
+def reference(node: Node, x1: np.ndarray, x2: np.ndarray, sign: int) -> np.ndarray:
+    """x1 + sign * x2."""
+    a, b, y = _checked(node, sign)
+    if not _scaled(node, sign):
+        with np.errstate(all="ignore"):
+            return clamp(np.asarray(x1 + x2 if sign > 0 else x1 - x2), limits(node, y))
+    s = scaling(node, a, b, y)
+    v1 = requantize_double_rounding((x1.astype(np.int64) - a.zero_point) << s.left, *s.first)
+    v2 = requantize_double_rounding((x2.astype(np.int64) - b.zero_point) << s.left, *s.second)
+    q = requantize_double_rounding(v1 + sign * v2, *s.out) + y.zero_point
+    return q.clip(*activation_range(y, activation(node)))
+
+
+def prepare(node: Node, sign: int) -> Call:
+    """The Call that computes x1 + sign * x2."""
+    a, b, y = _checked(node, sign)
+    if sign > 0:
+        a, b = full_first(a, b)
+    if not _scaled(node, sign):
+        return call(plain_sum if sign > 0 else plain_difference, limits(node, y), a, b, y)
+    s, t = scaling(node, a, b, y), ops.stored(y, activation(node))
+    zeros = ops.stored_zero(a), ops.stored_zero(b)
+    p = [s.left, zeros[0], *s.first, zeros[1], *s.second, min(sign, 0), *s.out, t.zero_point, t.lo, t.hi]
+    return call(scaled_sum, p, a, b, y)
+
+
+def _checked(node: Node, sign: int) -> tuple[Tensor, Tensor, Tensor]:
+    x1, x2, y = checked(node, (*EIGHT_BITS, "int16", *PLAIN))
+    if _scaled(node, sign):
+        check_scales(node, x1, x2, y)
+    if y.type == "int16" and any(t.zero_point for t in (x1, x2, y)):
+        raise ops.refuse(node, "int16 tensors must have zero point 0")
+    return x1, x2, y
+
+
+def _scaled(node: Node, sign: int) -> bool:
+    """Whether the operands are rescaled; int16 always is in SUB, in ADD where there are scales."""
+    tensors = (*operands(node), *node.outputs)
+    return tensors[0].type in EIGHT_BITS or (
+        tensors[0].type == "int16" and (sign < 0 or any(is_quantized(t) for t in tensors))
+    )
+
+
+def scaling(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Scaling:
+    """The multipliers of quantized operands. Raises UnsupportedError where LiteRT would not run the node."""
+    if y.type == "int16" and getattr(node.options, "pot_scale_int16", True):
+        logs = [_log2(t.scale) for t in (x1, x2, y)]
+        if None not in logs:
+            return _powers_of_two(node, *map(int, logs))  # type: ignore[arg-type]
+    left = 15 if y.type == "int16" else 20
+    common = 2 * np.float64(max(x1.scale, x2.scale))
+    out = common / (np.float64(1 << left) * np.float64(y.scale))
+    if out >= 1:  # LiteRT aborts in ADD; in SUB it shifts by a negative amount
+        raise ops.refuse(node, f"output scale {y.scale} is too small for input scales {x1.scale} and {x2.scale}")
+    first, second = multiplier_of(x1.scale / common), multiplier_of(x2.scale / common)
+    return Scaling(left, first, second, multiplier_of(out))
+
+
+def _powers_of_two(node: Node, log1: int, log2: int, log_y: int) -> Scaling:
+    right = log_y - log1, log_y - log2
+    if min(right) < 0 or 0 not in right:
+        raise ops.refuse(
+            node,
+            f"of scales 2^{log1}, 2^{log2} and 2^{log_y} of the output, one input's must be the output's, none larger",
+        )
+    return Scaling(1, Multiplier(1 << 30, -right[0]), Multiplier(1 << 30, -right[1]), IDENTITY)
+
+
+def _log2(scale: np.float32) -> int | None:
+    """The logarithm of a power of two; None of other numbers. Source: CheckedLog2 of TFLite's quantization_util.cc."""
+    log = math.log2(scale)
+    return round(log) if abs(log - round(log)) < 1e-3 else None
+
+
+@inline
+def scaled_sum(a: Any, b: Any, p: Any) -> Any:
+    """``minus`` is -1 to subtract, else 0."""
+    left, z1, m1, e1, z2, m2, e2, minus, m, e, z, lo, hi, _, _, _ = p
+    v1 = requantize_double_rounding((np.int64(a) - z1) << left, m1, e1)
+    v2 = requantize_double_rounding((np.int64(b) - z2) << left, m2, e2)
+    q = requantize_double_rounding(v1 + (v2 ^ minus) - minus, m, e) + z
+    return min(max(q, lo), hi)
+
+
+@inline
+def plain_sum(a: Any, b: Any, p: Any) -> Any:
+    v = as_type_of(a, a + b)
+    v = p[0] if v < p[0] else v
+    return p[1] if p[1] < v else v
+
+
+@inline
+def plain_difference(a: Any, b: Any, p: Any) -> Any:
+    v = as_type_of(a, a - b)
+    v = p[0] if v < p[0] else v
+    return p[1] if p[1] < v else v
