@@ -39,8 +39,26 @@ INT64S = ir.VectorType(I64, LANES)
 
 def has(*features: str) -> bool:
     """Whether the compiler may use all of these CPU features."""
-    given = cpu_features().split(",")
-    return all(f"+{feature}" in given for feature in features)
+    # The last word on a feature counts, as for LLVM.
+    given = {word[1:]: word[0] == "+" for word in cpu_features().split(",") if word}
+    return all(given.get(f, False) and all(given.get(base, True) for base in _bases(f)) for f in features)
+
+
+# Taking away a feature takes away those that are built on it.
+_BUILT_ON = {
+    "avx512vnni": ("avx512f",),
+    "avx512bw": ("avx512f",),
+    "avx512f": ("avx2",),
+    "avxvnni": ("avx2",),
+    "avx2": ("avx",),
+    "avx": ("sse4.2", "sse4.1", "ssse3", "sse3", "sse2"),
+}
+
+
+def _bases(feature: str) -> list[str]:
+    """All the features that one is built on."""
+    below = _BUILT_ON.get(feature, ())
+    return [*below, *(base for f in below for base in _bases(f))]
 
 
 # Lowerings of dot: 16 sums of four products of an unsigned and a signed byte

@@ -102,6 +102,8 @@ SCALES += [
     conv((1, 4, 4, 3), (16, 3, 3, 3), ratio=2.0 ** np.arange(-8, 8)),  # left and right shifts
     conv((1, 4, 4, 3), (16, 3, 3, 3), ratio=[0.003, 0] * 8),  # channels that nothing comes out of
     conv((1, 4, 4, 3), (16, 3, 3, 3), ratio=np.geomspace(1e-9, 1e3, 16)),
+    conv((1, 4, 4, 3), (16, 3, 3, 3), ratio=[-0.003, 0.003, -1.5, 0] * 4),
+    conv((1, 4, 4, 3), (16, 3, 3, 3), ratio=-0.25, bias=1000, extreme=True),
     conv((1, 4, 4, 3), (16, 3, 3, 3), ratio=1500.0, bias=2**30),  # the left shift wraps, in LiteRT as here
     conv((1, 4, 4, 3), (16, 3, 3, 3), ratio=2.0**20, bias=2**20),
     conv((1, 16, 16, 1), (1, 1, 1, 1), ratio=0.25, bias=0),  # ties
@@ -221,7 +223,6 @@ MALFORMED = {
     "negative scale of y": ({"y": T(np.int8, (1, 2, 2, 8), -1.0)}, "scale"),
     "infinite scale of y": ({"y": T(np.int8, (1, 2, 2, 8), np.inf)}, "scale"),
     "no scale of w": ({"w": weights((8, 3, 3, 3), None)}, "0 scales"),
-    "negative scale of w": ({"w": weights((8, 3, 3, 3), -0.1)}, "scale"),
     "scale nan of w": ({"w": weights((8, 3, 3, 3), [np.nan] * 8)}, "scale"),
     "number of scales": ({"w": weights((8, 3, 3, 3), [0.1] * 7)}, "scales"),
     "axis of scales": ({"w": weights((8, 8, 1, 3), [0.1] * 8, axis=1), "padding": SAME}, "axis"),

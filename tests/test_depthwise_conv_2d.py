@@ -83,6 +83,8 @@ NUMBERS = [
     depthwise((4, 4, 16), (3, 3, 16), ratio=2.0 ** np.arange(-8, 8)),
     depthwise((4, 4, 16), (3, 3, 16), ratio=2.0 ** -np.arange(0, 16)),
     depthwise((4, 4, 16), (3, 3, 16), ratio=[0.003, 0] * 8),
+    depthwise((4, 4, 16), (3, 3, 16), ratio=[-0.003, 0.003, -1.5, 0] * 4),
+    depthwise((4, 4, 16), (3, 3, 16), ratio=-0.25, bias=1000, extreme=True),
 ]
 UINT8 = [
     depthwise((6, 6, 20), (3, 3, 20), dtype=U8, padding=SAME),
