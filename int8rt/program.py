@@ -1,21 +1,22 @@
 """Subgraph -> Program: every node prepared, every tensor placed, ready to run in one native call.
 
-``infer`` gives every tensor its true shape and folds what can be known before the first run; ``reference`` then runs the graph
-as its operators are defined, one NumPy array per tensor; ``build`` makes a Program, which is the same without the
-overhead. A Program is an immutable plan. What runs is an Instance of it: the arena, a record of arguments per
-call, and a table of (entry point, record) that a small compiled loop walks. Threads walk the same table side by
-side and meet at a barrier after each call.
+``infer`` gives every tensor its true shape and folds what can be known before the first run; ``reference`` then runs
+the graph as its operators are defined, one NumPy array per tensor; ``build`` makes a Program, which is the same without
+the overhead. A Program is an immutable plan. What runs is an Instance of it: the arena, a record of arguments per call,
+and a table of (entry point, record) that a small compiled loop walks. Threads walk the same table side by side and meet
+at a barrier after each call.
 """
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +37,7 @@ WORK_WORTH_SHARING = 100_000
 
 
 def infer(graph: Subgraph, input_shapes: Shapes | None = None) -> Subgraph:
-    """The same graph with the shapes that follow from those of its inputs, and without the nodes that depend on constants only.
+    """The same graph with the shapes that follow from those of its inputs, without nodes that depend on constants only.
 
     input_shapes gives new shapes by tensor index. Raises UnsupportedError, naming all operators that are missing at
     once, and ModelError where shapes contradict one another.
@@ -112,7 +113,7 @@ def _evaluate(module: Any, node: Node, arrays: Sequence[np.ndarray | None]) -> t
 
 
 def reference(graph: Subgraph, *inputs: np.ndarray) -> dict[int, np.ndarray]:
-    """Every tensor of the graph by its index, computed as its operators are defined; shapes follow from the inputs given."""
+    """Every tensor by its index, computed as its operators are defined; shapes follow from the inputs given."""
     graph = infer(graph, {t.index: np.shape(x) for t, x in zip(graph.inputs, inputs, strict=True)})
     values = {t.index: np.asarray(t.data) for t in graph.tensors if t.data is not None}
     values.update({t.index: np.asarray(x, t.dtype) for t, x in zip(graph.inputs, inputs, strict=True)})
@@ -167,14 +168,30 @@ def build(
     graph = infer(graph, input_shapes)
     steps = [
         (node, step if isinstance(step, View) else step.for_threads(threads))
-        for node in graph.nodes
-        for step in ops.as_steps(_located(node, ops.find(node.op).prepare, node, numerics))
+        for node, prepared in _prepared(graph, numerics)
+        for step in prepared
     ]
     source = _aliases(graph, steps, preserve)
     blocks = _blocks(graph, steps, source, preserve)
     mentioned = [*graph.inputs, *graph.outputs, *(t for _, step in steps for t in ops.tensors(step))]
     constants = {t: ops.to_storage(t.data) for t in mentioned if t.data is not None}
     return Program(graph, tuple(steps), source, blocks, arena.plan(blocks), constants, threads)
+
+
+def _prepared(graph: Subgraph, numerics: Numerics) -> list[tuple[Node, list[Step]]]:
+    """The steps of each node. Raises UnsupportedError with all reasons at once, the nodes behind each counted."""
+    prepared: list[tuple[Node, list[Step]]] = []
+    refused: dict[str, list[tuple[Node, str]]] = {}
+    for node in graph.nodes:
+        try:
+            prepared.append((node, ops.as_steps(_located(node, ops.find(node.op).prepare, node, numerics))))
+        except UnsupportedError as error:
+            refused.setdefault(str(error).replace(node.label, node.op), []).append((node, str(error)))
+    if refused:
+        listed = [why if len(nodes) > 1 else nodes[0][1] for why, nodes in refused.items()]
+        counts = [f": {len(nodes)} nodes" if len(nodes) > 1 else "" for nodes in refused.values()]
+        raise UnsupportedError("; ".join(why + count for why, count in zip(listed, counts, strict=True)))
+    return prepared
 
 
 def _aliases(graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool) -> dict[Tensor, Tensor]:
@@ -244,7 +261,11 @@ def _type_name(arg: Any) -> str:
 def run_table(
     thread: int, threads: int, table: Any, inputs: Any, outputs: Any, count: int, barrier: Any
 ) -> None:  # fmt: skip
-    """Run the program ``count`` times: table rows are (entry, record, shared), ports (user, arena, bytes, flip) advance with each."""
+    """Run the program ``count`` times.
+
+    Rows of the table are (entry, record, shared), those of inputs and outputs (caller's address, ours, bytes, flip);
+    the caller's addresses advance by bytes with each time.
+    """
     target = 0
     for item in range(count):
         if thread == 0:
@@ -296,8 +317,11 @@ class Instance:
         self._outputs = self._ports(program.graph.outputs)
         self._barrier = np.zeros(16, np.int64)
         self._run = jit.native(run_table, RUN_SIGNATURE)
-        self._team = Team(self.threads) if self.threads > 1 else None
+        is_shared = any(isinstance(s, np.ndarray) and s[:, 2].any() for s in self._stretches)
+        self._team = Team(self.threads) if self.threads > 1 and is_shared else None
+        self._parts = [self._part(s) for s in self._stretches]
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
+        self._staged = self._stage() if self.is_native else None
         self.reset()
 
     @property
@@ -388,21 +412,47 @@ class Instance:
         ]
         return np.array(rows, np.int64).reshape(-1, 4)
 
-    def _record(self, table: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        return jit.pack((table, inputs, outputs, 1, self._barrier))
+    def _record(self, table: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> Record:
+        words = jit.pack((table, inputs, outputs, 1, self._barrier))
+        self._keep += [words, table, inputs, outputs]
+        return Record(words, ctypes.c_void_p(jit.address(words)))
+
+    def _part(self, stretch: Any) -> Callable[[], None]:
+        """What runs one stretch on what is in memory."""
+        if isinstance(stretch, PythonCall):
+            return functools.partial(stretch.function, *self._arguments(stretch))
+        no_ports = np.zeros((0, 4), np.int64)
+        return functools.partial(self._call, self._record(stretch, no_ports, no_ports))
+
+    def _stage(self) -> Staged | None:
+        """Arrays of our own for one run's inputs and outputs, unless they are so large that copying them costs more."""
+        graph = self.program.graph
+        if sum(t.nbytes for t in (*graph.inputs, *graph.outputs)) > STAGED_BYTES:
+            return None
+        inputs, outputs = ([np.zeros(t.shape, t.dtype) for t in ts] for ts in (graph.inputs, graph.outputs))
+        tables = self._inputs.copy(), self._outputs.copy()
+        for table, arrays in zip(tables, (inputs, outputs), strict=True):
+            table[:, 0] = [jit.address(a) for a in arrays]
+        return Staged(inputs, outputs, self._record(self._stretches[0], *tables))
 
     # Running
 
     def run(self, inputs: Sequence[np.ndarray], count: int = 1) -> list[np.ndarray]:
-        """The outputs for inputs that hold ``count`` items each, one after another along a leading axis if count > 1.
+        """The outputs for inputs that hold ``count`` items each, one after another along the first axis.
 
-        Inputs must be C-contiguous arrays of the graph's types; results are new arrays.
+        Inputs must be C-contiguous arrays of the graph's types; results are new arrays. Those of rank 0 become one
+        of rank 1 if count > 1.
         """
+        if self._staged is not None and count == 1:
+            for staged, x in zip(self._staged.inputs, inputs, strict=True):
+                staged[...] = x
+            self._call(self._staged.record)
+            return [y.copy() for y in self._staged.outputs]
         outputs = [self._new_output(t, count) for t in self.program.graph.outputs]
         if self._whole is not None:
             self._inputs[:, 0] = [jit.address(x) for x in inputs]
             self._outputs[:, 0] = [jit.address(y) for y in outputs]
-            self._whole[COUNT_WORD] = count
+            self._whole.words[COUNT_WORD] = count
             self._call(self._whole)
             return outputs
         for item in range(count):
@@ -415,26 +465,38 @@ class Instance:
 
     def invoke(self) -> None:
         """Run once on the inputs that are in memory."""
-        none = np.zeros((0, 4), np.int64)
-        for stretch in self._stretches:
-            if isinstance(stretch, np.ndarray):
-                self._call(self._record(stretch, none, none))
-            else:
-                stretch.function(*self._arguments(stretch))
+        for part in self._parts:
+            part()
 
     def _new_output(self, tensor: Tensor, count: int) -> np.ndarray:
-        shape = tensor.shape if count == 1 else (count * tensor.shape[0], *tensor.shape[1:])
-        return np.empty(shape, tensor.dtype)
+        first, rest = tensor.shape[:1] or (1,), tensor.shape[1:]
+        return np.empty(tensor.shape if count == 1 else (count * first[0], *rest), tensor.dtype)
 
-    def _call(self, record: np.ndarray) -> None:
-        address = jit.address(record)
+    def _call(self, record: Record) -> None:
         if self._team is None:
-            self._run(address, 0, 1)
+            self._run(record.address, FIRST_THREAD, ONE_THREAD)
         else:
             self._barrier[0] = 0
-            self._team.run(lambda thread: self._run(address, thread, self.threads))
+            self._team.run(lambda thread: self._run(record.address, thread, self.threads))
 
 
+class Record(NamedTuple):
+    """Arguments of run_table."""
+
+    words: np.ndarray
+    address: ctypes.c_void_p
+
+
+class Staged(NamedTuple):
+    """A run on arrays whose addresses do not change: asking NumPy for an address takes longer than a small copy."""
+
+    inputs: list[np.ndarray]
+    outputs: list[np.ndarray]
+    record: Record
+
+
+STAGED_BYTES = 1 << 15
+FIRST_THREAD, ONE_THREAD = ctypes.c_int64(0), ctypes.c_int64(1)  # made once: ctypes converts integers slowly
 COUNT_WORD = 9  # of a record of run_table: after three arrays of three words
 
 
@@ -449,7 +511,7 @@ def _allocate(nbytes: int) -> np.ndarray:
 
 
 class Team:
-    """Threads that run a function side by side with the caller: ``run(f)`` calls f(0) here and f(1) ... f(n - 1) elsewhere."""
+    """Threads side by side with the caller: ``run(f)`` calls f(0) here and f(1) ... f(n - 1) elsewhere."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
