@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt.dot import Rounding, requantization, split_bytes
+from int8rt.dot import split_bytes
 from int8rt.fixedpoint import requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import kernel
 from int8rt.ops import Call, scratch_per_thread
+from int8rt.requantization import ROWS, Columns, Rounding, fitted, formula
 from int8rt.simd import get, interleave, lanes_dot, lanes_requantize, lanes_start, put
 
 BLOCK = 64  # channels that are worked on together
@@ -46,7 +47,7 @@ def depthwise(
 ) -> None:  # fmt: skip
     """x [n, h, w, c], y [n, out_h, out_w, c]; groups: scratch of each thread, phase: bytes of it per phase of a row.
 
-    taps: where the groups of each tap begin; w int8 [block, tap, 64, 4]; p int32 [block, 5, 64], dot.requantization()'s rows.
+    taps: where the groups of each tap begin; w int8 [block, tap, 64, 4]; p int32 [block, ROWS, 64]: the formula's rows.
     """
     batch, out_h, out_w, channels = y.shape
     line = x.shape[2] * channels
@@ -71,11 +72,11 @@ def depthwise(
                 pixel += 1
         block = 0
         for i in range(0, out_w * channels, BLOCK):
-            acc = lanes_start(p, (block * 5 + 4) * BLOCK)
+            acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
             for tap in range(taps.size):
                 acc = lanes_dot(acc, groups, mine + taps[tap] + 4 * i, w, (block * taps.size + tap) * 4 * BLOCK)
             lanes_requantize(
-                acc, p, block * 5 * BLOCK, BLOCK, lo, hi, y, row * out_w * channels + i, out_w * channels - i
+                acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, row * out_w * channels + i, out_w * channels - i
             )
             block += 1
             if block == w.shape[0]:
@@ -108,10 +109,12 @@ def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y
 
     w: int16 [height, width, c] less its zero point; bias: int64 [c] with x's zero point folded in.
     """
-    magnitude = np.abs(bias) + 255 * np.abs(w.astype(np.int64)).sum(axis=(0, 1))
-    formula = requantization(bias, magnitude, r)
-    if formula is None or x.shape[3] != y.shape[3]:
+    flat = w.reshape(-1, w.shape[2]).T
+    columns = fitted(Columns(flat, bias, r))
+    constants = formula(columns) if r.rule == "double_rounding" else None
+    if constants is None or x.shape[3] != y.shape[3]:
         return _plain(x, g, w, bias, r, y)
+    w = columns.w.T.reshape(w.shape)
     channels = y.shape[3]
     # a block of outputs begins at any channel: weights and constants repeat until blocks and channels meet
     repeated = np.arange(math.lcm(channels, BLOCK)) % channels
@@ -121,13 +124,13 @@ def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y
     four[:, : g.height] = parts
     four = four.reshape(-1, 4, g.width, channels).transpose(0, 2, 3, 1)[:, :, repeated]  # [rows, column, lane, 4]
     packed = four.reshape(-1, blocks, BLOCK, 4).transpose(1, 0, 2, 3)
-    p = formula[:, repeated].reshape(5, blocks, BLOCK).transpose(1, 0, 2)
+    p = constants[:, repeated].reshape(ROWS, blocks, BLOCK).transpose(1, 0, 2)
     phase = 4 * (-(-x.shape[2] // g.stride_w) * channels + BLOCK)
     taps = np.tile(_taps(g, channels, phase), len(parts))
     groups = scratch_per_thread(f"{y.name}/groups", phase * g.stride_w * -(-g.height // 4), np.uint8)
     args = (g.height, g.dilation_h, g.stride_h, g.stride_w, phase, taps)
-    constants = (np.ascontiguousarray(packed), np.ascontiguousarray(p), r.lo, r.hi)
-    return Call(depthwise, x, *args, *constants, groups, y, writes=[y, groups], work=y.size * g.height * g.width)
+    tables = (np.ascontiguousarray(packed), np.ascontiguousarray(p), r.lo, r.hi)
+    return Call(depthwise, x, *args, *tables, groups, y, writes=[y, groups], work=y.size * g.height * g.width)
 
 
 def _taps(g: Geometry, channels: int, phase: int) -> np.ndarray:

@@ -9,8 +9,8 @@ lane the same, with four weights of each of 16 columns. Zero points do not appea
 
     sum (x - z_x) (w - z_w) + b  =  sum x (w - z_w)  +  (b - z_x sum (w - z_w))
 
-``dot_plain`` says what ``dot`` means. ``dot`` requantizes in registers by rule A where ``requantization`` finds that the short
-formula is exact for the accumulators that can occur; ``dot_accumulate`` serves every rule.
+``dot_plain`` says what ``dot`` means. ``dot`` requantizes in registers where ``requantization`` has an exact formula;
+``dot_accumulate`` serves every other case.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from int8rt import simd
-from int8rt.fixedpoint import quantize_multiplier, requantize_double, requantize_double_rounding
+from int8rt.fixedpoint import requantize_double, requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, kernel
 from int8rt.ops import Call, scratch_per_thread
+from int8rt.requantization import ROWS, Columns, fitted, formula
 from int8rt.simd import get, put
 
 LANES = simd.LANES
@@ -36,32 +37,6 @@ class Segments(NamedTuple):
     offsets: np.ndarray  # int32 [rows]
     starts: np.ndarray  # int64 [segments]
     depth: int
-
-
-class Rounding(NamedTuple):
-    """From accumulator to stored output, one scale per column: rule A where ``scale`` is empty, else rule C."""
-
-    multiplier: np.ndarray  # int64 [columns]
-    shift: np.ndarray  # int64 [columns]
-    scale: np.ndarray  # float64 [columns] or [0]
-    zero_point: int
-    lo: int
-    hi: int
-
-    def part(self, columns: slice) -> Rounding:
-        """The same for some of the columns."""
-        return self._replace(**{name: getattr(self, name)[columns] for name in ("multiplier", "shift", "scale")})
-
-
-def rule_a(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:
-    """Double rounding in fixed point (gemmlowp)."""
-    return Rounding(*quantize_multiplier(scales), np.zeros(0), zero_point, lo, hi)
-
-
-def rule_c(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:
-    """Product in float64, rounded half away from zero."""
-    none = np.zeros(len(scales), np.int64)
-    return Rounding(none, none, np.asarray(scales, np.float64), zero_point, lo, hi)
 
 
 # What it means
@@ -124,35 +99,9 @@ def panels(values: np.ndarray, order: list[int]) -> np.ndarray:
     return padded.reshape(-1, width)[:, order]
 
 
-def requantization(bias: np.ndarray, magnitude: np.ndarray, r: Rounding) -> np.ndarray | None:
-    """int32 [4, columns]: doubled multiplier, rounding constant, shift, bias of the short formula; None where it is inexact.
-
-    Rule A on ``acc`` with multiplier m and right shift e, both roundings folded into one shift (docs/performance.md):
-
-        x = acc + B;  h = (x * 2m) >> 32  (unsigned);  q = (h + C - (acc < 0 and e > 0)) >> e
-
-    where B makes B * m = 2**30 modulo 2**31 and C takes what B added away again and adds half and the zero point. It holds
-    for -2**30 <= acc < 2**30, shift <= 0 and e <= 22; ``magnitude`` bounds abs(acc) per column. A multiplier of 0 gives q =
-    C >> e = zero point.
-    """
-    m, e = r.multiplier.astype(object), -r.shift.astype(object)
-    if r.scale.size or (r.shift > 0).any() or (r.shift < -22).any() or (magnitude >= 1 << 30).any():
-        return None
-    trailing = np.array([(v & -v).bit_length() - 1 if v else 0 for v in map(int, m)], object)
-    b = np.array([(1 << 30) + ((1 << (30 - t)) if t else 0) for t in map(int, trailing)], object)
-    b = np.where(r.multiplier == 0, 0, b)
-    q = np.where(r.multiplier == 0, 0, (b * 2 * m - (1 << 31)) >> 32)
-    half = np.array([1 << (v - 1) if v else 0 for v in map(int, e)], object)
-    half = np.where(r.multiplier == 0, 0, half)
-    constant = half + np.array([r.zero_point << int(v) for v in e], object) - q
-    negative = np.where((e == 0) | (r.multiplier == 0), 0, b)  # x below it means a negative accumulator that rounds up
-    rows = [2 * m, constant, e, negative, b + bias.astype(object)]
-    return np.array([[int(v) & 0xFFFFFFFF for v in row] for row in rows], np.uint32).view(np.int32)
-
-
-def widest(columns: int) -> tuple[int, int]:
+def widest(rows: int, columns: int) -> tuple[int, int]:
     """(rows, vectors) of the tile that wastes the fewest lanes on this many columns; the widest of equals."""
-    tiles = simd.tiles()
+    tiles = simd.tiles() if rows > 1 else simd.SINGLE_ROW
     vectors = min(sorted(tiles, reverse=True), key=lambda v: -(-columns // (v * LANES)) * v)
     return tiles[vectors], vectors
 
@@ -161,10 +110,10 @@ def widest(columns: int) -> tuple[int, int]:
 
 
 @functools.cache
-def dot(rows: int, vectors: int) -> Kernel:
-    """The kernel for tiles of rows x 16 vectors that requantizes in registers."""
+def dot(rows: int, vectors: int, rule: str) -> Kernel:
+    """The kernel for tiles of rows x 16 vectors that requantizes in registers by the rule of that name."""
     tile = simd.tile(rows, vectors)
-    t_rows, t_start, t_dot, t_requantize = tile.rows, tile.start, tile.dot, tile.requantize
+    t_rows, t_start, t_dot, t_requantize = tile.rows, tile.start, tile.dot, tile.requantize[rule]
     width, deep = LANES * vectors, 4 * LANES * vectors
 
     def dot(
@@ -179,15 +128,15 @@ def dot(rows: int, vectors: int) -> Kernel:
             m = (item - panel * tiles) * rows
             pointers = t_rows(x, offsets, m, last)
             at = panel * w.shape[1] * deep
-            acc = t_start(p, (panel * 5 + 4) * width)
+            acc = t_start(p, (panel * ROWS + ROWS - 1) * width)
             for s in range(starts.size):
                 for k in range(starts[s], starts[s] + depth, 4):
                     acc = t_dot(acc, pointers, k, w, at)
                     at += deep
             c = panel * width
-            t_requantize(acc, p, panel * 5 * width, lo, hi, y, first + c, stride, m, last, columns - c)
+            t_requantize(acc, p, panel * ROWS * width, lo, hi, y, first + c, stride, m, last, columns - c)
 
-    return Kernel(dot, f"{__name__}:dot[{rows}x{vectors}]")
+    return Kernel(dot, f"{__name__}:dot[{rows}x{vectors} {rule}]")
 
 
 @functools.cache
@@ -229,24 +178,31 @@ def dot_accumulate(rows: int, vectors: int) -> Kernel:
     return Kernel(dot_accumulate, f"{__name__}:dot_accumulate[{rows}x{vectors}]")
 
 
-def call(
-    x: Tensor, segments: Segments, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor, first: int = 0, stride: int = 0,
-) -> Call:  # fmt: skip
-    """The Call that computes y from x; w is int16 [columns, segments * depth] less its zero point, bias int64 [columns] with x's zero point folded in."""
-    columns = len(w)
-    magnitude = np.abs(bias) + 255 * np.abs(w.astype(np.int64)).sum(axis=1)
-    rows, vectors = (1, widest(columns)[1]) if len(segments.offsets) == 1 else widest(columns)
-    formula = requantization(bias, magnitude, r)
-    order = simd.column_order(vectors) if formula is not None else list(range(vectors * LANES))
-    packed, passes = pack(w, len(segments.starts), vectors, order)
+def call(x: Tensor, segments: Segments, columns: Columns, y: Tensor, first: int = 0, stride: int = 0) -> Call:
+    """The Call that computes y from x: output column c of row m goes to y[first + m * stride + c], flattened."""
+    columns = fitted(columns)
+    count = len(columns.w)
+    rows, vectors = widest(len(segments.offsets), count)
+    constants = formula(columns)
+    order = simd.column_order(vectors) if constants is not None else list(range(vectors * LANES))
+    packed, passes = pack(columns.w, len(segments.starts), vectors, order)
     segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
-    work = len(segments.offsets) * w.size
-    place = (y, first, stride or columns)
-    if formula is not None:
-        p = np.stack([panels(row, order) for row in formula], axis=1)
-        args: tuple[Any, ...] = (packed, np.ascontiguousarray(p), r.lo, r.hi, columns)
-        return Call(dot(rows, vectors), x, *segments, *args, *place, writes=[y], work=work)
+    work = len(segments.offsets) * columns.w.size
+    place = (y, first, stride or count)
+    r = columns.rounding
+    if constants is not None:
+        args: tuple[Any, ...] = (packed, _constants(constants, order, r.rule), r.lo, r.hi, count)
+        return Call(dot(rows, vectors, r.rule), x, *segments, *args, *place, writes=[y], work=work)
     sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
-    wrapped = panels(((bias + (1 << 31)) % (1 << 32) - (1 << 31)).astype(np.int32), order)
-    args = (packed, wrapped, *r, columns, sums)
+    wrapped = panels((columns.bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32), order)
+    args = (packed, wrapped, *r, count, sums)
     return Call(dot_accumulate(rows, vectors), x, *segments, *args, *place, writes=[y, sums], work=work)
+
+
+def _constants(formula: np.ndarray, order: list[int], rule: str) -> np.ndarray:
+    """A formula's rows in panels: int32 [panel, ROWS, lane]. The two words of a float64 stay together."""
+    rows = [panels(row, order) for row in formula]
+    if rule == "double":
+        pairs = np.stack(rows[:2], axis=2).reshape(len(rows[0]), 2, -1)
+        rows[:2] = [pairs[:, 0], pairs[:, 1]]
+    return np.ascontiguousarray(np.stack(rows, axis=1))

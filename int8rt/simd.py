@@ -34,7 +34,7 @@ I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 BYTES = ir.VectorType(I8, 4 * LANES)
 WORDS = ir.VectorType(I16, 2 * LANES)
 INT32S = ir.VectorType(I32, LANES)
-INT64S = ir.VectorType(I64, LANES)
+DOUBLES = ir.VectorType(ir.DoubleType(), 8)
 
 
 def has(*features: str) -> bool:
@@ -124,6 +124,9 @@ DOT: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
 def lowering() -> str:
     """The name of the lowering of dot in use."""
     return next(name for name, (features, _) in DOT.items() if has(*features))
+
+
+SINGLE_ROW = {8: 1, 4: 1, 2: 1, 1: 1}  # tiles for one row, which waits for its weights whatever the registers
 
 
 def tiles() -> dict[int, int]:
@@ -508,7 +511,7 @@ def lanes_dot(typing: Any, acc: Any, x: Any, start: Any, w: Any, at: Any) -> Any
 def lanes_requantize(
     typing: Any, acc: Any, p: Any, at: Any, step: Any, lo: Any, hi: Any, y: Any, to: Any, count: Any
 ) -> Any:  # fmt: skip
-    """Store the first ``count`` of 64 accumulators at y[to:], by rule A; p: dot.requantization()'s rows, ``step`` apart."""
+    """Store the first ``count`` of 64 accumulators at y[to:], by rule A; p: the formula's rows, ``step`` apart."""
     from numba.core import types
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -547,7 +550,9 @@ class _Tile:
     def words(self) -> SimpleNamespace:
         return SimpleNamespace(
             rows=Word(self._rows), start=Word(self._start), dot=Word(self._dot), store=Word(self._store),
-            requantize=Word(self._requantize),
+            requantize={
+                "double_rounding": Word(self._requantize_double_rounding), "double": Word(self._requantize_double),
+            },
         )  # fmt: skip
 
     @property
@@ -613,15 +618,35 @@ class _Tile:
 
         return types.none(acc, scratch, types.int64), generate
 
-    def _requantize(
+    def _requantize_double_rounding(
         self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, offset: Any, stride: Any, m: Any,
         last: Any, columns: Any,
     ) -> Any:  # fmt: skip
-        """Rule A by the formula of dot.requantization(), and one store per row of ``columns`` bytes.
+        """Rule A by requantization.formula(), and one store per row of ``columns`` bytes.
 
-        Row r goes to y[offset + min(m + r, last) * stride:]. p holds, from ``at``, four groups of 16 V int32: multiplier
-        doubled, rounding constant, shift, bias.
+        Row r goes to y[offset + min(m + r, last) * stride:]. p holds the formula's rows, 16 V int32 each, from ``at``.
         """
+
+        def constants(builder: Any, pointer: Any, v: int) -> list[Any]:
+            places = [64 * (row * self.vectors + v) for row in range(4)]
+            return [_load(builder, builder.gep(pointer, [I64(place)]), INT32S) for place in places]
+
+        return self._requantizing(acc, p, y, constants, _rule_a)
+
+    def _requantize_double(
+        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, offset: Any, stride: Any, m: Any,
+        last: Any, columns: Any,
+    ) -> Any:  # fmt: skip
+        """Rule C, otherwise as ``_requantize_double_rounding``."""
+
+        def constants(builder: Any, pointer: Any, v: int) -> list[Any]:
+            scales = [128 * v, 128 * v + 64]
+            zero = _load(builder, builder.gep(pointer, [I64(64 * (2 * self.vectors + v))]), INT32S)
+            return [*(_load(builder, builder.gep(pointer, [I64(place)]), DOUBLES) for place in scales), zero]
+
+        return self._requantizing(acc, p, y, constants, _rule_c)
+
+    def _requantizing(self, acc: Any, p: Any, y: Any, constants: Any, rule: Any) -> Any:
         from numba.core import types
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -631,29 +656,36 @@ class _Tile:
             acc = _spread_out(builder, acc)
             results: list[list[Any]] = [[] for _ in range(self.rows)]
             for v in range(self.vectors):
-                multiplier, constant, shift, bias = (
-                    _load(builder, builder.gep(parameters, [I64(64 * (group * self.vectors + v))]), INT32S)
-                    for group in range(4)
-                )
+                given = constants(builder, parameters, v)
                 for r in range(self.rows):
-                    q = _rule_a(builder, acc[r * self.vectors + v], multiplier, constant, shift, bias)
-                    results[r].append(q)
+                    results[r].append(rule(builder, acc[r * self.vectors + v], *given))
             for r in range(self.rows):
                 row = _smaller(builder, builder.add(m, I64(r)), last)
-                pointer = _address(
-                    context, builder, sig.args[5], y, builder.add(offset, builder.mul(row, stride))
-                )  # fmt: skip
-                _store_columns(builder, _narrow(builder, results[r], lo, hi, natural=False), pointer, columns)
+                place = builder.add(offset, builder.mul(row, stride))
+                self._store_row(context, builder, sig.args[5], y, place, results[r], lo, hi, columns)
             return context.get_dummy_value()
 
         integers = types.int64
         return types.none(acc, p, integers, integers, integers, y, *[integers] * 5), generate
+
+    def _store_row(
+        self, context: Any, builder: Any, type_: Any, y: Any, place: Any, vectors: list[Any], lo: Any, hi: Any, columns: Any
+    ) -> None:  # fmt: skip
+        """The first ``columns`` of a row of results, four vectors to a store."""
+        for first in range(0, self.vectors, 4):
+            value = _narrow(builder, vectors[first : first + 4], lo, hi, natural=False)
+            at = I64(LANES * first)
+            pointer = _address(context, builder, type_, y, builder.add(place, at))
+            _store_columns(builder, value, pointer, builder.sub(columns, at))
 
 
 def column_order(vectors: int) -> list[int]:
     """Which column each lane of a tile's row stands for: the order in which the CPU narrows int32 to bytes cheapest."""
     if not has("avx512bw"):
         return list(range(LANES * vectors))
+    if vectors > 4:
+        groups = (column_order(min(4, vectors - first)) for first in range(0, vectors, 4))
+        return [LANES * 4 * i + column for i, group in enumerate(groups) for column in group]
     return [4 * vectors * lane + 4 * v + d for v in range(vectors) for lane in range(4) for d in range(4)]
 
 
@@ -696,6 +728,20 @@ def _concatenate(builder: Any, vectors: list[Any]) -> Any:
         return builder.shuffle_vector(low, high, _indices(range(48)))
     half = len(vectors) // 2
     return _join(builder, _concatenate(builder, vectors[:half]), _concatenate(builder, vectors[half:]))
+
+
+def _rule_c(builder: Any, x: Any, low_scale: Any, high_scale: Any, zero_point: Any) -> Any:
+    """round(x * scale) + zero point, the product in float64, halves away from zero; 2**30 bounds what is out of range."""
+    bound, half = ir.Constant(DOUBLES, [2.0**30] * 8), ir.Constant(DOUBLES, [0.49999999999999994] * 8)
+    sign = _declare(builder, "llvm.copysign.v8f64", DOUBLES, [DOUBLES, DOUBLES])
+    parts = []
+    for i, scale in enumerate((low_scale, high_scale)):
+        real = builder.fmul(builder.sitofp(_part(builder, x, i), DOUBLES), scale)
+        real = builder.fadd(real, builder.call(sign, [half, real]))
+        real = builder.select(builder.fcmp_ordered("<", real, bound), real, bound)
+        real = builder.select(builder.fcmp_ordered(">", real, builder.fneg(bound)), real, builder.fneg(bound))
+        parts.append(builder.fptosi(real, ir.VectorType(I32, 8)))
+    return builder.add(_join(builder, *parts), zero_point)
 
 
 def _rule_a(builder: Any, x: Any, multiplier: Any, constant: Any, shift: Any, bias: Any) -> Any:

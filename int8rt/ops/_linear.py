@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from int8rt import ops
-from int8rt.dot import Rounding, rule_a, rule_c
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import (
     activation_range,
@@ -19,6 +18,7 @@ from int8rt.fixedpoint import (
     wrap_int32,
 )
 from int8rt.graph import Node, Tensor
+from int8rt.requantization import Rounding, rule_a, rule_c
 
 EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))
 

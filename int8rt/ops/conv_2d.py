@@ -20,6 +20,7 @@ from int8rt.numerics import NUMERICS, Numerics
 from int8rt.ops import Step
 from int8rt.ops._linear import bias_of, fold, optional, reference_output
 from int8rt.ops._window import Window, padded, row_offsets, window, windows
+from int8rt.requantization import Columns
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -55,10 +56,8 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
         starts, depth = _segments(g, p.width, x.shape[3], w.shape[3])
         segments = dot.Segments(offsets, starts + group * w.shape[3], depth)
         part = slice(group * size, (group + 1) * size)
-        weights = f.w[part].reshape(size, -1)
-        calls.append(
-            dot.call(p.tensor, segments, weights, bias[part], f.rounding.part(part), y, part.start, w.shape[0])
-        )
+        columns = Columns(f.w[part].reshape(size, -1), bias[part], f.rounding.part(part))
+        calls.append(dot.call(p.tensor, segments, columns, y, part.start, w.shape[0]))
     return [*p.calls, *calls]
 
 

@@ -15,6 +15,7 @@ from int8rt.graph import Node, Tensor
 from int8rt.numerics import NUMERICS, Numerics
 from int8rt.ops import Step
 from int8rt.ops._linear import bias_of, fold, optional, reference_output
+from int8rt.requantization import Columns
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -45,7 +46,7 @@ def prepare(node: Node, numerics: Numerics) -> Step:
     bias = f.bias - ops.stored_zero(x) * f.w.astype(np.int64).sum(axis=1)
     offsets = np.arange(x.size // w.shape[1], dtype=np.int32) * np.int32(w.shape[1])
     segments = dot.Segments(offsets, np.zeros(1, np.int64), w.shape[1])
-    return dot.call(x, segments, f.w, bias, f.rounding, y)
+    return dot.call(x, segments, Columns(f.w, bias, f.rounding), y)
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:
