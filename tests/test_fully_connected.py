@@ -60,7 +60,7 @@ NUMBERS = [
     dense((3, 30), 16, per_channel=True, ratio=2.0 ** -np.arange(0, 32, 2), bias=2**30, extreme=True),
     dense((3, 30), 16, per_channel=True, ratio=[0.003, 0] * 8),
     dense((3, 30), 16, per_channel=True, ratio=[-0.003, 0.003, -1.5, 0] * 4),
-    dense((3, 30), 16, ratio=-0.25, bias=1000, extreme=True),
+    dense((3, 30), 16, per_channel=True, ratio=-0.25, bias=1000, extreme=True),
     dense((256, 1), 1, ratio=0.5, bias=0),  # ties
 ]
 UINT8 = [

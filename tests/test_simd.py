@@ -1,0 +1,217 @@
+"""simd: every lowering that this CPU can run gives the same bits, and no setting makes LLVM abort the process."""
+
+import pickle
+
+import numpy as np
+import pytest
+from engines import run_reference
+from linear import Linear
+from writer import RELU6, SAME, VALID
+
+from int8rt import jit, simd
+from int8rt.simd import atomic_add, atomic_load, copy_bytes, copy_within, fill_within, get, put
+
+
+def host_features() -> set[str]:
+    import llvmlite.binding as llvm
+
+    return {name for name, there in llvm.get_host_cpu_features().items() if there}
+
+
+SSE = "sse2,sse3,ssse3,sse4.1,sse4.2,popcnt"
+AVX2 = f"{SSE},avx,avx2,fma,f16c,bmi,bmi2"
+AVX512 = f"{AVX2},avx512f,avx512bw,avx512dq,avx512vl,avx512cd"
+
+# name: (CPU, its features, the lowering of dot)
+TARGETS = {
+    "generic": ("generic", "", "portable"),
+    "nehalem": ("nehalem", SSE, "portable"),
+    "haswell": ("haswell", AVX2, "avx2"),
+    "alderlake": ("alderlake", f"{AVX2},avxvnni", "avxvnni"),
+    "skylake": ("skylake-avx512", AVX512, "avx512bw"),
+    "cascadelake": ("cascadelake", f"{AVX512},avx512vnni", "avx512vnni"),
+}
+
+CASES = [
+    Linear("CONV_2D", (1, 6, 7, 5), (33, 3, 3, 5), options={"padding": SAME}),
+    Linear("CONV_2D", (2, 5, 5, 8), (100, 1, 1, 8), extreme=True, activation=RELU6, fit=30),
+    Linear("CONV_2D", (1, 4, 4, 6), (4, 3, 3, 3), options={"padding": SAME, "stride_h": 2}),
+    Linear("CONV_2D", (1, 5, 5, 3), (20, 3, 3, 3), ratio=[0.5, 3.0, 2.0**-20, 0.0] * 5),
+    Linear("CONV_2D", (1, 5, 5, 3), (20, 3, 3, 3), dtype=np.uint8, w_zero=0, extreme=True),
+    Linear("DEPTHWISE_CONV_2D", (1, 6, 7, 37), (1, 3, 3, 37), options={"padding": SAME}),
+    Linear("DEPTHWISE_CONV_2D", (1, 7, 7, 20), (1, 3, 3, 20), options={"stride_h": 2, "stride_w": 2}, extreme=True),
+    Linear("DEPTHWISE_CONV_2D", (1, 6, 7, 64), (1, 5, 5, 64), dtype=np.uint8, options={"padding": VALID}),
+    Linear("DEPTHWISE_CONV_2D", (1, 6, 7, 4), (1, 3, 3, 12), options={"padding": SAME}),
+    Linear("FULLY_CONNECTED", (7, 31), (70, 31)),
+    Linear("FULLY_CONNECTED", (1, 300), (10, 300), extreme=True, dtype=np.uint8),
+]
+
+RUN_CASES = """
+import pickle, sys
+from engines import run_program
+from int8rt import simd
+with open(sys.argv[1], "rb") as file:
+    cases = pickle.load(file)
+print(simd.lowering())
+for content, x, expected in cases:
+    for threads in (1, 2):
+        (y,) = run_program(content, x, threads=threads)
+        assert (y == expected).all(), f"{(y != expected).sum()} of {y.size} differ"
+"""
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """A file with models, inputs and what the reference gives."""
+    path = tmp_path_factory.mktemp("cases") / "cases.pickle"
+    models = [case.model() for case in CASES]
+    path.write_bytes(pickle.dumps([(content, x, run_reference(content, x)[0]) for content, x in models]))
+    return path
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_lowerings_give_the_same_bits(target, cases, python):
+    cpu, features, lowering = TARGETS[target]
+    names = [name for name in features.split(",") if name]
+    lacking = set(names) - host_features()
+    if lacking:
+        pytest.skip(f"this CPU has no {', '.join(sorted(lacking))}")
+    written = ",".join(f"+{name}" for name in names)
+    found = python(RUN_CASES, cases, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=written)
+    assert found == f"{lowering}\n"
+
+
+def test_targets_cover_every_lowering():
+    assert {lowering for _, _, lowering in TARGETS.values()} == set(simd.DOT)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"NUMBA_CPU_NAME": "generic"},
+        {"NUMBA_CPU_NAME": "haswell"},  # the host's features stay on
+        {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""},
+        {"NUMBA_CPU_FEATURES": ""},
+        {"NUMBA_CPU_FEATURES": "+avx512bw,+avx512vnni,-avx512f"},
+        {"NUMBA_CPU_FEATURES": "+avx2,-avx2"},
+        {"NUMBA_CPU_FEATURES": "+avx2,+avxvnni,-avx"},
+        {"NUMBA_CPU_FEATURES": "+avx512bw"},
+        {"NUMBA_ENABLE_AVX": "0"},
+    ],
+    ids=lambda environment: " ".join(f"{k.removeprefix('NUMBA_')}={v}" for k, v in environment.items()),
+)
+def test_no_setting_aborts_the_compiler(environment, cases, python, tmp_path):
+    """Kernels are compiled, not loaded, since the cache is empty, and not run, since this CPU may not be able to."""
+    none = dict.fromkeys(("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"))
+    python(COMPILE_SOME, cases, INT8RT_CACHE_DIR=tmp_path, **(none | environment))
+
+
+COMPILE_SOME = """
+import pickle, sys
+from int8rt import jit, numerics, program, reader
+with open(sys.argv[1], "rb") as file:
+    cases = pickle.load(file)
+for content, _, _ in (cases[0], cases[3], cases[5]):
+    jit.compile_all(program.build(reader.read(content).main, numerics.numerics("reference")).kernels())
+"""
+
+
+def test_numba_s_own_idea_of_the_cpu_is_checked(python, tmp_path):
+    """A setting that int8rt does not see cannot lead to instructions that the target lacks."""
+    code = """
+import numba
+numba.config.CPU_FEATURES = "+sse2"
+from int8rt import errors, program
+try:
+    program.run_table.entry(program.RUN_SIGNATURE)
+except errors.UnsupportedError as error:
+    print(error)
+"""
+    assert "Numba compiles for the CPU features '+sse2'" in python(code, INT8RT_CACHE_DIR=tmp_path)
+
+
+def test_features_as_given(monkeypatch):
+    for given, feature, expected in [
+        ("", "avx2", False),
+        ("+avx2", "avx2", True),
+        ("-avx2", "avx2", False),
+        ("+avx2,-avx2", "avx2", False),
+        ("-avx2,+avx2", "avx2", True),
+        ("+avx512f,+avx512bw", "avx512bw", True),
+        ("+avx512bw,-avx512f", "avx512bw", False),
+        ("+avx512vnni,-avx", "avx512vnni", False),
+        ("+avx2,-sse4.1", "avx2", False),
+    ]:
+        monkeypatch.setattr(simd, "cpu_features", lambda given=given: given)
+        assert simd.has(feature) is expected, given
+
+
+# Words
+
+
+def test_elements_of_an_array_of_any_rank():
+    @jit.kernel
+    def double(x, y):
+        for i in range(x.size):
+            put(y, i, 2 * get(x, i))
+
+    for dtype in (np.uint8, np.int16, np.int32, np.int64, np.float32, np.float64):
+        x = np.arange(24, dtype=dtype).reshape(2, 3, 4)
+        y = np.zeros(x.shape, dtype)
+        double(x, y)
+        assert (y == 2 * x).all()
+
+
+def test_put_casts_to_the_array_s_type():
+    @jit.kernel
+    def store(y, value):
+        put(y, 1, value)
+
+    y = np.zeros(3, np.uint8)
+    store(y, 511)
+    assert y.tolist() == [0, 255, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_copy_and_fill(dtype):
+    @jit.kernel
+    def copy(x, start, y, at, count, filled, value):
+        copy_within(x, start, y, at, count)
+        fill_within(y, at + count, filled, value)
+
+    x, y = np.arange(100, dtype=dtype), np.full((4, 50), 255, dtype)
+    for count in (0, 1, 3, 64):
+        copy(x, 7, y, 20, count, 90, 9)
+        expected = np.full(200, 255, dtype)
+        expected[20 : 20 + count] = x[7 : 7 + count]
+        expected[20 + count : 110 + count] = 9
+        assert (y.reshape(-1)[: 110 + count] == expected[: 110 + count]).all()
+        assert (y.reshape(-1)[174:] == 255).all()
+
+
+@pytest.mark.parametrize("flip", [0, 0x80])
+def test_copy_bytes(flip):
+    @jit.kernel
+    def copy(target, source, count, flip):
+        copy_bytes(target, source, count, flip)
+
+    x = np.random.default_rng(0).integers(0, 256, 300).astype(np.uint8)
+    for count in (0, 1, 63, 64, 65, 128, 200):
+        y = np.zeros(300, np.uint8)
+        copy(jit.address(y) + 1, jit.address(x) + 3, count, flip)
+        assert (y[1 : 1 + count] == x[3 : 3 + count] ^ flip).all()
+        assert not y[1 + count :].any()
+        assert y[0] == 0
+
+
+def test_atomics():
+    @jit.kernel
+    def add(counter, seen):
+        for i in range(10):
+            seen[i] = atomic_add(counter, 1, 5)
+        seen[10] = atomic_load(counter, 1)
+
+    counter, seen = np.zeros(3, np.int64), np.zeros(11, np.int64)
+    add(counter, seen)
+    assert seen.tolist() == list(range(0, 55, 5))
+    assert counter.tolist() == [0, 50, 0]
