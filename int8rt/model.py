@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,16 @@ import numpy as np
 from int8rt import jit, reader
 from int8rt.errors import InputError
 from int8rt.fixedpoint import round_half_away_float
-from int8rt.graph import Graph, Signature, Subgraph, Tensor
+from int8rt.graph import Graph, Subgraph, Tensor
 from int8rt.numerics import Numerics
 from int8rt.numerics import numerics as find_numerics
 from int8rt.program import Instance, Program, build
 
 MAX_THREADS = 64
+OTHER_SHAPES = 8  # than the declared ones: for how many a program is kept
 
 Arrays = np.ndarray | tuple[np.ndarray, ...]
+Shapes = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,42 +67,51 @@ class Port:
         return self.tensor.dtype.kind in "iu" and bool(self.tensor.scale > 0)
 
     def quantize(self, real: Any) -> np.ndarray:
-        """Reals as stored values: divided by scale in float32, rounded half away from zero, clamped (TFLite's QUANTIZE).
+        """Reals as stored values, as by TFLite's QUANTIZE: ``clamp(zero_point + round(real / scale))`` in float32.
 
-        Of a port that is not quantized, the values in its type.
+        Halves are rounded away from zero; NaN counts as 0. Of a port that is not quantized, the values in its type.
         """
         real = np.asarray(real)
         if not self.is_quantized:
             return np.asarray(real, self.dtype)
-        info = np.iinfo(self.dtype)
-        steps = (real.astype(np.float32) / np.float32(self.tensor.scale)).clip(-(2.0**30), 2.0**30)
-        return np.asarray((round_half_away_float(steps) + self.zero_point).clip(info.min, info.max), self.dtype)
+        limits = np.iinfo(self.dtype)
+        with np.errstate(over="ignore"):
+            steps = np.nan_to_num(real.astype(np.float32) / self.tensor.scale, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        steps = round_half_away_float(steps.clip(np.float32(-(2**31)), np.float32(2**31)))
+        return np.asarray((steps.astype(np.int64) + self.zero_point).clip(limits.min, limits.max), self.dtype)
 
     def dequantize(self, stored: Any) -> np.ndarray:
-        """Stored values as float32 reals. Of a port that is not quantized, the values as they are."""
+        """Stored values as float32 reals, rounded once, as by TFLite's DEQUANTIZE; as they are if not quantized."""
         stored = np.asarray(stored)
         if not self.is_quantized:
             return stored
-        return (np.float64(self.tensor.scale) * (stored.astype(np.int64) - self.zero_point)).astype(np.float32)
+        return np.asarray(np.float64(self.tensor.scale) * (stored.astype(np.int64) - self.zero_point), np.float32)
 
     def __repr__(self) -> str:
         return f"<Port {repr(self.tensor)[1:]}"
 
 
-class Trace(Mapping[str, np.ndarray]):
-    """Every tensor of one run, in the order of execution, by name or by index. Names that recur have ``#index`` added."""
+def unique_names(tensors: Iterable[Tensor]) -> dict[Tensor, str]:
+    """The names of tensors; those that recur have ``#index`` added."""
+    distinct = list(dict.fromkeys(tensors))
+    counts = Counter(t.name for t in distinct)
+    return {t: t.name if counts[t.name] == 1 else f"{t.name}#{t.index}" for t in distinct}
 
-    def __init__(self, tensors: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> None:
-        counts: dict[str, int] = {}
-        for t in tensors:
-            counts[t.name] = counts.get(t.name, 0) + 1
-        names = [t.name if counts[t.name] == 1 else f"{t.name}#{t.index}" for t in tensors]
-        self.tensors = dict(zip(names, tensors, strict=True))
-        self._arrays = dict(zip(names, arrays, strict=True))
-        self._by_index = {t.index: a for t, a in zip(tensors, arrays, strict=True)}
+
+class Trace(Mapping[str, np.ndarray]):
+    """Every tensor of one run in order of execution, by name or by index; names that recur have ``#index`` added."""
+
+    def __init__(self, arrays: Mapping[Tensor, np.ndarray]) -> None:
+        names = unique_names(arrays)
+        self.tensors = {names[t]: t for t in arrays}
+        self._arrays = {names[t]: a for t, a in arrays.items()}
+        self._by_index = {t.index: a for t, a in arrays.items()}
 
     def __getitem__(self, key: str | int) -> np.ndarray:
         return self._by_index[key] if isinstance(key, int) else self._arrays[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._by_index or key in self._arrays
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
@@ -109,13 +120,15 @@ class Trace(Mapping[str, np.ndarray]):
         return len(self._arrays)
 
     def __repr__(self) -> str:
-        return f"<Trace of {len(self)} tensors: {', '.join(list(self)[:3])}, ...>"
+        names = list(self)
+        return f"<Trace of {len(self)} tensors: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}>"
 
 
 class Model:
     """A model ready to run; make one with ``int8rt.load``. Several threads may call it at once.
 
-    A model that keeps state between runs (variable tensors) runs one call at a time.
+    A model that keeps state between runs (variable tensors) runs one call at a time. Its state belongs to the shapes of
+    the inputs: inputs of other shapes start from zero.
     """
 
     def __init__(
@@ -126,34 +139,35 @@ class Model:
         self.inputs = tuple(Port(t) for t in self._subgraph.inputs)
         self.outputs = tuple(Port(t) for t in self._subgraph.outputs)
         self._progress = progress
-        self._pools: dict[tuple[tuple[int, ...], ...], _Pool] = {}
         self._lock = threading.Lock()
-        self._pool(tuple(t.shape for t in self._subgraph.inputs))
+        self._declared = tuple(t.shape for t in self._subgraph.inputs)
+        self._pool = self._build(self._declared)
+        self._others: dict[Shapes, _Pool] = {}  # for inputs of other shapes
 
     def __call__(self, *inputs: Any) -> Arrays:
         """The outputs for these inputs, in the order of ``model.inputs``: one array, or a tuple of several.
 
-        An array has the input's shape and type. A leading batch that is k times the model's runs k times. Sizes that the
-        model leaves open (-1 in its shape signature) may differ. Raises InputError.
+        An array has the input's shape and type. A leading batch that is k times the model's runs k times. Sizes that
+        the model leaves open (-1 in its shape signature) may differ. Raises InputError.
         """
-        results = self._run(self._checked(inputs))
+        results = self._run(inputs)
         return results[0] if len(results) == 1 else tuple(results)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The outputs by name for inputs by name, by the names of the tensors or of the model's signature. Raises InputError."""
-        signature = self._signature(inputs)
-        names = list(signature.inputs) if signature else [p.name for p in self.inputs]
-        if set(inputs) != set(names):
-            raise InputError(f"inputs are named {sorted(inputs)}; {names} were expected")
-        by_index = {t.index: n for n, t in signature.inputs.items()} if signature else {}
-        ordered = [inputs[by_index.get(p.index, p.name)] for p in self.inputs]
-        results = dict(zip((p.index for p in self.outputs), self._run(self._checked(ordered)), strict=True))
-        if signature:
-            return {name: results[t.index] for name, t in signature.outputs.items()}
-        return {p.name: results[p.index] for p in self.outputs}
+        """The outputs by name for inputs by name. Raises InputError.
+
+        The names are those of a signature where the inputs' names are, else those of the tensors. Names of tensors that
+        recur have ``#index`` added.
+        """
+        named_inputs, named_outputs = self._names(inputs)
+        results = dict(zip(self._subgraph.outputs, self._run([inputs[named_inputs[p.tensor]] for p in self.inputs])))
+        return {name: results[t] for t, name in named_outputs}
 
     def trace(self, *inputs: Any) -> Trace:
-        """Every tensor that one run computes. The batch must be the model's own. State, if any, is that of a fresh model."""
+        """Every tensor that one run computes, and its inputs.
+
+        The batch must be the model's own. State, if any, is that of a fresh model. Raises InputError.
+        """
         arrays, count = self._checked(inputs)
         if count != 1:
             raise InputError(f"a trace is of one run, and the inputs hold {count}")
@@ -161,93 +175,115 @@ class Model:
         plan = build(self._subgraph, self.numerics, shapes, preserve=True, threads=self.threads)
         instance = Instance(plan, self._progress)
         instance.run(arrays)
-        computed = [t for node in plan.graph.nodes for t in node.outputs]
-        tensors = [t for t in dict.fromkeys([*plan.graph.inputs, *computed]) if instance.holds(t)]
-        return Trace(tensors, [instance.read(t) for t in tensors])
+        inferred = {t.index: t for t in plan.graph.tensors}
+        computed = [inferred[t.index] for node in self._subgraph.nodes for t in node.outputs]
+        return Trace({t: instance.read(t) if t.data is None else t.data for t in [*plan.graph.inputs, *computed]})
 
     def reset(self) -> None:
         """Set all state to zero."""
-        for pool in self._pools.values():
+        for pool in [self._pool, *self._others.values()]:
             pool.reset()
 
     @property
     def program(self) -> Program:
         """The plan that runs inputs of the declared shapes."""
-        return next(iter(self._pools.values())).program
+        return self._pool.program
 
     def __repr__(self) -> str:
         return f"<Model: {', '.join(map(repr, self.inputs))} -> {', '.join(map(repr, self.outputs))}>"
 
     # Checking inputs
 
-    def _signature(self, inputs: Mapping[str, Any]) -> Signature | None:
+    def _names(self, inputs: Mapping[str, Any]) -> tuple[dict[Tensor, str], list[tuple[Tensor, str]]]:
+        """The caller's names of the inputs, and of the outputs in order."""
+        expected = []
         for signature in self.graph.signatures:
-            if signature.subgraph == self._subgraph.index and set(signature.inputs) == set(inputs):
-                return signature
-        return None
+            if signature.subgraph == self._subgraph.index:
+                if set(signature.inputs) == set(inputs):
+                    outputs = [(t, name) for name, t in signature.outputs.items()]
+                    return {t: name for name, t in signature.inputs.items()}, outputs
+                expected.append(sorted(signature.inputs))
+        names = unique_names(self._subgraph.inputs)
+        if set(names.values()) == set(inputs):
+            return names, list(unique_names(self._subgraph.outputs).items())
+        expected.append(sorted(names.values()))
+        raise InputError(f"inputs are named {sorted(inputs)}; expected {' or '.join(map(str, expected))}")
 
     def _checked(self, inputs: Sequence[Any]) -> tuple[list[np.ndarray], int]:
         """The inputs as C-contiguous arrays, and how many runs they hold."""
         if len(inputs) != len(self.inputs):
-            raise InputError(f"{len(inputs)} inputs given; {len(self.inputs)} were expected: {list(self.inputs)}")
-        arrays = [self._typed(port, x) for port, x in zip(self.inputs, inputs, strict=True)]
-        counts = {self._count(port, x) for port, x in zip(self.inputs, arrays, strict=True)}
-        if len(counts) > 1:
-            raise InputError(f"the inputs hold different numbers of runs: {sorted(counts)}")
-        return arrays, counts.pop() if counts else 1
-
-    def _typed(self, port: Port, x: Any) -> np.ndarray:
-        x = np.asarray(x)
-        if x.dtype != port.dtype:
-            hint = (
-                " (its quantize() turns reals into stored values)" if port.is_quantized and x.dtype.kind == "f" else ""
-            )
-            raise InputError(f"input {port.name!r} has type {x.dtype}; {port.dtype} was expected{hint}")
-        return np.ascontiguousarray(x).reshape(x.shape)
-
-    def _count(self, port: Port, x: np.ndarray) -> int:
-        shape = port.shape
-        if len(x.shape) == len(shape) and self._fits(port.tensor, x.shape[1:]):
-            if x.shape == shape or not shape:
-                return 1
-            if shape[0] and x.shape[0] and x.shape[0] % shape[0] == 0:
-                return int(x.shape[0] // shape[0])
-        raise InputError(f"input {port.name!r} has shape {list(x.shape)}; {_shape_text(port.tensor)} was expected")
-
-    @staticmethod
-    def _fits(t: Tensor, rest: tuple[int, ...]) -> bool:
-        """Whether the sizes behind the batch are the tensor's, or such as its signature leaves open."""
-        signature = (t.shape_signature or t.shape)[1:]
-        return all(a == b or (s == -1 and a > 0) for a, b, s in zip(rest, t.shape[1:], signature, strict=True))
+            names = ", ".join(repr(p.name) for p in self.inputs)
+            raise InputError(f"{len(inputs)} inputs given, {len(self.inputs)} expected: {names}")
+        arrays = [_typed(port, x) for port, x in zip(self.inputs, inputs, strict=True)]
+        counts = [_count(port, x) for port, x in zip(self.inputs, arrays, strict=True)]
+        if len(set(counts)) > 1:
+            held = ", ".join(f"{p.name!r} {n}" for p, n in zip(self.inputs, counts, strict=True))
+            raise InputError(f"the inputs hold different numbers of runs: {held}; expected the same")
+        return arrays, counts[0] if counts else 1
 
     # Running
 
-    def _run(self, checked: tuple[list[np.ndarray], int]) -> list[np.ndarray]:
-        arrays, count = checked
-        with self.instance(arrays) as instance:
-            return instance.run(arrays, count)
+    def _run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        if len(inputs) == len(self.inputs) and all(map(_is_exact, inputs, self.inputs)):
+            return self._pool.run(inputs, 1)
+        arrays, count = self._checked(inputs)
+        return self._pool_of(arrays).run(arrays, count)
 
-    @contextmanager
-    def instance(self, inputs: Sequence[np.ndarray]) -> Iterator[Instance]:
-        """What runs inputs of these shapes, for the caller alone."""
-        shapes = tuple(t.shape[:1] + x.shape[1:] for t, x in zip(self._subgraph.inputs, inputs, strict=True))
-        with self._pool(shapes).instance() as instance:
-            yield instance
-
-    def _pool(self, shapes: tuple[tuple[int, ...], ...]) -> _Pool:
+    def _pool_of(self, arrays: Sequence[np.ndarray]) -> _Pool:
+        """What runs inputs of these shapes. The programs of the shapes that came last are kept."""
+        shapes = tuple(t.shape[:1] + x.shape[1:] for t, x in zip(self._subgraph.inputs, arrays, strict=True))
+        if shapes == self._declared:
+            return self._pool
         with self._lock:
-            if shapes not in self._pools:
-                by_index = {t.index: s for t, s in zip(self._subgraph.inputs, shapes, strict=True)}
-                plan = build(self._subgraph, self.numerics, by_index, threads=self.threads)
-                self._pools[shapes] = _Pool(plan, self._progress)
-            return self._pools[shapes]
+            pool = self._others.pop(shapes, None) or self._build(shapes)
+            self._others[shapes] = pool
+            if len(self._others) > OTHER_SHAPES:
+                del self._others[next(iter(self._others))]
+            return pool
+
+    def _build(self, shapes: Shapes) -> _Pool:
+        by_index = {t.index: s for t, s in zip(self._subgraph.inputs, shapes, strict=True)}
+        return _Pool(build(self._subgraph, self.numerics, by_index, threads=self.threads), self._progress)
 
 
-def _shape_text(t: Tensor) -> str:
-    """How an error states the shapes that an input may have."""
+def _is_exact(x: Any, port: Port) -> bool:
+    """Whether x can be used as it is, for one run of the declared shape."""
+    return (
+        type(x) is np.ndarray and x.shape == port.tensor.shape and x.dtype == port.tensor.dtype and x.flags.c_contiguous
+    )
+
+
+def _typed(port: Port, x: Any) -> np.ndarray:
+    """x as a C-contiguous array of the port's type."""
+    x = np.asarray(x)
+    if x.dtype != port.dtype:
+        hint = ""
+        if port.is_quantized and x.dtype.kind == "f":
+            hint = " (the input's quantize() turns reals into stored values)"
+        raise InputError(f"input {port.name!r} has type {x.dtype}, expected {port.dtype}{hint}")
+    return np.ascontiguousarray(x).reshape(x.shape)
+
+
+def _count(port: Port, x: np.ndarray) -> int:
+    """How many runs x holds."""
+    t = port.tensor
     signature = t.shape_signature or t.shape
-    rest = ["any" if s == -1 else str(d) for s, d in zip(signature[1:], t.shape[1:], strict=True)]
-    return f"[{', '.join([str(t.shape[0]), *rest])}] (or a multiple of its first size)" if t.shape else "[]"
+    if x.ndim == len(t.shape):
+        rest = zip(x.shape[1:], t.shape[1:], signature[1:], strict=True)
+        fits = all(size == declared or (open_ == -1 and size > 0) for size, declared, open_ in rest)
+        if fits and x.shape[:1] == t.shape[:1]:
+            return 1
+        if fits and x.shape[0] and t.shape[0] and x.shape[0] % t.shape[0] == 0:
+            return int(x.shape[0] // t.shape[0])
+    raise InputError(f"input {port.name!r} has shape {list(x.shape)}, expected {_shape_text(t.shape, signature)}")
+
+
+def _shape_text(shape: tuple[int, ...], signature: tuple[int, ...]) -> str:
+    """How an error states the shapes that an input may have."""
+    if not shape:
+        return "[]"
+    rest = ["any" if s == -1 else str(d) for s, d in zip(signature[1:], shape[1:], strict=True)]
+    return f"[{', '.join([str(shape[0]), *rest])}] (or a multiple of its first size)"
 
 
 class _Pool:
@@ -256,29 +292,27 @@ class _Pool:
     def __init__(self, plan: Program, progress: jit.Progress | None) -> None:
         self.program = plan
         self._free = [Instance(plan, progress)]
-        self._stateful = any(t.is_variable for t in plan.blocks)
-        self._turn = threading.Lock()
+        is_stateful = any(t.is_variable for t in plan.blocks)
+        self._turn = threading.Lock() if is_stateful else None
 
-    @contextmanager
-    def instance(self) -> Iterator[Instance]:
-        """An instance that nobody else uses."""
-        if self._stateful:
+    def run(self, inputs: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+        """What an instance that nobody else uses gives."""
+        if self._turn is not None:
             with self._turn:
-                yield self._free[0]
-            return
+                return self._free[0].run(inputs, count)
         try:
-            taken = self._free.pop()  # list operations are atomic
+            instance = self._free.pop()  # list operations are atomic
         except IndexError:
-            taken = Instance(self.program)
+            instance = Instance(self.program)
         try:
-            yield taken
+            return instance.run(inputs, count)
         finally:
-            self._free.append(taken)
+            self._free.append(instance)
 
     def reset(self) -> None:
-        with self._turn:
-            for instance in self._free:
-                instance.reset()
+        if self._turn is not None:
+            with self._turn:
+                self._free[0].reset()
 
 
 def load(
@@ -286,15 +320,15 @@ def load(
 ) -> Model:  # fmt: skip
     """A Model from a ``.tflite`` file: a path, bytes, a memoryview, or an open binary file.
 
-    numerics names the runtime whose bits are wanted: ``reference`` is LiteRT's BUILTIN_REF. threads is the number of CPU
-    cores that one run may use. progress is called as progress(kernel, done, total) while kernels are compiled.
+    numerics names the runtime whose bits are wanted: ``reference`` is LiteRT's BUILTIN_REF. threads is the number of
+    CPU cores that one run may use. progress is called as progress(kernel, done, total) while kernels are compiled.
 
     Raises ModelError where the file is malformed, UnsupportedError where it needs what int8rt does not have, and
     InputError where the arguments are wrong.
     """
     rules = find_numerics(numerics)
-    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
-        raise InputError(f"threads is {threads!r}; a number from 1 to {MAX_THREADS} was expected")
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
+        raise InputError(f"threads is {threads!r}, expected a number from 1 to {MAX_THREADS}")
     return Model(reader.read(source), rules, threads, progress)
 
 
