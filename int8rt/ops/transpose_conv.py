@@ -1,0 +1,175 @@
+"""TRANSPOSE_CONV: every input pixel adds its filter to the output, the filters of neighbours ``stride`` pixels apart.
+
+    y[i s + h - pad, o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over i, h, k of (x[i, k] - z_x) (w[o, h, k] - z_w))
+
+in both directions. What falls outside y is dropped. ``pad`` is what a convolution from y to x would have. Rounding: rule
+A under ``reference``.
+
+Seen from the output, the pixels i s + r - pad of one phase r < s are a convolution of x with every s-th row of the
+filter. All phases look at the same pixels of x, so that they are columns of one ``dot``; missing taps weigh nothing.
+``interleave`` then puts the phases side by side, unless they come out so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from int8rt import dot, ops
+from int8rt.errors import ModelError
+from int8rt.graph import Node, Tensor
+from int8rt.jit import kernel
+from int8rt.numerics import NUMERICS, Numerics
+from int8rt.ops import Call, Step
+from int8rt.ops._linear import bias_of, fold, optional, reference_output
+from int8rt.ops._window import Window, padded, row_offsets, window
+from int8rt.requantization import Columns
+from int8rt.simd import copy_within
+
+BIAS = 3
+
+
+class Direction(NamedTuple):
+    """Height or width of the geometry."""
+
+    filter: int
+    stride: int
+    pad: int
+    out: int
+
+    @property
+    def taps(self) -> int:
+        """How many pixels of x reach an output pixel, at most."""
+        return -(-self.filter // self.stride)
+
+    @property
+    def first(self) -> int:
+        """The last pixel of x that reaches output pixel 0."""
+        return self.pad // self.stride
+
+    @property
+    def groups(self) -> int:
+        """How many groups of ``stride`` output pixels cover y; the first is cut where it begins before y."""
+        return (self.out - 1 + self.pad) // self.stride + 1 - self.first
+
+    @property
+    def crop(self) -> int:
+        """How many pixels of the first group lie before y."""
+        return self.pad % self.stride
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    _directions(node)
+    return [_output_shape(node)]
+
+
+def reference(
+    node: Node, shape: np.ndarray, w: np.ndarray, x: np.ndarray, b: np.ndarray | None = None
+) -> np.ndarray:  # fmt: skip
+    x_, w_ = _inputs(node)
+    (y,) = node.outputs
+    v, h = _directions(node)
+    seen = x.astype(np.int64) - x_.zero_point
+    filters = w.astype(np.int64) - w_.zero_point
+    reach = [(n - 1) * d.stride + d.filter for n, d in zip(x.shape[1:3], (v, h), strict=True)]
+    room = [max(r, d.pad + d.out) for r, d in zip(reach, (v, h), strict=True)]
+    acc = np.zeros((x.shape[0], *room, w.shape[0]), np.int64)
+    for row in range(v.filter):
+        for col in range(h.filter):
+            rows = slice(row, row + (x.shape[1] - 1) * v.stride + 1, v.stride)
+            cols = slice(col, col + (x.shape[2] - 1) * h.stride + 1, h.stride)
+            acc[:, rows, cols] += seen @ filters[:, row, col].T
+    acc = acc[:, v.pad : v.pad + v.out, h.pad : h.pad + h.out] + bias_of(optional(node, BIAS), w.shape[0])
+    return reference_output(node, x_, w_, y, acc, NUMERICS["reference"].convolution)
+
+
+def prepare(node: Node, numerics: Numerics) -> list[Step]:
+    x, w = _inputs(node)
+    (y,) = node.outputs
+    v, h = _directions(node)
+    f = fold(node, x, w, optional(node, BIAS), y, 0, numerics.convolution)
+    phases = v.stride * h.stride
+    weights = _phases(f.w, v, h)
+    bias = np.tile(f.bias, phases) - ops.stored_zero(x) * weights.astype(np.int64).sum(axis=1)
+    repeated = {name: np.tile(getattr(f.rounding, name), phases) for name in ("multiplier", "shift", "scale")}
+    columns = Columns(weights, bias, f.rounding._replace(**repeated))
+    top, left = (d.taps - 1 - d.first for d in (v, h))
+    g = Window(v.taps, h.taps, 1, 1, 1, 1, top, left, v.groups, h.groups)
+    p = padded(node, x, g)
+    offsets = row_offsets(p.tensor.shape, p.height, p.width, g)
+    segments = dot.Segments(offsets, np.arange(v.taps) * p.width * x.shape[3], h.taps * x.shape[3])
+    if v.stride == 1 and h.crop == 0 and h.out == h.groups * h.stride:
+        return [*p.calls, dot.call(p.tensor, segments, columns, y)]
+    shape = (x.shape[0], v.groups, h.groups, v.stride, h.stride * w.shape[0])
+    z = ops.scratch(f"{y.name}/phases", shape, ops.storage_dtype(y.dtype))
+    product = dot.call(p.tensor, segments, columns, z)
+    return [*p.calls, product, Call(interleave, z, v.crop, h.crop, y, writes=[y])]
+
+
+def _phases(w: np.ndarray, v: Direction, h: Direction) -> np.ndarray:
+    """OHWI filters as a matrix: a row per phase and output channel, a column per pixel and channel of x, first to last.
+
+    Of the pixels that reach an output pixel the last one meets the first row of its phase's filter.
+    """
+    channels, depth = w.shape[0], w.shape[3]
+    missing = [(0, d.taps * d.stride - d.filter) for d in (v, h)]
+    w = np.pad(w, [(0, 0), *missing, (0, 0)]).reshape(channels, v.taps, v.stride, h.taps, h.stride, depth)
+    return w[:, ::-1, :, ::-1].transpose(2, 4, 0, 1, 3, 5).reshape(v.stride * h.stride * channels, -1)
+
+
+def _inputs(node: Node) -> tuple[Tensor, Tensor]:
+    w, x = node.inputs[1:3]
+    if x is None or w is None or len(w.shape) != 4 or len(x.shape) != 4:
+        raise ModelError(f"{node.label}: an image and a filter of four dimensions are needed")
+    if min(*w.shape, *x.shape[1:]) < 1 or x.shape[3] != w.shape[3]:
+        raise ModelError(f"{node.label}: a filter {list(w.shape)} does not fit the channels of {list(x.shape)}")
+    return x, w
+
+
+def _output_shape(node: Node) -> tuple[int, ...]:
+    """What the first input says; where it is known only at run time, what the file declares."""
+    x, w = _inputs(node)
+    given = node.inputs[0]
+    if given is None or given.dtype != np.int32 or given.shape != (4,):
+        raise ModelError(f"{node.label}: the output shape is {given!r}; int32[4] was expected")
+    shape = node.outputs[0].shape if given.data is None else tuple(int(n) for n in given.data)
+    if len(shape) != 4 or (shape[0], shape[3]) != (x.shape[0], w.shape[0]) or min(shape[1:]) < 1:
+        raise ModelError(
+            f"{node.label}: output shape {list(shape)}; batch {x.shape[0]}, {w.shape[0]} channels and a positive "
+            "height and width were expected"
+        )
+    return shape
+
+
+def _directions(node: Node) -> tuple[Direction, Direction]:
+    """Vertical and horizontal: the geometry of a convolution from y to x."""
+    x, w = _inputs(node)
+    y = dataclasses.replace(node.outputs[0], shape=_output_shape(node))
+    g = window(node, y, *w.shape[1:3])
+    if (g.out_h, g.out_w) != x.shape[1:3]:
+        raise ModelError(
+            f"{node.label}: output shape {list(y.shape)} belongs to inputs of {g.out_h}x{g.out_w}, not {list(x.shape)}"
+        )
+    vertical = Direction(g.height, g.stride_h, g.pad_top, y.shape[1])
+    return vertical, Direction(g.width, g.stride_w, g.pad_left, y.shape[2])
+
+
+@kernel
+def interleave(thread: int, threads: int, z: Any, top: int, left: int, y: Any) -> None:
+    """y[n, i s + r - top, j t + q - left, c] = z[n, i, j, r, q c] where z is [n, i, j, s, t c]; the rest is dropped."""
+    batch, out_h, out_w, channels = y.shape
+    groups_h, groups_w, stride, run = z.shape[1], z.shape[2], z.shape[3], z.shape[4]
+    width = out_w * channels
+    for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+        n = line // out_h
+        row = line - n * out_h + top
+        group = row // stride
+        at = ((n * groups_h + group) * groups_w * stride + row - group * stride) * run
+        begin = -left * channels
+        for _ in range(groups_w):
+            first, last = max(begin, 0), min(begin + run, width)
+            copy_within(z, at + first - begin, y, line * width + first, last - first)
+            at += stride * run
+            begin += run
