@@ -9,6 +9,13 @@ A is rule A, and left is 20 for 8 bits, 15 for int16. int16 tensors whose scales
 ``pot_scale_int16`` set, are instead shifted to the output's scale, rounding half away from zero: the same formula with
 other multipliers.
 
+Of 8-bit values the result is nearly always the same as that of one multiply-add,
+
+    y   = (k1 x1 + k2 x2 + c) >> 29                              clamped
+
+with 30-bit multipliers k, worked on as two digits of 15 bits so that int32 holds every step. ``linear`` looks for a c that
+gives the formula's own result for all 65,536 pairs; where there is none the formula itself runs.
+
 Other types are added as they are; integers wrap before they are clamped to the fused activation.
 
 Sources: TFLite's add.cc, sub.cc, reference/add.h, reference/sub.h.
@@ -16,6 +23,7 @@ Sources: TFLite's add.cc, sub.cc, reference/add.h, reference/sub.h.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -75,6 +83,9 @@ def prepare(node: Node, sign: int) -> Call:
         return call(plain_sum if sign > 0 else plain_difference, limits(node, y), a, b, y)
     s, t = scaling(node, a, b, y), ops.stored(y, activation(node))
     zeros = ops.stored_zero(a), ops.stored_zero(b)
+    digits = linear(s, zeros, t, sign) if y.type in EIGHT_BITS else None
+    if digits is not None:
+        return call(linear_sum, digits, a, b, y)
     p = [s.left, zeros[0], *s.first, zeros[1], *s.second, min(sign, 0), *s.out, t.zero_point, t.lo, t.hi]
     return call(scaled_sum, p, a, b, y)
 
@@ -111,6 +122,36 @@ def scaling(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Scaling:
     return Scaling(left, first, second, multiplier_of(out))
 
 
+def linear(s: Scaling, zeros: tuple[int, int], t: ops.Stored, sign: int) -> np.ndarray | None:
+    """The parameters of ``linear_sum``, int32, or None where no constant gives the right result for every pair."""
+    stored = np.arange(256, dtype=np.int64)
+    v1 = requantize_double_rounding((stored - zeros[0]) << s.left, *s.first)
+    v2 = sign * requantize_double_rounding((stored - zeros[1]) << s.left, *s.second)
+    wanted = requantize_double_rounding(v1[:, None] + v2, *s.out) + t.zero_point
+    wanted = wanted.clip(t.lo, t.hi)
+    real = s.out.multiplier * 2.0 ** (s.out.shift - 31) * 2.0 ** (s.left + POINT)
+    k1, k2 = (round(m.multiplier * 2.0 ** (m.shift - 31) * real) for m in (s.first, s.second))
+    for d1, d2 in itertools.product((0, 1, -1), repeat=2):
+        products = (stored * (k1 + d1))[:, None] + stored * (sign * (k2 + d2))
+        least = np.where(wanted > t.lo, (wanted << POINT) - products, -(1 << 62)).max()
+        most = np.where(wanted < t.hi, ((wanted + 1) << POINT) - products, 1 << 62).min() - 1
+        if least <= most:
+            return _digits(k1 + d1, sign * (k2 + d2), int(least + most) // 2, t)
+    return None
+
+
+def _digits(k1: int, k2: int, c: int, t: ops.Stored) -> np.ndarray | None:
+    """k1, k2 and c in digits of 15 bits, with the clamp; None where the high ones could leave int32."""
+    high1, low1, high2, low2, high, low = (digit for k in (k1, k2, c) for digit in divmod(k, 1 << DIGIT))
+    if 255 * (abs(high1) + abs(high2)) + abs(high) >= 1 << 30:
+        return None
+    return np.array([high1, low1, high2, low2, high, low, t.lo, t.hi], np.int32)
+
+
+POINT = 29  # fraction bits of linear_sum
+DIGIT = 15
+
+
 def _powers_of_two(node: Node, log1: int, log2: int, log_y: int) -> Scaling:
     right = log_y - log1, log_y - log2
     if min(right) < 0 or 0 not in right:
@@ -134,6 +175,16 @@ def scaled_sum(a: Any, b: Any, p: Any) -> Any:
     v1 = requantize_double_rounding((np.int64(a) - z1) << left, m1, e1)
     v2 = requantize_double_rounding((np.int64(b) - z2) << left, m2, e2)
     q = requantize_double_rounding(v1 + (v2 ^ minus) - minus, m, e) + z
+    return min(max(q, lo), hi)
+
+
+@inline
+def linear_sum(a: Any, b: Any, p: Any) -> Any:
+    """Every step fits int32, and is kept there so that twice as many fit a vector."""
+    high1, low1, high2, low2, high, low, lo, hi, _, _, _, _, _, _, _, _ = p
+    x1, x2 = np.int32(a), np.int32(b)
+    carry = np.int32(x1 * low1 + x2 * low2 + low) >> DIGIT
+    q = np.int32(x1 * high1 + x2 * high2 + high + carry) >> (POINT - DIGIT)
     return min(max(q, lo), hi)
 
 
