@@ -2,8 +2,8 @@
 
     y[i s + h - pad, o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over i, h, k of (x[i, k] - z_x) (w[o, h, k] - z_w))
 
-in both directions. What falls outside y is dropped. ``pad`` is what a convolution from y to x would have. Rounding: rule
-A under ``reference``.
+in both directions. What falls outside y is dropped. ``pad`` is that of a convolution from y to x. Rounding: rule A under
+``reference``.
 
 Seen from the output, the pixels i s + r - pad of one phase r < s are a convolution of x with every s-th row of the
 filter. All phases look at the same pixels of x, so that they are columns of one ``dot``; missing taps weigh nothing.
@@ -93,8 +93,8 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     phases = v.stride * h.stride
     weights = _phases(f.w, v, h)
     bias = np.tile(f.bias, phases) - ops.stored_zero(x) * weights.astype(np.int64).sum(axis=1)
-    repeated = {name: np.tile(getattr(f.rounding, name), phases) for name in ("multiplier", "shift", "scale")}
-    columns = Columns(weights, bias, f.rounding._replace(**repeated))
+    multiplier, shift, scale = (np.tile(v, phases) for v in f.rounding[:3])
+    columns = Columns(weights, bias, f.rounding._replace(multiplier=multiplier, shift=shift, scale=scale))
     top, left = (d.taps - 1 - d.first for d in (v, h))
     g = Window(v.taps, h.taps, 1, 1, 1, 1, top, left, v.groups, h.groups)
     p = padded(node, x, g)
