@@ -2,8 +2,8 @@
 
     y[i s + h - pad, o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over i, h, k of (x[i, k] - z_x) (w[o, h, k] - z_w))
 
-in both directions. What falls outside y is dropped. ``pad`` is that of a convolution from y to x. Rounding: rule A under
-``reference``.
+in both directions. What falls outside y is dropped. ``pad`` is that of a convolution from y to x. Rounding: rule A
+under ``reference``.
 
 Seen from the output, the pixels i s + r - pad of one phase r < s are a convolution of x with every s-th row of the
 filter. All phases look at the same pixels of x, so that they are columns of one ``dot``; missing taps weigh nothing.
