@@ -23,6 +23,7 @@ import inspect
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import threading
@@ -212,7 +213,7 @@ def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
         typing.refresh()
         context.refresh()
         result = compiler.compile_extra(typing, context, kernel.function, arguments, types.void, flags, {})
-        symbol = "int8rt_" + hashlib.sha256(repr((kernel.name, signature)).encode()).hexdigest()[:24]
+        symbol = _symbol(kernel, signature)
         library = result.library
         library.add_ir_module(_entry_module(context, result.fndesc, kernel.is_parallel, signature, symbol))
         library.finalize()
@@ -220,6 +221,11 @@ def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
         declared = {f.name for f in library._final_module.functions if f.is_declaration}
     foreign = {name for name in declared if not name.startswith("llvm.") and name not in _SYSTEM_SYMBOLS}
     return {"symbol": symbol, "code": code, "numba": bool(foreign)}
+
+
+def _symbol(kernel: Kernel, signature: Signature) -> str:
+    """The name of an entry point, which no other kernel or signature has."""
+    return "int8rt_" + hashlib.sha256(repr((kernel.name, signature)).encode()).hexdigest()[:24]
 
 
 # What the C library offers to loaded code without Numba's help.
@@ -396,14 +402,14 @@ _CPUS_WITHOUT_AVX = ("corei7-avx", "core-avx-i", "sandybridge", "ivybridge", "no
 def _object(kernel: Kernel, signature: Signature) -> dict[str, Any]:
     path = _path(kernel, signature)
     entry = _read(path)
-    if entry is None:
+    if entry is None or entry["symbol"] != _symbol(kernel, signature):
         entry = _compile(kernel, signature)
         _write(path, entry)
     return entry
 
 
 def _path(kernel: Kernel, signature: Signature) -> Path:
-    name = kernel.name.split(":")[-1]
+    name = re.sub(r"\W+", "_", kernel.name.split(":")[-1])[:60]
     key = hashlib.sha256(repr((kernel.name, signature, _foreign_source(kernel))).encode()).hexdigest()[:20]
     return cache_folder() / f"{name}-{key}.o"
 

@@ -1,0 +1,359 @@
+"""jit: records, entry points, and a cache that may be stale, damaged, read-only, shared or missing."""
+
+import ctypes
+import os
+import pathlib
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from int8rt import jit
+from int8rt.simd import get, put
+
+INT8RT = pathlib.Path(jit.__file__).parent
+
+
+# Signatures and records
+
+
+@pytest.mark.parametrize(
+    ("arg", "expected"),
+    [
+        (np.zeros((2, 3), np.int8), "int8[2]"),
+        (np.zeros((), np.float32), "float32[0]"),
+        (np.zeros(1, np.uint8), "uint8[1]"),
+        (7, "int"),
+        (True, "int"),
+        (np.int8(7), "int"),
+        (np.bool_(True), "int"),
+        (0.5, "float"),
+        (np.float64(0.5), "float"),
+        (np.float32(0.5), "float32"),
+    ],
+    ids=str,
+)
+def test_type_names(arg, expected):
+    assert jit.signature([arg]) == (expected,)
+
+
+def test_arguments_that_no_kernel_takes():
+    with pytest.raises(TypeError, match="C-contiguous"):
+        jit.signature([np.zeros((4, 4))[:, ::2]])
+    with pytest.raises(TypeError, match="not str"):
+        jit.signature(["x"])
+    with pytest.raises(TypeError, match="not NoneType"):
+        jit.signature([None])
+
+
+def test_record():
+    x = np.zeros((2, 5), np.int16)
+    words = jit.pack([x, -3, 0.5, np.float32(0.25), np.array(1)]).tolist()
+    half, quarter = (int(np.float64(v).view(np.int64)) for v in (0.5, 0.25))
+    assert words[:6] == [x.ctypes.data, 2, 5, -3, half, quarter]
+    assert len(words) == 7
+    assert jit.pack([]).size == 1  # its address must be that of something
+
+
+# Entry points
+
+
+def run(kernel, *args, thread=0, threads=1):
+    """Call a kernel by its entry point, as a program does."""
+    record = jit.pack(args)
+    jit.native(kernel, jit.signature(args))(jit.address(record), thread, threads)
+
+
+@jit.inline
+def twice(x):
+    return x + x
+
+
+@jit.kernel
+def scale(x, factor, offset, small, y):
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            y[i, j] = twice(x[i, j]) * factor + offset + np.float64(small)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32, np.float64])
+def test_entry_point_and_dispatcher_agree(dtype):
+    x = np.arange(-6 if np.dtype(dtype).kind != "u" else 0, 6).astype(dtype)[-6:].reshape(2, 3)
+    by_entry, by_dispatcher = np.zeros((2, 3)), np.zeros((2, 3))
+    run(scale, x, 3, 0.5, np.float32(0.25), by_entry)
+    scale(x, 3, 0.5, np.float32(0.25), by_dispatcher)
+    assert (by_entry == 6 * x.astype(float) + 0.75).all()
+    assert (by_entry == by_dispatcher).all()
+
+
+@jit.kernel
+def share(thread, threads, y):
+    for i in range(y.size * thread // threads, y.size * (thread + 1) // threads):
+        put(y, i, get(y, i) + 10 * thread + threads)
+
+
+def test_parallel_kernels_are_told_their_part():
+    assert share.is_parallel
+    assert not scale.is_parallel
+    y = np.zeros(7, np.int64)
+    for thread in range(3):
+        run(share, y, thread=thread, threads=3)
+    assert y.tolist() == [3, 3, 13, 13, 23, 23, 23]
+
+
+@jit.kernel
+def no_arguments():
+    pass
+
+
+def test_kernel_without_arguments():
+    run(no_arguments)
+
+
+def test_entry_is_the_same_address_every_time():
+    signature = ("int64[1]",)
+    assert (
+        share.entry(signature)
+        == share.entry(signature)
+        == ctypes.cast(jit.native(share, signature), ctypes.c_void_p).value
+    )
+
+
+@jit.kernel
+def powers(x, y):
+    for i in range(x.size):
+        y[i] = np.exp(x[i]) + np.log(x[i]) * np.tanh(x[i]) + x[i] ** 2.5
+
+
+def test_functions_of_the_c_library():
+    x, y = np.linspace(0.5, 2, 20), np.zeros(20)
+    run(powers, x, y)
+    assert np.allclose(y, np.exp(x) + np.log(x) * np.tanh(x) + x**2.5)
+
+
+def test_progress_hears_of_what_is_compiled():
+    heard = []
+    kernel = jit.Kernel(lambda y: put(y, 0, 1), f"test:{os.getpid()}")
+    jit.compile_all([(kernel, ("uint8[1]",)), (kernel, ("uint8[1]",))], lambda *words: heard.append(words))
+    assert heard == [("<lambda>", 0, 1), ("", 1, 1)]
+    heard.clear()
+    jit.compile_all([(kernel, ("uint8[1]",))], lambda *words: heard.append(words))
+    assert heard == []
+
+
+# The cache
+
+RUN = """
+import sys
+import numpy as np
+from int8rt import program, reader
+from int8rt.numerics import numerics
+with open({path!r}, "rb") as file:
+    graph = reader.read(file.read()).main
+x = np.arange(64, dtype=np.int8).reshape(4, 16)
+instance = program.Instance(program.build(graph, numerics("reference")))
+assert (instance.run([x])[0] == program.reference(graph, x)[graph.outputs[0].index]).all()
+print("cold" if "numba" in sys.modules else "warm")
+"""
+COLD, WARM = "cold\n", "warm\n"
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory):
+    """A program that runs a model with one FULLY_CONNECTED and says whether Numba was needed."""
+    from writer import T, model
+
+    x, w = T(np.int8, (4, 16), 0.5), T(np.int8, (20, 16), 0.5, data=np.arange(320).reshape(20, 16) % 7)
+    path = tmp_path_factory.mktemp("model") / "model.tflite"
+    path.write_bytes(model("FULLY_CONNECTED", [x, w, None], [T(np.int8, (4, 20), 16.0, -10)]))
+    return RUN.format(path=str(path))
+
+
+def copy_of_the_package(folder: pathlib.Path) -> pathlib.Path:
+    shutil.copytree(INT8RT, folder / "int8rt", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A copy of int8rt that nobody edits while the tests run."""
+    return copy_of_the_package(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture
+def python(python, package):
+    """Run code in another process, on the copy."""
+    return lambda code, cwd=package, **environment: python(code, cwd=cwd, **environment)
+
+
+def entries(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(folder.rglob("*.o"))
+
+
+def test_warm_start_does_not_import_numba(python, code, tmp_path):
+    assert python(code, INT8RT_CACHE_DIR=tmp_path) == COLD
+    before = {path: path.stat().st_mtime_ns for path in entries(tmp_path)}
+    assert len(before) == 2  # dot and the run loop
+    assert python(code, INT8RT_CACHE_DIR=tmp_path) == WARM
+    assert {path: path.stat().st_mtime_ns for path in entries(tmp_path)} == before
+    assert entries(tmp_path) == sorted(p for p in tmp_path.rglob("*") if p.is_file())  # nothing temporary stays
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "garbage", "other entry", "a folder"])
+def test_damaged_entries_are_compiled_again(python, code, tmp_path, damage):
+    python(code, INT8RT_CACHE_DIR=tmp_path)
+    first, second = entries(tmp_path)
+    content = first.read_bytes()
+    if damage == "a folder":
+        first.unlink()
+        (first / "inside").mkdir(parents=True)
+    else:
+        middle = len(content) // 2
+        first.write_bytes({
+            "empty": b"", "truncated": content[:middle], "garbage": b"\0" * 5000, "other entry": second.read_bytes(),
+            "flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        }[damage])  # fmt: skip
+    assert python(code, INT8RT_CACHE_DIR=tmp_path) == COLD
+    if damage != "a folder":
+        assert first.read_bytes()[:32] != second.read_bytes()[:32]
+        assert python(code, INT8RT_CACHE_DIR=tmp_path) == WARM
+    assert len(entries(tmp_path)) == 2
+
+
+def test_an_edit_anywhere_makes_the_cache_stale(python, code, tmp_path):
+    root = copy_of_the_package(tmp_path / "package")
+    cache = tmp_path / "cache"
+    for edited in (None, "fixedpoint.py", "simd.py", "ops/_linear.py"):
+        if edited is not None:
+            with (root / "int8rt" / edited).open("a") as file:
+                file.write("\n# edited\n")
+        assert python(code, cwd=root, INT8RT_CACHE_DIR=cache) == COLD, edited
+        assert python(code, cwd=root, INT8RT_CACHE_DIR=cache) == WARM, edited
+    assert len(list(cache.iterdir())) == 4
+
+
+def test_edit_while_a_process_runs_is_not_filed_under_what_it_became(python, code, tmp_path):
+    root = copy_of_the_package(tmp_path / "package")
+    edit = f"import int8rt.program; open({str(root / 'int8rt' / 'dot.py')!r}, 'a').write('# edited')\n"
+    assert python(edit + code, cwd=root, INT8RT_CACHE_DIR=tmp_path / "cache") == COLD
+    assert python(code, cwd=root, INT8RT_CACHE_DIR=tmp_path / "cache") == COLD
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"])
+def test_another_target_has_entries_of_its_own(python, code, tmp_path, variable):
+    value = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "", "NUMBA_ENABLE_AVX": "0"}[variable]
+    assert python(code, INT8RT_CACHE_DIR=tmp_path) == COLD
+    assert python(code, INT8RT_CACHE_DIR=tmp_path, **{variable: value}) == COLD
+    assert python(code, INT8RT_CACHE_DIR=tmp_path, **{variable: value}) == WARM
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_edited_kernels_of_others_are_compiled_again(python, tmp_path):
+    """The fingerprint covers int8rt's own sources only."""
+    code = """
+import numpy as np
+from int8rt import jit
+def kernel(y):
+    y[0] = {value}
+y = np.zeros(1, np.int64)
+record = jit.pack([y])
+jit.native(jit.Kernel(kernel, "mine"), jit.signature([y]))(jit.address(record), 0, 1)
+print(y[0])
+"""
+    for value in (1, 2, 1):
+        assert python(code.format(value=value), INT8RT_CACHE_DIR=tmp_path) == f"{value}\n"
+    assert len(entries(tmp_path)) == 2
+
+
+def test_read_only_cache_is_read(python, code, tmp_path):
+    """Half of the entries are there; the other half cannot be added."""
+    python(code, INT8RT_CACHE_DIR=tmp_path)
+    first, second = entries(tmp_path)
+    first.unlink()
+    refuse = """
+import os, pathlib, tempfile
+def refuse(*args, **kwargs):
+    raise PermissionError("read-only")
+os.replace = os.mkdir = pathlib.Path.mkdir = tempfile.mkstemp = tempfile.TemporaryFile = refuse
+"""
+    assert python(refuse + code, INT8RT_CACHE_DIR=tmp_path) == COLD
+    assert entries(tmp_path) == [second]
+
+
+def test_nothing_half_written_is_left(python, code, tmp_path):
+    """The disk is full when the second half of an entry is to be written."""
+    full = """
+import os
+def fdopen(handle, mode):
+    os.write(handle, b"half")
+    os.close(handle)
+    raise OSError(28, "No space left on device")
+os.fdopen = fdopen
+"""
+    assert python(full + code, INT8RT_CACHE_DIR=tmp_path) == COLD
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"HOME": "/nonexistent", "XDG_CACHE_HOME": None},
+        {"HOME": None, "XDG_CACHE_HOME": "/dev/null"},
+        {"INT8RT_CACHE_DIR": "/dev/null/cache"},
+        {"INT8RT_CACHE_DIR": "/proc/int8rt"},
+        {"INT8RT_CACHE_DIR": "/proc/int8rt", "TMPDIR": "/nonexistent"},
+    ],
+    ids=str,
+)
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="places of Linux that cannot be written")
+def test_no_cache_at_all(python, code, environment):
+    """Compiled code then lives as long as the process; root cannot make folders there either."""
+    environment = {"INT8RT_CACHE_DIR": None} | environment
+    if environment.get("HOME") == "/nonexistent" and os.geteuid() == 0:
+        environment["HOME"] = "/proc/nonexistent"
+    assert python(code, **environment) == COLD
+
+
+def test_places_of_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("INT8RT_CACHE_DIR", str(tmp_path / "own"))
+    assert jit._cache_base() == tmp_path / "own"
+    monkeypatch.delenv("INT8RT_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert jit._cache_base() == tmp_path / "xdg" / "int8rt"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert jit._cache_base() == tmp_path / ".cache" / "int8rt"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert jit._cache_base() == tmp_path / "Library" / "Caches" / "int8rt"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert jit._cache_base() == tmp_path / "local" / "int8rt"
+
+
+def test_two_processes_at_once(python, code, tmp_path):
+    """Both find the cache empty and compile the same entries; the second to finish replaces whole files."""
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(python, code, INT8RT_CACHE_DIR=tmp_path) for _ in range(2)]
+        assert {future.result() for future in both} <= {COLD, WARM}
+    assert len(entries(tmp_path)) == 2
+    assert python(code, INT8RT_CACHE_DIR=tmp_path) == WARM
+
+
+def test_two_threads_compile_the_same_kernel(python, tmp_path):
+    code = """
+import threading
+from int8rt import program
+found = []
+threads = [
+    threading.Thread(target=lambda: found.append(program.run_table.entry(program.RUN_SIGNATURE))) for _ in range(4)
+]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+print(len(found), len(set(found)))
+"""
+    assert python(code, INT8RT_CACHE_DIR=tmp_path) == "4 1\n"
