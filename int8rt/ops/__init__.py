@@ -36,9 +36,10 @@ import numpy as np
 from int8rt.errors import UnsupportedError
 from int8rt.fixedpoint import activation_range
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Kernel
+from int8rt.jit import Kernel, address
 
 INT8_OFFSET = 128
+CACHE_LINE = 64
 
 
 class Flat(NamedTuple):
@@ -63,7 +64,7 @@ class Call:
     def __init__(
         self, kernel: Kernel, *args: Any, writes: Sequence[Tensor], in_place: Tensor | None = None, work: int = 0
     ) -> None:
-        self.args = tuple(a.copy() if isinstance(a, np.ndarray) and not a.flags.c_contiguous else a for a in args)
+        self.args = tuple(aligned(a) if isinstance(a, np.ndarray) else a for a in args)
         self.kernel, self.writes, self.in_place = kernel, tuple(writes), in_place
         self.work = work or sum(t.size for t in tensors(self))  # operations, roughly
 
@@ -82,6 +83,17 @@ class Call:
             self.args = tuple(sized.get(a, a) if isinstance(a, Tensor) else a for a in self.args)
             self.writes = tuple(sized.get(t, t) if isinstance(t, PerThread) else t for t in self.writes)
         return self
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """The array, or a C-contiguous copy, that begins at a multiple of a cache line: no vector load spans two lines."""
+    if array.flags.c_contiguous and address(array) % CACHE_LINE == 0:
+        return array
+    raw = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+    start = -address(raw) % CACHE_LINE
+    copy = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def _brief(arg: Any) -> str:
