@@ -1,0 +1,271 @@
+"""dot and its requantization: the short formula against the rule it stands for, and every tile against dot_plain."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from int8rt import dot, jit, requantization, simd
+from int8rt.fixedpoint import quantize_multiplier
+from int8rt.graph import Tensor
+from int8rt.requantization import LIMIT, MAX_SHIFT, Columns, Rounding, fitted, formula, rule_a, rule_c
+
+I64 = np.int64
+
+
+def one_column(multiplier, shift, zero_point=0, lo=-(2**40), hi=2**40, bias=0):
+    """Rule A for one column with a single weight of one; the formula depends on its weights by their bounds alone."""
+    r = Rounding(I64([multiplier]), I64([shift]), np.zeros(0), zero_point, lo, hi)
+    return Columns(np.int16([[1]]), I64([bias]), r)
+
+
+def short_formula(constants, acc, column=0):
+    """What the vectors compute, modulo 2**32 where they do; before the clamp."""
+    multiplier, constant, shift, negative, bias = (int(v) & 0xFFFFFFFF for v in constants[:, column])
+    x = (np.asarray(acc, I64) + bias).astype(np.uint64) & np.uint64(0xFFFFFFFF)
+    high = (x * np.uint64(multiplier)) >> np.uint64(32)  # below 2**64
+    q = high.astype(I64) + constant - (x < negative)
+    q = ((q + 2**31) & 0xFFFFFFFF) - 2**31
+    return q >> shift
+
+
+def exact(acc, multiplier, shift, zero_point):
+    """Rule A on Python integers: both roundings, one after the other."""
+    high = (int(acc) * multiplier + 2**30) >> 31
+    e = -shift
+    if e == 0:
+        return high + zero_point
+    half = 1 << (e - 1)
+    return (high + half >> e if high >= 0 else -(-high + half >> e)) + zero_point
+
+
+def agree(multiplier, shift, zero_point, accumulators):
+    constants = formula(one_column(multiplier, shift, zero_point))
+    assert constants is not None
+    found = short_formula(constants, accumulators)
+    expected = [exact(acc, multiplier, shift, zero_point) for acc in np.asarray(accumulators).tolist()]
+    assert found.tolist() == expected
+
+
+MULTIPLIERS = [2**30, 2**30 + 1, 2**30 + 2, 3 * 2**29, 2**31 - 2**16, 2**31 - 2, 2**31 - 1, 1518500250, 1234567890]
+
+
+@pytest.mark.parametrize("shift", range(-MAX_SHIFT, 1))
+def test_rule_a_for_every_shift_near_every_threshold(shift):
+    """Rule A is monotone: where it and the formula agree on both sides of every step, they agree everywhere."""
+    for multiplier in MULTIPLIERS:
+        for zero_point in (0, 1, 128, 255):
+            outputs = np.arange(-256, 257)
+            real = np.round((outputs - 0.5) * 2.0 ** (31 - shift) / multiplier).astype(I64)
+            near = (real[:, None] + np.arange(-2, 3)).reshape(-1)
+            ends = [-LIMIT + 1, -LIMIT + 2, -1, 0, 1, LIMIT - 2, LIMIT - 1]
+            agree(multiplier, shift, zero_point, np.concatenate([near[np.abs(near) < LIMIT], ends]))
+
+
+@pytest.mark.parametrize("zero_point", [0, 128, 255])
+def test_thresholds_in_closed_form(zero_point):
+    """The least accumulator that gives output k, by performance.md's L7, is where the formula steps from k - 1 to k."""
+    rng = np.random.default_rng(zero_point)
+    for multiplier, e in [*zip(MULTIPLIERS, range(1, 10)), (2**30, 1), (2**31 - 1, 21), (2**30, 8)]:
+        constants = formula(one_column(multiplier, -e, zero_point))
+        offset = 2**30 + 2 ** (30 + e)
+        for k in sorted({-254, -1, 0, 1, 254, *rng.integers(-254, 255, 40).tolist()}):
+            numerator = k * 2 ** (31 + e) - offset
+            if_positive, if_negative = -(-numerator // multiplier), -(-(numerator + 2**31) // multiplier)
+            least = if_negative if if_negative < 0 else max(if_positive, 0)
+            if abs(least) < LIMIT - 1:
+                found = short_formula(constants, [least - 1, least]).tolist()
+                assert found[1] == k + zero_point
+                assert found[0] == k + zero_point - 1
+
+
+@given(
+    st.integers(2**30, 2**31 - 1) | st.integers(0, 30).map(lambda t: min(3 << 29, (2**30 >> t << t) + (1 << t))),
+    st.integers(-MAX_SHIFT, 0), st.integers(0, 255), st.lists(st.integers(-LIMIT + 1, LIMIT - 1), min_size=1),
+)  # fmt: skip
+def test_rule_a_on_random_accumulators(multiplier, shift, zero_point, accumulators):
+    agree(multiplier, shift, zero_point, accumulators)
+
+
+def test_rule_a_on_ties_of_both_roundings():
+    """m = 2**30 makes every second high product a tie, and powers of two make ties of the shift."""
+    for shift in (0, -1, -2, -5):
+        agree(2**30, shift, 7, np.arange(-3000, 3000))
+        agree(3 * 2**29, shift, 7, np.arange(-3000, 3000))
+
+
+def test_a_constant_column_needs_no_exact_formula():
+    """Multiplier 0, or a result that the clamp makes the same for every accumulator."""
+    constants = formula(one_column(0, 0, zero_point=9, lo=0, hi=255))
+    assert short_formula(constants, [-300, 0, 300]).tolist() == [9, 9, 9]
+    saturated = formula(one_column(2**30, 5, zero_point=9, lo=0, hi=255, bias=10**6))
+    assert short_formula(saturated, [0, 100, 255]).tolist() == [255] * 3
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        one_column(2**30, 1),  # a left shift
+        one_column(2**30, -MAX_SHIFT - 1, bias=0, zero_point=3)._replace(w=np.int16([[255] * 4000])),
+        one_column(2**30, -3, bias=LIMIT),
+        one_column(2**30, -3, bias=-LIMIT),
+        one_column(2**30, -3, bias=LIMIT - 255),
+        one_column(2**30, -3, bias=2**31),
+    ],
+    ids=["left shift", "shift of 23", "bias", "negative bias", "largest sum", "wraps"],
+)
+def test_where_there_is_no_formula(columns):
+    assert formula(columns) is None
+
+
+def test_one_column_without_formula_spoils_all():
+    r = Rounding(I64([2**30, 2**30]), I64([-3, 4]), np.zeros(0), 0, 0, 255)
+    columns = Columns(np.ones((2, 9), np.int16), I64([0, 0]), r)
+    assert formula(columns) is None
+    part = Columns(columns.w[:1], columns.bias[:1], r.part(slice(0, 1)))
+    assert formula(part) is not None
+
+
+def test_left_shifts_move_into_the_weights():
+    r = Rounding(I64([2**30, 2**30 + 5]), I64([2, -4]), np.zeros(0), 0, 0, 255)
+    columns = Columns(np.int16([[1, -2], [3, -4]]), I64([10, 20]), r)
+    moved = fitted(columns)
+    assert moved.rounding.shift.tolist() == [0, -4]
+    assert moved.w.tolist() == [[4, -8], [3, -4]]
+    assert moved.bias.tolist() == [40, 20]
+    wraps = columns._replace(bias=I64([2**29, 0]))
+    assert fitted(wraps) is wraps
+
+
+def test_quantized_rule_is_what_rounding_applies():
+    scales = np.array([0.003, 0.7, 2.0, 0.0])
+    acc = np.random.default_rng(0).integers(-(2**20), 2**20, (50, 4))
+    for r in (rule_a(scales, 5, 0, 255), rule_c(scales, 5, 0, 255)):
+        found = r.apply(acc)
+        assert found.min() >= 0
+        assert found.max() <= 255
+        assert (found[:, 3] == 5).all()
+    multiplier, shift = quantize_multiplier(scales)
+    expected = [[min(max(_rule_a(a, m, s) + 5, 0), 255) for a, m, s in zip(row, multiplier.tolist(), shift.tolist())]
+                for row in acc.tolist()]  # fmt: skip
+    assert rule_a(scales, 5, 0, 255).apply(acc).tolist() == expected
+
+
+def _rule_a(acc, multiplier, shift):
+    return exact(acc << max(shift, 0), multiplier, min(shift, 0), 0)
+
+
+# Kernels
+
+
+def run(call, arrays):
+    """Run a Call on one thread and on three; ``arrays`` maps its Tensors to memory. Gives what it writes first."""
+    results = []
+    for threads in (1, 3):
+        step = call.for_threads(threads)
+        memory = {a: np.full(a.shape, 77, a.dtype) for a in step.args if isinstance(a, Tensor)} | arrays
+        args = [memory[a].reshape(-1) if isinstance(a, Tensor) else a for a in step.args]
+        entry, record = jit.native(step.kernel, jit.signature(args)), jit.pack(args)
+        for thread in range(threads):
+            entry(jit.address(record), thread, threads)
+        results.append(memory[step.writes[0]])
+    assert (results[0] == results[1]).all()
+    return results[0]
+
+
+def compare(rng, rows, columns, depth, segments, r, nine_bits=False, first=0, stride=0):
+    """A call on random bytes gives what dot_plain gives, and touches nothing else."""
+    limit = 255 if nine_bits else 127
+    w = rng.integers(-limit, limit + 1, (columns, segments * depth)).astype(np.int16)
+    bias = rng.integers(-(10**4), 10**4, columns)
+    x = rng.integers(0, 256, 64 + rows * depth + 3 * segments * (depth + 2) + 64).astype(np.uint8)
+    offsets = rng.permutation(rows).astype(np.int32) * np.int32(depth)
+    starts = np.arange(segments, dtype=I64) * (depth + 2)
+    size = first + (rows - 1) * (stride or columns) + columns
+    x_, y_ = Tensor("x", x.shape, x.dtype), Tensor("y", (size + 70,), np.dtype(np.uint8))
+    call = dot.call(x_, dot.Segments(offsets, starts, depth), Columns(w, bias, r), y_, first, stride)
+    found = run(call, {x_: x})
+    expected = np.full(size + 70, 77, np.uint8)
+    dot.dot_plain(x, offsets, starts, depth, w, bias.astype(np.int32), *r, expected, first, stride or columns)
+    assert (found == expected).all()
+    return call
+
+
+def rounding(columns, rule=rule_a, scale=1e-4, zero_point=100, lo=0, hi=255):
+    spread = np.random.default_rng(columns).uniform(0.3, 3, columns)
+    return rule(spread * scale, zero_point, lo, hi)
+
+
+@pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
+@pytest.mark.parametrize("columns", [1, 15, 16, 17, 32, 33, 48, 49, 63, 64, 65, 100, 128, 200])
+def test_columns(columns, rule):
+    rng = np.random.default_rng(columns)
+    for rows in (1, 2, 7):
+        compare(rng, rows, columns, 9, 2, rounding(columns, rule))
+
+
+@pytest.mark.parametrize("rows", [*range(1, 15), 24, 25])
+def test_rows(rows):
+    rng = np.random.default_rng(rows)
+    for columns in (5, 20, 40, 60):
+        compare(rng, rows, columns, 6, 1, rounding(columns))
+
+
+@pytest.mark.parametrize("depth", range(1, 21))
+def test_depths(depth):
+    rng = np.random.default_rng(depth)
+    for segments in (1, 3):
+        compare(rng, 5, 20, depth, segments, rounding(20))
+
+
+@pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
+def test_nine_bit_weights(rule):
+    compare(np.random.default_rng(0), 7, 70, 13, 2, rounding(70, rule), nine_bits=True)
+
+
+@pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
+def test_limits_and_place(rule):
+    """Part of the columns of a wider output, clamped to a range narrower than the type."""
+    rng = np.random.default_rng(0)
+    for columns in (3, 16, 50, 64, 70):
+        compare(rng, 8, columns, 9, 1, rounding(columns, rule, lo=90, hi=120), first=11, stride=columns + 23)
+
+
+@pytest.mark.parametrize(
+    ("scale", "kernel"),
+    [(40.0, "dot_accumulate["), (1.0, "dot["), (2.0**-20, "dot["), (2.0**-26, "dot["), (2.0**-40, "dot[")],
+)
+def test_which_kernel(scale, kernel):
+    """Accumulators pass through memory where left shifts are too large for the weights, and only there."""
+    call = compare(np.random.default_rng(0), 9, 40, 9, 2, rounding(40, scale=scale))
+    assert call.kernel.name.startswith(f"int8rt.dot:{kernel}")
+
+
+def test_tiles_have_an_order_of_their_columns():
+    for vectors in {*simd.tiles(), *simd.SINGLE_ROW}:
+        assert sorted(simd.column_order(vectors)) == list(range(16 * vectors))
+
+
+@pytest.mark.parametrize("columns", [1, 16, 17, 64, 100, 1000])
+def test_widest_tile_wastes_the_fewest_lanes(columns):
+    for rows in (1, 50):
+        tiles = simd.tiles() if rows > 1 else simd.SINGLE_ROW
+        height, vectors = dot.widest(rows, columns)
+        assert tiles[vectors] == height
+        waste = {v: -columns % (16 * v) for v in tiles}
+        assert waste[vectors] == min(waste.values())
+
+
+def test_extreme_sums_wrap_nowhere():
+    """255 times -128 and 127, as many as fit below 2**30."""
+    depth = 4 * (LIMIT // (255 * 128 * 4) - 1)
+    x = np.full(depth + 64, 255, np.uint8)
+    w = np.repeat(np.int16([[-128], [127]]), depth, axis=1)
+    r = rule_a(np.array([2.0**-23, 2.0**-23]), 128, 0, 255)
+    x_, y_ = Tensor("x", x.shape, x.dtype), Tensor("y", (2,), np.dtype(np.uint8))
+    segments = dot.Segments(np.zeros(1, np.int32), np.zeros(1, I64), depth)
+    columns = Columns(w, I64([0, 0]), r)
+    assert requantization.formula(columns) is not None
+    found = run(dot.call(x_, segments, columns, y_), {x_: x})
+    acc = [255 * -128 * depth, 255 * 127 * depth]
+    assert found.tolist() == r.apply(np.array(acc)).tolist()
