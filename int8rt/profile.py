@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,18 +22,30 @@ class Row(NamedTuple):
     work: int
 
 
-def profile(model: Model, inputs: Sequence[np.ndarray], repeat: int = 30) -> list[Row]:
-    """Time every call of the model's program, in the order of execution, on inputs of the declared shapes."""
+def profile(model: Model, inputs: Sequence[np.ndarray], repeat: int = 10) -> list[Row]:
+    """Time every call of the model's program, in the order of execution, on inputs of the declared shapes.
+
+    A call runs on what it finds in memory, so often in a row that the time of one can be told from that of asking.
+    """
     instance = Instance(model.program)
     instance.run(inputs)
-    runners = instance.runners()
-    best = [float("inf")] * len(runners)
-    for _ in range(repeat):
-        for i, (_, _, run) in enumerate(runners):
-            start = time.perf_counter()
-            run()
-            best[i] = min(best[i], time.perf_counter() - start)
     return [
-        Row(node.op, node.index, step.name, seconds, step.work)
-        for (node, step, _), seconds in zip(runners, best, strict=True)
+        Row(node.op, node.index, step.name, _time(run, repeat), step.work) for node, step, run in instance.runners()
     ]
+
+
+def _time(run: Callable[[int], None], repeat: int) -> float:
+    """Seconds that one of several runs in a row takes; the least that is seen."""
+    times = 1
+    while (once := _seconds(run, times)) < LONG_ENOUGH:
+        times = min(times * 10, 1 + int(times * 1.5 * LONG_ENOUGH / max(once, 1e-9)))
+    return min(_seconds(run, times) for _ in range(repeat)) / times
+
+
+def _seconds(run: Callable[[int], None], times: int) -> float:
+    start = time.perf_counter()
+    run(times)
+    return time.perf_counter() - start
+
+
+LONG_ENOUGH = 1e-4  # seconds

@@ -395,16 +395,28 @@ class Instance:
             return self.array(arg.tensor).reshape(-1).view(arg.dtype)
         return self.array(arg) if isinstance(arg, Tensor) else arg
 
-    def runners(self) -> list[tuple[Node, Call, Callable[[], None]]]:
-        """Every call by itself, as a function that runs it on one thread on what is in memory."""
+    def runners(self) -> list[tuple[Node, Call, Callable[[int], None]]]:
+        """Every call by itself, as a function that runs it so many times on one thread on what is in memory."""
         return [(n, s, self._runner(s)) for n, s in self.program.steps if isinstance(s, Call)]
 
-    def _runner(self, step: Call) -> Callable[[], None]:
+    def _runner(self, step: Call) -> Callable[[int], None]:
         if isinstance(step, PythonCall):
-            return functools.partial(step.function, *self._arguments(step))
-        record = jit.pack(self._arguments(step))
-        self._keep.append(record)
-        return functools.partial(jit.native(step.kernel, _signature(step)), jit.address(record), 0, 1)
+            function, args = step.function, self._arguments(step)
+
+            def run_python(times: int) -> None:
+                for _ in range(times):
+                    function(*args)
+
+            return run_python
+        entry, address, _ = self._row(step)
+        no_ports = np.zeros((0, 4), np.int64)
+        record = self._record(np.array([(entry, address, 0)], np.int64), no_ports, no_ports)
+
+        def run_native(times: int) -> None:
+            record.words[COUNT_WORD] = times
+            self._run(record.address, FIRST_THREAD, ONE_THREAD)
+
+        return run_native
 
     def _ports(self, tensors: Sequence[Tensor]) -> np.ndarray:
         rows = [
