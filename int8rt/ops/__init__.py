@@ -209,6 +209,21 @@ def as_steps(prepared: Step | Sequence[Step]) -> list[Step]:
     return [prepared] if isinstance(prepared, (Call, View)) else list(prepared)
 
 
+def by_reference(node: Node, reference: Callable[..., Any]) -> PythonCall:
+    """The step that runs a node by its reference, in Python: for what is rare and would need long kernels."""
+    given = [t for t in node.inputs if t is not None]
+
+    def run(*arrays: np.ndarray) -> None:
+        values = iter(arrays)
+        inputs = [None if t is None else from_storage(next(values), t.dtype) for t in node.inputs]
+        results = reference(node, *inputs)
+        for result, t in zip(results if isinstance(results, tuple) else (results,), node.outputs, strict=True):
+            next(values)[...] = to_storage(np.asarray(result, t.dtype)).reshape(t.shape)
+
+    run.__name__ = node.op.lower()
+    return PythonCall(run, *given, *node.outputs, writes=node.outputs)
+
+
 def refuse(node: Node, why: str) -> UnsupportedError:
     """The error that says why a node cannot be run, to be raised by prepare()."""
     types = ", ".join("-" if t is None else t.type for t in node.inputs)
