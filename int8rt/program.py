@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from int8rt import arena, jit, ops
-from int8rt.errors import Error, ModelError, UnsupportedError
+from int8rt.errors import Error, InputError, ModelError, UnsupportedError
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.numerics import Numerics
 from int8rt.ops import Call, Flat, PythonCall, Step, View
@@ -73,7 +73,7 @@ def infer(graph: Subgraph, input_shapes: Shapes | None = None) -> Subgraph:
 def _refuse_missing(graph: Subgraph) -> None:
     missing: dict[str, int] = {}
     for node in graph.nodes:
-        if node.is_custom or node.op not in ops.supported():
+        if not ops.has(node):
             types = ", ".join("-" if t is None else t.type for t in node.inputs)
             what = f"{node.op} version {node.version} ({types})"
             missing[what] = missing.get(what, 0) + 1
@@ -237,7 +237,7 @@ def _blocks(
         touch(t, 0, 0)
     for number, (_, step) in enumerate(steps):
         for t in ops.tensors(step):
-            keep = t.is_variable or (preserve and t.index >= 0)
+            keep = t.is_variable or isinstance(t, ops.Fault) or (preserve and t.index >= 0)
             touch(t, *((0, end) if keep else (number, number)))
     for t in graph.outputs:
         touch(t, end, end)
@@ -322,6 +322,7 @@ class Instance:
         self._parts = [self._part(s) for s in self._stretches]
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
         self._staged = self._stage() if self.is_native else None
+        self._faults = [(t, self.array(t)) for t in program.blocks if isinstance(t, ops.Fault)]
         self.reset()
 
     @property
@@ -453,12 +454,13 @@ class Instance:
         """The outputs for inputs that hold ``count`` items each, one after another along the first axis.
 
         Inputs must be C-contiguous arrays of the graph's types; results are new arrays. Those of rank 0 become one
-        of rank 1 if count > 1.
+        of rank 1 if count > 1. Raises InputError where inputs hold indices that are out of range.
         """
         if self._staged is not None and count == 1:
             for staged, x in zip(self._staged.inputs, inputs, strict=True):
                 staged[...] = x
             self._call(self._staged.record)
+            self._raise_faults()
             return [y.copy() for y in self._staged.outputs]
         outputs = [self._new_output(t, count) for t in self.program.graph.outputs]
         if self._whole is not None:
@@ -466,6 +468,7 @@ class Instance:
             self._outputs[:, 0] = [jit.address(y) for y in outputs]
             self._whole.words[COUNT_WORD] = count
             self._call(self._whole)
+            self._raise_faults()
             return outputs
         for item in range(count):
             for t, x in zip(self.program.graph.inputs, inputs, strict=True):
@@ -479,6 +482,15 @@ class Instance:
         """Run once on the inputs that are in memory."""
         for part in self._parts:
             part()
+        self._raise_faults()
+
+    def _raise_faults(self) -> None:
+        """Raise InputError where kernels found values out of range; what they computed is not to be used."""
+        found = [(fault, int(words[1])) for fault, words in self._faults if words[0]]
+        for _, words in self._faults:
+            words[0] = 0
+        if found:
+            raise InputError("; ".join(fault.message.format(value) for fault, value in found))
 
     def _new_output(self, tensor: Tensor, count: int) -> np.ndarray:
         first, rest = tensor.shape[:1] or (1,), tensor.shape[1:]

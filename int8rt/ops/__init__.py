@@ -28,12 +28,13 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt.errors import UnsupportedError
+from int8rt.errors import InputError, UnsupportedError
 from int8rt.fixedpoint import activation_range
 from int8rt.graph import Node, Tensor
 from int8rt.jit import Kernel, address
@@ -191,17 +192,73 @@ def scratch_per_thread(name: str, size: int, dtype: Any) -> PerThread:
     return PerThread(name, (1, size), np.dtype(dtype))
 
 
+@dataclass(frozen=True, eq=False)
+class Fault(Tensor):
+    """Where a kernel says that a run-time value is out of range: [flag, value]; the run then raises InputError.
+
+    ``message`` has ``{}`` in the value's place. A kernel reports with ``_index.report`` and goes on without the value.
+    """
+
+    message: str = ""
+
+
+def fault(message: str) -> Fault:
+    """A place for one kind of fault; it is passed to the kernel and named among what the Call writes."""
+    return Fault("fault", (2,), np.dtype(np.int64), message=message)
+
+
+# Which operators there are
+
+CUSTOM = {"TFLite_Detection_PostProcess": "tflite_detection_postprocess"}  # {custom code: module}
+
+_registered: dict[str, Any] = {}
+
+
 @functools.cache
+def _files() -> dict[str, str]:
+    """{operator in TFLite's name: module}."""
+    names = {module: name for name, module in CUSTOM.items()}
+    modules = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+    return {names.get(module, module.upper()): module for module in modules}
+
+
 def supported() -> tuple[str, ...]:
-    """The operators that have a file here, in TFLite's names."""
-    return tuple(sorted(m.name.upper() for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+    """The operators that have a file here or are registered, in TFLite's names."""
+    return tuple(sorted({*_files(), *_registered}))
+
+
+def has(node: Node) -> bool:
+    """Whether there is an operator for the node; a custom one is not a builtin one of the same name."""
+    return node.op in _registered or node.op in (CUSTOM if node.is_custom else _files())
 
 
 def find(op: str) -> Any:
-    """The module of an operator. Raises UnsupportedError."""
-    if op not in supported():
+    """The module of an operator, or what is registered in its place. Raises UnsupportedError."""
+    if op in _registered:
+        return _registered[op]
+    if op not in _files():
         raise UnsupportedError(f"operator {op} is not supported; supported are {', '.join(supported())}")
-    return importlib.import_module(f"{__name__}.{op.lower()}")
+    return importlib.import_module(f"{__name__}.{_files()[op]}")
+
+
+def register(name: str, operator: Any) -> None:
+    """Let every node whose custom code (or builtin operator) is ``name`` mean this, in models loaded from now on.
+
+    ``operator`` is a module or an object with the functions that this package's docstring lists: ``shapes`` and
+    ``reference``, and ``prepare`` unless the reference itself, in NumPy, is what shall run. It wins over an operator
+    of int8rt. Raises InputError where a function is missing.
+    """
+    missing = [f for f in ("shapes", "reference") if not callable(getattr(operator, f, None))]
+    if not name or missing:
+        raise InputError(
+            f"operator {name!r} needs a name and functions shapes and reference; {operator!r} lacks {missing}"
+        )
+    if not hasattr(operator, "prepare"):
+        shapes, reference = operator.shapes, operator.reference
+        operator = SimpleNamespace(
+            shapes=shapes, reference=reference, prepare=lambda node, numerics: by_reference(node, reference)
+        )
+    _registered[name] = operator
 
 
 def as_steps(prepared: Step | Sequence[Step]) -> list[Step]:
