@@ -111,8 +111,8 @@ def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y
     """
     flat = w.reshape(-1, w.shape[2]).T
     columns = fitted(Columns(flat, bias, r))
-    constants = formula(columns) if r.rule == "double_rounding" else None
-    if constants is None or x.shape[3] != y.shape[3]:
+    f = formula(columns)
+    if f is None or f.kind != "fixed" or x.shape[3] != y.shape[3]:
         return _plain(x, g, w, bias, r, y)
     w = columns.w.T.reshape(w.shape)
     channels = y.shape[3]
@@ -124,7 +124,7 @@ def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y
     four[:, : g.height] = parts
     four = four.reshape(-1, 4, g.width, channels).transpose(0, 2, 3, 1)[:, :, repeated]  # [rows, column, lane, 4]
     packed = four.reshape(-1, blocks, BLOCK, 4).transpose(1, 0, 2, 3)
-    p = constants[:, repeated].reshape(ROWS, blocks, BLOCK).transpose(1, 0, 2)
+    p = f.rows[:, repeated].reshape(ROWS, blocks, BLOCK).transpose(1, 0, 2)
     phase = 4 * (-(-x.shape[2] // g.stride_w) * channels + BLOCK)
     taps = np.tile(_taps(g, channels, phase), len(parts))
     groups = scratch_per_thread(f"{y.name}/groups", phase * g.stride_w * -(-g.height // 4), np.uint8)

@@ -25,7 +25,7 @@ from int8rt.fixedpoint import requantize_double, requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, kernel
 from int8rt.ops import Call, scratch_per_thread
-from int8rt.requantization import ROWS, Columns, fitted, formula
+from int8rt.requantization import ROWS, Columns, Formula, fitted, formula
 from int8rt.simd import get, put
 
 LANES = simd.LANES
@@ -110,10 +110,10 @@ def widest(rows: int, columns: int) -> tuple[int, int]:
 
 
 @functools.cache
-def dot(rows: int, vectors: int, rule: str) -> Kernel:
-    """The kernel for tiles of rows x 16 vectors that requantizes in registers by the rule of that name."""
+def dot(rows: int, vectors: int, kind: str) -> Kernel:
+    """The kernel for tiles of rows x 16 vectors that requantizes in registers by a formula of that kind."""
     tile = simd.tile(rows, vectors)
-    t_rows, t_start, t_dot, t_requantize = tile.rows, tile.start, tile.dot, tile.requantize[rule]
+    t_rows, t_start, t_dot, t_requantize = tile.rows, tile.start, tile.dot, tile.requantize[kind]
     width, deep = LANES * vectors, 4 * LANES * vectors
 
     def dot(
@@ -136,7 +136,7 @@ def dot(rows: int, vectors: int, rule: str) -> Kernel:
             c = panel * width
             t_requantize(acc, p, panel * ROWS * width, lo, hi, y, first + c, stride, m, last, columns - c)
 
-    return Kernel(dot, f"{__name__}:dot[{rows}x{vectors} {rule}]")
+    return Kernel(dot, f"{__name__}:dot[{rows}x{vectors} {kind}]")
 
 
 @functools.cache
@@ -183,26 +183,26 @@ def call(x: Tensor, segments: Segments, columns: Columns, y: Tensor, first: int 
     columns = fitted(columns)
     count = len(columns.w)
     rows, vectors = widest(len(segments.offsets), count)
-    constants = formula(columns)
-    order = simd.column_order(vectors) if constants is not None else list(range(vectors * LANES))
+    f = formula(columns)
+    order = simd.column_order(vectors) if f is not None else list(range(vectors * LANES))
     packed, passes = pack(columns.w, len(segments.starts), vectors, order)
     segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
     work = len(segments.offsets) * columns.w.size
     place = (y, first, stride or count)
     r = columns.rounding
-    if constants is not None:
-        args: tuple[Any, ...] = (packed, _constants(constants, order, r.rule), r.lo, r.hi, count)
-        return Call(dot(rows, vectors, r.rule), x, *segments, *args, *place, writes=[y], work=work)
+    if f is not None:
+        args: tuple[Any, ...] = (packed, _constants(f, order), r.lo, r.hi, count)
+        return Call(dot(rows, vectors, f.kind), x, *segments, *args, *place, writes=[y], work=work)
     sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
     wrapped = panels((columns.bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32), order)
     args = (packed, wrapped, *r, count, sums)
     return Call(dot_accumulate(rows, vectors), x, *segments, *args, *place, writes=[y, sums], work=work)
 
 
-def _constants(formula: np.ndarray, order: list[int], rule: str) -> np.ndarray:
+def _constants(f: Formula, order: list[int]) -> np.ndarray:
     """A formula's rows in panels: int32 [panel, ROWS, lane]. The two words of a float64 stay together."""
-    rows = [panels(row, order) for row in formula]
-    if rule == "double":
+    rows = [panels(row, order) for row in f.rows]
+    if f.kind == "double":
         pairs = np.stack(rows[:2], axis=2).reshape(len(rows[0]), 2, -1)
         rows[:2] = [pairs[:, 0], pairs[:, 1]]
     return np.ascontiguousarray(np.stack(rows, axis=1))

@@ -1,16 +1,19 @@
 """From accumulator to stored output, fast and exact: the one thing that stands between a sum of products and memory.
 
 A ``Rounding`` says what is wanted; ``formula`` turns it into constants for vectors of 16 columns, where that is exact for all
-accumulators that can occur.
+accumulators that can occur. Both rules end in one fixed-point formula on an accumulator ``acc``:
 
-**Rule A** on an accumulator ``acc`` with multiplier m > 0 and right shift e has both its roundings folded into one shift:
+    x = acc + B;  h = (x * 2m) >> 32  (unsigned);  q = (h + C - (x < N)) >> e
 
-    x = acc + B;  h = (x * 2m) >> 32  (unsigned);  q = (h + C - (acc < 0 and e > 0)) >> e
+**Rule A** with multiplier m and right shift e: B makes B * m = 2**30 modulo 2**31, so that h is the rounded high product but
+for a constant; C takes that away again and adds one half and the zero point; N = B where e > 0 makes halves of negative
+values round away from zero. It holds for -2**30 <= acc < 2**30 and 0 <= e <= 22; docs/performance.md has the proof.
 
-B makes B * m = 2**30 modulo 2**31; C takes away again what B added, and adds one half and the zero point. It holds for
--2**30 <= acc < 2**30 and 0 <= e <= 22; the proof is in docs/performance.md. **Rule C** is a product in float64.
+**Rule C**, a product in float64: B = 2**31 makes h the high product rounded down, so that q is one rounding of acc * m. Both
+are monotone in acc; they are equal if they step at the same accumulators, which is checked for each of the 255 steps of
+every column (``_steps_agree``). Where they are not, the kernel multiplies in float64.
 
-Columns that do not fit are made to fit where possible (``fitted``): a left shift moves into the weights, and a column whose
+Columns that do not fit are made to fit where possible: a left shift moves into the weights (``fitted``), and a column whose
 output is the same for every accumulator becomes a constant.
 """
 
@@ -86,44 +89,78 @@ LIMIT = 1 << 30  # accumulators must stay below it in magnitude
 MAX_SHIFT = 22
 
 
+class Formula(NamedTuple):
+    """Constants of a formula for the kernel of that kind, int32 [ROWS, columns]; the last row is the bias.
+
+    ``fixed``: 2m, C, e, N, B + bias. ``double``: the scales' low and high words, zero point, nothing, bias.
+    """
+
+    kind: str
+    rows: np.ndarray
+
+
 def fitted(columns: Columns) -> Columns:
     """The same outputs from columns that more often have a formula: left shifts moved into the weights."""
     w, bias, r = columns
-    left = np.maximum(r.shift, 0)
-    if r.scale.size or not left.any() or (left > 3).any():
+    left = np.maximum(_multiplier(r)[1], 0)
+    if not left.any() or (left > 3).any():
         return columns
-    moved = Columns((w << left[:, None]).astype(np.int16), bias << left, r._replace(shift=r.shift - left))
+    scale = np.ldexp(r.scale, -left) if r.scale.size else r.scale
+    shift = r.shift if r.scale.size else r.shift - left
+    moved = Columns((w << left[:, None]).astype(np.int16), bias << left, r._replace(shift=shift, scale=scale))
     wraps = np.maximum(-moved.least, moved.most) >= 1 << 31  # there a shift of the accumulator would wrap
     return columns if wraps.any() else moved
 
 
-def formula(columns: Columns) -> np.ndarray | None:
-    """Constants of the rule's formula, int32 [ROWS, columns], or None where it is inexact for some column.
-
-    Rule A: doubled multiplier, rounding constant, shift, what an x below means a negative accumulator, bias. Rule C: the
-    scales' low and high words, zero point, nothing, bias.
-    """
+def formula(columns: Columns) -> Formula | None:
+    """Constants that give the wanted outputs for every accumulator that can occur; None where there are none."""
     r = columns.rounding
-    if np.maximum(-columns.least, columns.most).max(initial=0) >= 1 << 31:
+    largest = np.maximum(-columns.least, columns.most)
+    if largest.max(initial=0) >= 1 << 31:
         return None
-    if r.rule == "double":
-        words = r.scale.view(np.uint32).reshape(-1, 2)
-        zero = np.full(len(r.scale), r.zero_point)
-        return _int32([words[:, 0], words[:, 1], zero, np.zeros_like(zero), columns.bias])
+    m, shift = _multiplier(r)
     low, high = r.apply(columns.least), r.apply(columns.most)
-    constant = (low == high) & (np.maximum(-columns.least, columns.most) < 1 << 31)
-    small = np.maximum(-columns.least, columns.most) < LIMIT
-    exact = small & (r.shift <= 0) & (r.shift >= -MAX_SHIFT) & (r.multiplier > 0)
-    if not (exact | constant).all():
-        return None
-    m, e = np.where(exact, r.multiplier, 1 << 30), np.where(exact, -r.shift, 0)
-    b = (1 << 30) + np.where(m & 1, 0, (1 << 30) // (m & -m))
-    added = (b * 2 * m - (1 << 31)) >> 32
-    half = np.where(e > 0, 1 << np.maximum(e - 1, 0), 0)
-    rows = [2 * m, half + (r.zero_point << e) - added, e, np.where(e > 0, b, 0), b + columns.bias]
+    exact = (largest < LIMIT) & (shift <= 0) & (shift >= -MAX_SHIFT) & (m > 0)
+    m, e = np.where(exact, m, 1 << 30), np.where(exact, -shift, 0)
+    if r.rule == "double":
+        exact &= _steps_agree(r, m, e)
+    if not (exact | (low == high)).all():
+        return _double(columns) if r.rule == "double" else None
+    half = (1 << e) >> 1
+    if r.rule == "double":
+        b = np.full_like(m, 1 << 31)
+        added, negative = m, np.zeros_like(m)
+    else:
+        b = (1 << 30) + np.where(m & 1, 0, (1 << 30) // (m & -m))
+        added, negative = (b * 2 * m - (1 << 31)) >> 32, np.where(e > 0, b, 0)
+    rows = [2 * m, half + (r.zero_point << e) - added, e, negative, b + columns.bias]
     zero = np.zeros_like(m)
     constants = [zero, low, zero, zero, zero]
-    return _int32([np.where(exact, row, other) for row, other in zip(rows, constants, strict=True)])
+    return Formula("fixed", _int32([np.where(exact, row, other) for row, other in zip(rows, constants, strict=True)]))
+
+
+def _multiplier(r: Rounding) -> tuple[np.ndarray, np.ndarray]:
+    return quantize_multiplier(r.scale) if r.scale.size else (r.multiplier, r.shift)
+
+
+def _steps_agree(r: Rounding, m: np.ndarray, e: np.ndarray) -> np.ndarray:
+    """Whether one rounding of acc * m * 2**-(31 + e), half up, is the rounding of acc * scale for every acc; per column.
+
+    The fixed-point result reaches k at acc = ceil((k * 2**(31 + e) - 2**(30 + e)) / m). There, and not before, the product in
+    float64 must reach it too.
+    """
+    k = np.arange(r.lo - r.zero_point + 1, r.hi - r.zero_point + 1)[:, None]
+    step = -(-((k << (31 + e)) - (1 << (30 + e))) // m)
+    reached = requantize_double(step, r.scale) >= k
+    before = requantize_double(step - 1, r.scale) < k
+    return np.asarray((reached & before).all(axis=0))
+
+
+def _double(columns: Columns) -> Formula:
+    scale = columns.rounding.scale
+    words = np.ascontiguousarray(scale).view(np.uint32).reshape(-1, 2)
+    zero = np.full(len(scale), columns.rounding.zero_point)
+    return Formula("double", _int32([words[:, 0], words[:, 1], zero, np.zeros_like(zero), columns.bias]))
 
 
 def _int32(rows: list[np.ndarray]) -> np.ndarray:

@@ -126,6 +126,8 @@ def lowering() -> str:
     return next(name for name, (features, _) in DOT.items() if has(*features))
 
 
+PREFETCH = 2048  # bytes; 1 to 8 KB were equally good, 512 useless
+
 SINGLE_ROW = {8: 1, 4: 1, 2: 1, 1: 1}  # tiles for one row, which waits for its weights whatever the registers
 
 
@@ -511,7 +513,7 @@ def lanes_dot(typing: Any, acc: Any, x: Any, start: Any, w: Any, at: Any) -> Any
 def lanes_requantize(
     typing: Any, acc: Any, p: Any, at: Any, step: Any, lo: Any, hi: Any, y: Any, to: Any, count: Any
 ) -> Any:  # fmt: skip
-    """Store the first ``count`` of 64 accumulators at y[to:], by rule A; p: the formula's rows, ``step`` apart."""
+    """Store the first ``count`` of 64 accumulators at y[to:]; p: the fixed-point formula's rows, ``step`` apart."""
     from numba.core import types
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -523,7 +525,7 @@ def lanes_requantize(
         results = []
         for v, value in enumerate(_spread_out(builder, acc)):
             parameters = [_load(builder, builder.gep(row, [I64(64 * v)]), INT32S) for row in rows]
-            results.append(_rule_a(builder, value, *parameters))
+            results.append(_fixed(builder, value, *parameters))
         lo, hi = (builder.trunc(limit, I8) for limit in (lo, hi))
         pointer = _address(context, builder, sig.args[6], y, to)
         _store_columns(builder, _narrow(builder, results, lo, hi, natural=True), pointer, count)
@@ -551,7 +553,7 @@ class _Tile:
         return SimpleNamespace(
             rows=Word(self._rows), start=Word(self._start), dot=Word(self._dot), store=Word(self._store),
             requantize={
-                "double_rounding": Word(self._requantize_double_rounding), "double": Word(self._requantize_double),
+                "fixed": Word(self._requantize_fixed), "double": Word(self._requantize_double),
             },
         )  # fmt: skip
 
@@ -597,6 +599,11 @@ class _Tile:
             acc, rows = _spread_out(builder, acc), _spread_out(builder, rows)
             pointer = _address(context, builder, sig.args[3], w, at)
             weights = [_load(builder, builder.gep(pointer, [I64(64 * v)]), BYTES) for v in range(self.vectors)]
+            if self.rows == 1:  # nothing but the weights' way from memory takes time
+                prefetch = _declare(builder, "llvm.prefetch.p0", ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+                for v in range(self.vectors):
+                    ahead = builder.gep(pointer, [I64(64 * v + PREFETCH)])
+                    builder.call(prefetch, [ahead, I32(0), I32(3), I32(1)])  # to read, keep near, data
             result = []
             for r, row in enumerate(rows):
                 four = _spread(builder, _load(builder, builder.gep(row, [k]), I32))
@@ -618,11 +625,11 @@ class _Tile:
 
         return types.none(acc, scratch, types.int64), generate
 
-    def _requantize_double_rounding(
+    def _requantize_fixed(
         self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, offset: Any, stride: Any, m: Any,
         last: Any, columns: Any,
     ) -> Any:  # fmt: skip
-        """Rule A by requantization.formula(), and one store per row of ``columns`` bytes.
+        """The fixed-point formula of requantization, and one store per row of ``columns`` bytes.
 
         Row r goes to y[offset + min(m + r, last) * stride:]. p holds the formula's rows, 16 V int32 each, from ``at``.
         """
@@ -631,20 +638,20 @@ class _Tile:
             places = [64 * (row * self.vectors + v) for row in range(4)]
             return [_load(builder, builder.gep(pointer, [I64(place)]), INT32S) for place in places]
 
-        return self._requantizing(acc, p, y, constants, _rule_a)
+        return self._requantizing(acc, p, y, constants, _fixed)
 
     def _requantize_double(
         self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, offset: Any, stride: Any, m: Any,
         last: Any, columns: Any,
     ) -> Any:  # fmt: skip
-        """Rule C, otherwise as ``_requantize_double_rounding``."""
+        """The float64 formula, otherwise as ``_requantize_fixed``."""
 
         def constants(builder: Any, pointer: Any, v: int) -> list[Any]:
             scales = [128 * v, 128 * v + 64]
             zero = _load(builder, builder.gep(pointer, [I64(64 * (2 * self.vectors + v))]), INT32S)
             return [*(_load(builder, builder.gep(pointer, [I64(place)]), DOUBLES) for place in scales), zero]
 
-        return self._requantizing(acc, p, y, constants, _rule_c)
+        return self._requantizing(acc, p, y, constants, _double)
 
     def _requantizing(self, acc: Any, p: Any, y: Any, constants: Any, rule: Any) -> Any:
         from numba.core import types
@@ -730,7 +737,7 @@ def _concatenate(builder: Any, vectors: list[Any]) -> Any:
     return _join(builder, _concatenate(builder, vectors[:half]), _concatenate(builder, vectors[half:]))
 
 
-def _rule_c(builder: Any, x: Any, low_scale: Any, high_scale: Any, zero_point: Any) -> Any:
+def _double(builder: Any, x: Any, low_scale: Any, high_scale: Any, zero_point: Any) -> Any:
     """round(x * scale) + zero point, the product in float64, halves away from zero; 2**30 bounds what is out of range."""
     bound, half = ir.Constant(DOUBLES, [2.0**30] * 8), ir.Constant(DOUBLES, [0.49999999999999994] * 8)
     sign = _declare(builder, "llvm.copysign.v8f64", DOUBLES, [DOUBLES, DOUBLES])
@@ -744,7 +751,7 @@ def _rule_c(builder: Any, x: Any, low_scale: Any, high_scale: Any, zero_point: A
     return builder.add(_join(builder, *parts), zero_point)
 
 
-def _rule_a(builder: Any, x: Any, multiplier: Any, constant: Any, shift: Any, bias: Any) -> Any:
+def _fixed(builder: Any, x: Any, multiplier: Any, constant: Any, shift: Any, bias: Any) -> Any:
     """((x * multiplier) >> 32) + constant, less one where x < bias, shifted right: all unsigned up to the last."""
     pairs = ir.VectorType(I64, LANES // 2)
     low = _splat(pairs, 0xFFFFFFFF)
