@@ -21,7 +21,7 @@ def one_column(multiplier, shift, zero_point=0, lo=-(2**40), hi=2**40, bias=0):
 
 def short_formula(constants, acc, column=0):
     """What the vectors compute, modulo 2**32 where they do; before the clamp."""
-    multiplier, constant, shift, negative, bias = (int(v) & 0xFFFFFFFF for v in constants[:, column])
+    multiplier, constant, shift, negative, bias = (int(v) & 0xFFFFFFFF for v in constants.rows[:, column])
     x = (np.asarray(acc, I64) + bias).astype(np.uint64) & np.uint64(0xFFFFFFFF)
     high = (x * np.uint64(multiplier)) >> np.uint64(32)  # below 2**64
     q = high.astype(I64) + constant - (x < negative)
@@ -269,3 +269,26 @@ def test_extreme_sums_wrap_nowhere():
     found = run(dot.call(x_, segments, columns, y_), {x_: x})
     acc = [255 * -128 * depth, 255 * 127 * depth]
     assert found.tolist() == r.apply(np.array(acc)).tolist()
+
+
+def rule_c_columns(scales, depth=64):
+    w = np.full((len(scales), depth), 127, np.int16)
+    w[:, ::2] = -127
+    return Columns(w, np.zeros(len(scales), I64), rule_c(np.asarray(scales), 128, 0, 255))
+
+
+def test_rule_c_by_the_fixed_formula_is_the_product_in_float64():
+    scales = np.exp(np.random.default_rng(0).uniform(-9, -0.1, 200))
+    columns = rule_c_columns(scales)
+    f = formula(columns)
+    assert f.kind == "fixed"
+    accumulators = np.random.default_rng(1).integers(columns.least.min(), columns.most.max(), 3000)
+    for column in range(len(scales)):
+        expected = columns.rounding._replace(scale=scales[column : column + 1]).apply(accumulators)
+        assert np.array_equal(short_formula(f, accumulators, column).clip(0, 255), expected)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.25, 2.0**-7, 3 * 2.0**-9])
+def test_ties_of_negative_accumulators_need_the_product_in_float64(scale):
+    """acc * scale is a tie for whole accumulators, and one rounding half up is not half away from zero."""
+    assert formula(rule_c_columns([scale])).kind == "double"
