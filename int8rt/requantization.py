@@ -9,8 +9,8 @@ accumulators that can occur. Both rules end in one fixed-point formula on an acc
 for a constant; C takes that away again and adds one half and the zero point; N = B where e > 0 makes halves of negative
 values round away from zero. It holds for -2**30 <= acc < 2**30 and 0 <= e <= 22; docs/performance.md has the proof.
 
-**Rule C**, a product in float64: B = 2**31 makes h the high product rounded down, so that q is one rounding of acc * m. Both
-are monotone in acc; they are equal if they step at the same accumulators, which is checked for each of the 255 steps of
+**Rule C**, a product in float64: with e > 0, B = 2**31 makes h the high product rounded down, so that q is one rounding of
+acc * m, half up. Both are monotone in acc; they are equal if they step at the same accumulators, which is checked for each of the 255 steps of
 every column (``_steps_agree``). Where they are not, the kernel multiplies in float64.
 
 Columns that do not fit are made to fit where possible: a left shift moves into the weights (``fitted``), and a column whose
@@ -127,12 +127,12 @@ def formula(columns: Columns) -> Formula | None:
     if not (exact | (low == high)).all():
         return _double(columns) if r.rule == "double" else None
     half = (1 << e) >> 1
-    if r.rule == "double":
-        b = np.full_like(m, 1 << 31)
-        added, negative = m, np.zeros_like(m)
-    else:
-        b = (1 << 30) + np.where(m & 1, 0, (1 << 30) // (m & -m))
-        added, negative = (b * 2 * m - (1 << 31)) >> 32, np.where(e > 0, b, 0)
+    twice = (e == 0) | (
+        r.rule == "double_rounding"
+    )  # the high product is rounded too; without a shift it is all there is
+    b = np.where(twice, (1 << 30) + np.where(m & 1, 0, (1 << 30) // (m & -m)), 1 << 31)
+    added = (b * m - np.where(twice, 1 << 30, 0)) >> 31
+    negative = np.where(twice & (e > 0), b, 0)
     rows = [2 * m, half + (r.zero_point << e) - added, e, negative, b + columns.bias]
     zero = np.zeros_like(m)
     constants = [zero, low, zero, zero, zero]
