@@ -168,7 +168,7 @@ class Model:
 
         The batch must be the model's own. State, if any, is that of a fresh model. Raises InputError.
         """
-        arrays, count = self._checked(inputs)
+        arrays, count = self.checked(inputs)
         if count != 1:
             raise InputError(f"a trace is of one run, and the inputs hold {count}")
         shapes = {t.index: x.shape for t, x in zip(self._subgraph.inputs, arrays, strict=True)}
@@ -209,8 +209,8 @@ class Model:
         expected.append(sorted(names.values()))
         raise InputError(f"inputs are named {sorted(inputs)}; expected {' or '.join(map(str, expected))}")
 
-    def _checked(self, inputs: Sequence[Any]) -> tuple[list[np.ndarray], int]:
-        """The inputs as C-contiguous arrays, and how many runs they hold."""
+    def checked(self, inputs: Sequence[Any]) -> tuple[list[np.ndarray], int]:
+        """The inputs as C-contiguous arrays, and how many runs they hold. Raises InputError."""
         if len(inputs) != len(self.inputs):
             names = ", ".join(repr(p.name) for p in self.inputs)
             raise InputError(f"{len(inputs)} inputs given, {len(self.inputs)} expected: {names}")
@@ -226,7 +226,7 @@ class Model:
     def _run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         if len(inputs) == len(self.inputs) and all(map(_is_exact, inputs, self.inputs)):
             return self._pool.run(inputs, 1)
-        arrays, count = self._checked(inputs)
+        arrays, count = self.checked(inputs)
         return self._pool_of(arrays).run(arrays, count)
 
     def _pool_of(self, arrays: Sequence[np.ndarray]) -> _Pool:
@@ -283,7 +283,7 @@ def _shape_text(shape: tuple[int, ...], signature: tuple[int, ...]) -> str:
     if not shape:
         return "[]"
     rest = ["any" if s == -1 else str(d) for s, d in zip(signature[1:], shape[1:], strict=True)]
-    return f"[{', '.join([str(shape[0]), *rest])}] (or a multiple of its first size)"
+    return f"[{', '.join([str(shape[0]), *rest])}], or a multiple of its first size"
 
 
 class _Pool:
