@@ -124,7 +124,8 @@ def formula(columns: Columns) -> Formula | None:
     m, e = np.where(exact, m, 1 << 30), np.where(exact, -shift, 0)
     if r.rule == "double":
         exact &= _steps_agree(r, m, e)
-    if not (exact | (low == high)).all():
+    rises = (r.rule == "double") | (largest < (1 << 31) >> np.clip(shift, 0, 31))  # no left shift that wraps
+    if not (exact | (rises & (low == high))).all():
         return _double(columns) if r.rule == "double" else None
     half = (1 << e) >> 1
     twice = (e == 0) | (

@@ -118,6 +118,13 @@ def test_where_there_is_no_formula(columns):
     assert formula(columns) is None
 
 
+def test_equal_ends_are_no_constant_where_a_left_shift_wraps():
+    """Accumulators 0 and 255 give 0, the second since 255 << 30 wraps below 0; but 1 gives 255."""
+    column = one_column(2**30, 30, lo=0, hi=255)
+    assert column.rounding.apply(I64([[0], [1], [255]])).reshape(-1).tolist() == [0, 255, 0]
+    assert formula(column) is None
+
+
 def test_one_column_without_formula_spoils_all():
     r = Rounding(I64([2**30, 2**30]), I64([-3, 4]), np.zeros(0), 0, 0, 255)
     columns = Columns(np.ones((2, 9), np.int16), I64([0, 0]), r)

@@ -91,7 +91,7 @@ def _root(name: str) -> str:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_one_way(module):
-    """Also those within functions. What families of operators share may build on what others share, without a circle."""
+    """Also within functions. What families of operators share may build on what others share, without a circle."""
     upwards = {name for name in imports_of_ours(module) if layer(name) >= layer(module)}
     if module.startswith("ops._"):
         upwards = {name for name in upwards if not name.startswith("ops._") or module in reached(name)}
