@@ -93,6 +93,7 @@ class Node:
     index: int = 0  # position in the subgraph
     is_custom: bool = False
     intermediates: tuple[Tensor, ...] = ()
+    subgraphs: tuple[Subgraph, ...] = ()  # those that it runs, in the order of its options
 
     @property
     def label(self) -> str:

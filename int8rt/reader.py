@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from math import prod
 from types import MappingProxyType, SimpleNamespace
@@ -145,8 +146,7 @@ class _Reader:
         if not model.subgraphs:
             raise ModelError("the model has no subgraph, expected at least one")
         self.codes = [_code(table, f"operator code {i}") for i, table in enumerate(model.operator_codes)]
-        subgraphs = tuple(self.subgraph(i, table) for i, table in enumerate(model.subgraphs))
-        _check_calls(subgraphs)
+        subgraphs = _linked([self.subgraph(i, table) for i, table in enumerate(model.subgraphs)])
         signatures = [
             self.signature(table, subgraphs, f"signature {i} {table.signature_key!r}")
             for i, table in enumerate(model.signature_defs)
@@ -540,8 +540,8 @@ def _called(node: Node) -> Iterable[int]:
             yield from value
 
 
-def _check_calls(subgraphs: Sequence[Subgraph]) -> None:
-    """Subgraphs that nodes run exist, and none runs itself, however indirectly."""
+def _linked(subgraphs: Sequence[Subgraph]) -> tuple[Subgraph, ...]:
+    """The subgraphs with nodes that hold those they run, which exist; none runs itself, however indirectly."""
     calls: list[dict[int, str]] = [
         {i: f"subgraph {subgraph.index}, {node.label}" for node in subgraph.nodes for i in _called(node)}
         for subgraph in subgraphs
@@ -550,6 +550,12 @@ def _check_calls(subgraphs: Sequence[Subgraph]) -> None:
         for index, where in called.items():
             _pick(subgraphs, index, "subgraph", where)
     try:
-        TopologicalSorter(dict(enumerate(calls))).prepare()
+        order = list(TopologicalSorter(dict(enumerate(calls))).static_order())
     except CycleError as error:
         raise ModelError(f"subgraphs {error.args[1][:16]} run one another in a circle") from None
+    linked = list(subgraphs)
+    for index in order:  # those that others run come first
+        if calls[index]:
+            nodes = (replace(n, subgraphs=tuple(linked[i] for i in _called(n))) for n in linked[index].nodes)
+            linked[index] = replace(linked[index], nodes=tuple(nodes))
+    return tuple(linked)

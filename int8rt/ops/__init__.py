@@ -14,6 +14,14 @@ Each module says, in this order,
 An operator whose result is known although its inputs are not (SHAPE) has ``constant(node) -> list of arrays`` too. Nodes with
 constant inputs only are folded by running their reference once.
 
+**Run-time shapes.** Where a shape depends on the value of an input, ``shapes`` returns None, or raises NotConstant,
+unless that input's ``data`` is known. Such a node waits until the program has come there: then all its inputs have
+``data``, and it runs by its reference. What follows is prepared for the shapes found.
+
+**State.** A tensor that is a variable reaches ``reference`` as a writable array, to be updated in place, and kernels as
+any other tensor, in ``writes`` where they change it. An operator that runs other subgraphs or reads and assigns
+resources has ``control(node, runtime, *arrays)`` in place of a reference, and ``prepare`` only where it can be native.
+
 A module whose name begins with an underscore holds what several operators share.
 
 **Storage.** While a program runs, every 8-bit integer tensor is stored as uint8: an int8 value ``q`` as ``q + 128``. So
@@ -26,17 +34,18 @@ from __future__ import annotations
 
 import functools
 import importlib
+import keyword
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from int8rt.errors import InputError, UnsupportedError
 from int8rt.fixedpoint import activation_range
-from int8rt.graph import Node, Tensor
+from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.jit import Kernel, address
 
 INT8_OFFSET = 128
@@ -135,6 +144,29 @@ def tensors(step: Step) -> list[Tensor]:
     if isinstance(step, View):
         return [step.x, step.y]
     return [a.tensor if isinstance(a, Flat) else a for a in step.args if isinstance(a, (Tensor, Flat))]
+
+
+class Name(NamedTuple):
+    """What a resource is called; the same name is the same resource in all subgraphs of a model."""
+
+    container: str
+    shared_name: str
+
+
+class Runtime(Protocol):
+    """What ``control`` can do with the model that the node belongs to; arrays are in the types of the model."""
+
+    def call(self, subgraph: Subgraph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Run another subgraph."""
+
+    def call_once(self, subgraph: Subgraph) -> None:
+        """Run another subgraph unless that was done before in this state."""
+
+    def read(self, name: Name) -> np.ndarray:
+        """The value of a resource. Raises InputError where it has none."""
+
+    def assign(self, name: Name, value: np.ndarray) -> None:
+        """Set the value, and with it shape and type, of a resource."""
 
 
 class Stored(NamedTuple):

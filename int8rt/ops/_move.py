@@ -32,10 +32,10 @@ def operand(node: Node, position: int = 0) -> Tensor:
 
 
 def integers(node: Node, position: int, name: str) -> list[int]:
-    """The values of a constant input. Raises ModelError where it is missing, UnsupportedError where not constant."""
+    """The values of a constant input. Raises ModelError where it is missing, NotConstant where not constant."""
     t = operand(node, position)
     if t.data is None:
-        raise ops.refuse(node, f"{name} ({t.name!r}) must be a constant")
+        raise ops.NotConstant(f"{node.label}: {name} ({t.name!r}) must be a constant")
     if t.dtype.kind not in "iub":
         raise ModelError(f"{node.label}: {name} has type {t.type}; integers were expected")
     return [int(v) for v in t.data.reshape(-1)]
