@@ -1,26 +1,35 @@
-"""The command line: int8rt run, info, compare, bench. Every command takes --json for machines."""
+"""The command line: int8rt run, info, compare, bench.
+
+Each makes a report of plain values and prints it as text or JSON. Reports go to standard output, progress and errors to
+standard error. Exit status: 0, 1 where a comparison finds a difference, 2 on errors.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import os
 import sys
 import time
+import zipfile
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 import int8rt
-from int8rt import arena, images, ops, profile, program, reader
-from int8rt.errors import Error, InputError
-from int8rt.graph import Graph, Tensor
-from int8rt.model import Model, Port, load, random_inputs
+from int8rt import arena, images, jit, ops, program, reader, report
+from int8rt.errors import Error, InputError, ModelError, UnsupportedError
+from int8rt.graph import Graph, Subgraph, Tensor
+from int8rt.model import MAX_THREADS, Model, Port, load, random_inputs, unique_names
 from int8rt.numerics import numerics
 
 app = typer.Typer(
@@ -31,33 +40,56 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Run quantized .tflite models with the exact bits of the TFLite reference.",
 )
-out, err = Console(), Console(stderr=True)
 
 ModelPath = Annotated[Path, typer.Argument(help="The .tflite file.", show_default=False)]
-Threads = Annotated[int, typer.Option(help="How many CPU cores a run may use.", min=1, max=64)]
-Seed = Annotated[int, typer.Option(help="Of the random input used where none is given.")]
+Threads = Annotated[int, typer.Option(help="How many CPU cores a run may use.", min=1, max=MAX_THREADS)]
+Seed = Annotated[int, typer.Option(help="Of the random input used where none is given.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Inputs = Annotated[
     list[Path] | None,
     typer.Option("--input", "-i", help="Data: .npy, .npz, an image or raw bytes; once per input.", show_default=False),
 ]
+Span = Annotated[
+    str | None,
+    typer.Option(
+        "--range", help="The reals that black and white of images stand for, such as -1,1.", show_default=False
+    ),
+]
 
 
-def main() -> None:
-    """The ``int8rt`` command. Exit status: 0, 1 where a comparison differs, 2 on errors."""
+def main(args: Sequence[str] | None = None) -> None:
+    """The ``int8rt`` command; ends by SystemExit."""
     try:
-        app()
-    except Error as error:
-        err.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except (OSError, ImportError) as error:
-        err.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+        status = app(args, prog_name="int8rt", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    except (Error, OSError, ImportError) as error:
+        status = _fail(_one_line(error))
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # of the library that reads the command line
+            raise
+        status = _fail(error.format_message()) if type(error).__name__ != "NoArgsIsHelpError" else 2
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(message: str) -> int:
+    _console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    return 2
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(f"int8rt {int8rt.__version__}", highlight=False)
+        print(f"int8rt {int8rt.__version__}")
         raise typer.Exit
 
 
@@ -70,90 +102,123 @@ def _options(
     pass
 
 
+def _examples(*lines: str) -> str:
+    return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
 # run
 
 
 @app.command(
-    epilog="Examples:  int8rt run model.tflite  ·  int8rt run model.tflite --input cat.png --labels labels.txt  ·  "
-    "int8rt run model.tflite --input x.npz --output y.npz"
+    epilog=_examples(
+        "int8rt run model.tflite",
+        "int8rt run model.tflite --input cat.png --labels labels.txt --top 3",
+        "int8rt run model.tflite --input x.npz --output y.npz",
+        "int8rt run model.tflite --threads 2 --repeat 100",
+    )
 )
 def run(
     model: ModelPath,
     input: Inputs = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the outputs to this .npz.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="A text file with the name of a class per line.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the outputs to this .npz.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A text file with the name of a class per line.", show_default=False)
+    ] = None,
     top: Annotated[int, typer.Option(help="With --labels: how many classes to print.", min=1)] = 5,
+    span: Span = None,
     threads: Threads = 1,
-    repeat: Annotated[int, typer.Option(help="Run this often and say how long a run takes.", min=1)] = 1,
+    repeat: Annotated[int, typer.Option(help="Run it so often, and say how long a run takes.", min=1)] = 1,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Run a model once, on given or random data, and print or save its outputs."""
-    loaded = _load(model, threads)
-    arrays = images.read_inputs(input, loaded.inputs) if input else random_inputs(loaded.graph.main, seed)
-    results = _tuple(loaded(*arrays))
-    seconds = [_timed(loaded, arrays) for _ in range(repeat - 1)]
-    if output is not None:
-        np.savez(output, **_named(loaded.outputs, results))  # type: ignore[arg-type]
-    classes = _classes(loaded.outputs[0], results[0], labels, top) if labels else None
+    """Run a model on given or random data, and print or save its outputs."""
+    with _about(model), _progress() as progress:
+        loaded = load(model, threads=threads, progress=progress)
+        arrays = _read_inputs(input, loaded.graph, span) or random_inputs(loaded.graph.main, seed)
+        results = _tuple(loaded(*arrays))
+    result: report.Report = {"outputs": [_values(p, r) for p, r in zip(loaded.outputs, results, strict=True)]}
+    if labels:
+        result["classes"] = _classes(loaded.outputs[0], results[0], _read_labels(labels), top)
+    if repeat > 1:
+        result["times"] = _summary([_timed(loaded, arrays) for _ in range(repeat)])
+    if output:
+        names = unique_names(loaded.graph.main.outputs)
+        _save(output, {names[p.tensor]: r for p, r in zip(loaded.outputs, results, strict=True)})
     if as_json:
-        _print_json(_run_report(loaded, results, seconds, classes))
-    elif classes is not None:
-        _print_classes(classes)
+        _print_json(result)
     else:
-        _print_outputs(loaded, results, "" if input else f"random input, seed {seed}")
-    if seconds and not as_json:
-        _print_times(seconds)
+        for y, port, values in zip(result["outputs"], loaded.outputs, results, strict=True):
+            y["text"] = _as_text(values)
+            if port.is_quantized:
+                y["real"] = _as_text(port.dequantize(values))
+        _print(report.classes(result["classes"], _width()) if labels else report.outputs(result["outputs"]))
+        _print([] if input else [f"[dim]random input, seed {seed}[/]"])
+        _print([report.times(result["times"])] if repeat > 1 else [])
 
 
-def _classes(port: Port, result: np.ndarray, labels: Path, top: int) -> list[list[tuple[str, float]]]:
-    """The most likely classes of each item of the batch, with their probabilities."""
-    names = labels.read_text(encoding="utf-8").splitlines()
+def _read_inputs(paths: Sequence[Path] | None, graph: Graph, span: str | None) -> list[np.ndarray]:
+    if not paths:
+        return []
+    if span is None:
+        return images.read_inputs(paths, graph)
+    try:
+        low, high = (float(part) for part in span.split(","))
+    except ValueError:
+        raise InputError(f"--range is {span!r}, expected two numbers such as -1,1") from None
+    return images.read_inputs(paths, graph, (low, high))
+
+
+def _values(port: Port, result: np.ndarray) -> report.Report:
+    return {**_described(port.tensor), "shape": list(result.shape), "values": result.tolist()}
+
+
+def _as_text(values: np.ndarray) -> str:
+    return np.array2string(values, threshold=64, max_line_width=76, floatmode="maxprec", suppress_small=True)
+
+
+def _read_labels(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8, expected the name of a class per line") from None
+
+
+def _classes(port: Port, result: np.ndarray, names: Sequence[str], top: int) -> list[list[report.Report]]:
+    """The classes with the highest scores, for each item of the batch."""
     scores = port.dequantize(result).reshape(-1, result.shape[-1] if result.ndim else 1)
     if len(names) < scores.shape[1]:
-        raise InputError(f"{labels} names {len(names)} classes; the model has {scores.shape[1]}")
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-    return [[(names[c], float(row[c])) for c in order] for row, order in zip(scores, best, strict=True)]
+        raise InputError(f"{len(names)} labels given, the model has {scores.shape[1]} classes")
+    best = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :top]
+    return [
+        [{"label": names[c], "index": int(c), "score": float(row[c])} for c in order]
+        for row, order in zip(scores, best, strict=True)
+    ]
 
 
-def _print_classes(classes: list[list[tuple[str, float]]]) -> None:
-    for number, item in enumerate(classes):
-        if len(classes) > 1:
-            out.print(f"item {number}")
-        width = max(len(name) for name, _ in item)
-        for name, score in item:
-            out.print(
-                f"{name:<{width}}  {score:7.2%}  [green]{'█' * round(30 * min(max(score, 0), 1))}[/]", highlight=False
-            )
-
-
-def _print_outputs(model: Model, results: tuple[np.ndarray, ...], note: str) -> None:
-    for port, result in zip(model.outputs, results, strict=True):
-        out.print(f"[bold]{port.name}[/] {port.dtype}{list(result.shape)}", highlight=False)
-        out.print(np.array2string(result, threshold=64), highlight=False, markup=False)
-    if note:
-        out.print(f"[dim]{note}[/]", highlight=False)
-
-
-def _run_report(model: Model, results: tuple[np.ndarray, ...], seconds: list[float], classes: Any) -> dict[str, Any]:
-    report: dict[str, Any] = {
-        "outputs": [
-            {"name": p.name, "shape": list(r.shape), "dtype": str(r.dtype), "values": r.tolist()}
-            for p, r in zip(model.outputs, results, strict=True)
-        ]
-    }
-    if classes is not None:
-        report["classes"] = [[{"label": name, "score": score} for name, score in item] for item in classes]
-    if seconds:
-        report["seconds"] = seconds
-    return report
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays as .npz, under any names; one array as .npy if the path says so."""
+    if path.suffix.lower() == ".npy":
+        if len(arrays) > 1:
+            raise InputError(f"{path} can hold one array, the model has {len(arrays)} outputs: write an .npz")
+        np.save(path, next(iter(arrays.values())))
+        return
+    with zipfile.ZipFile(path, "w") as archive:  # numpy.savez would not take every name
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, array)
 
 
 # info
 
 
 @app.command(
-    epilog="Examples:  int8rt info model.tflite  ·  int8rt info --memory model.tflite  ·  int8rt info --json model.tflite"
+    epilog=_examples(
+        "int8rt info model.tflite",
+        "int8rt info --memory model.tflite",
+        "int8rt info --json model.tflite | jq '.operators[].op'",
+    )
 )
 def info(
     model: ModelPath,
@@ -161,22 +226,22 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show what a model is: inputs, outputs, operators with types and versions, size, memory."""
-    graph = reader.read(model)
-    report = _info(graph)
-    missing = [row for row in report["operators"] if not row["supported"]]
-    if not missing:
-        report["memory"] = _memory(graph, memory)
+    with _about(model):
+        graph = reader.read(model)
+        result = _info(graph)
+        try:
+            result["memory"] = _memory(graph.main, memory)
+        except UnsupportedError as error:
+            result["unsupported"] = str(error)
     if as_json:
-        _print_json(report)
-        return
-    _print_info(report)
-    if memory and "memory" in report:
-        _print_memory(report["memory"])
-    elif memory:
-        raise InputError("memory is planned only where every operator is supported")
+        _print_json(result)
+    else:
+        _print(report.info(result, _width()))
+        if memory and "memory" in result:
+            _print(report.memory(result["memory"], _width()))
 
 
-def _info(graph: Graph) -> dict[str, Any]:
+def _info(graph: Graph) -> report.Report:
     count: Counter[tuple[str, int, str, str]] = Counter()
     for subgraph in graph.subgraphs:
         for node in subgraph.nodes:
@@ -188,7 +253,7 @@ def _info(graph: Graph) -> dict[str, Any]:
         "subgraphs": len(graph.subgraphs),
         "inputs": [_described(t) for t in graph.main.inputs],
         "outputs": [_described(t) for t in graph.main.outputs],
-        "signatures": [s.key for s in graph.signatures],
+        "signatures": [{"key": s.key, "inputs": list(s.inputs), "outputs": list(s.outputs)} for s in graph.signatures],
         "operators": [
             {"op": op, "version": v, "inputs": i, "outputs": o, "nodes": n, "supported": op in ops.supported()}
             for (op, v, i, o), n in sorted(count.items())
@@ -196,7 +261,7 @@ def _info(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _described(t: Tensor) -> dict[str, Any]:
+def _described(t: Tensor) -> report.Report:
     described = {
         "name": t.name,
         "shape": list(t.shape),
@@ -209,210 +274,186 @@ def _described(t: Tensor) -> dict[str, Any]:
     return described
 
 
-def _memory(graph: Graph, details: bool) -> dict[str, Any]:
+def _memory(graph: Subgraph, details: bool) -> report.Report:
     """How large the arena is beside the sum of all tensors and the least that any plan needs."""
-    plan = program.build(graph.main, numerics("reference"))
+    plan = program.build(graph, numerics("reference"))
     blocks, offsets = plan.blocks, plan.plan.offsets
     every = set(plan.blocks) | {t for t in plan.source if t.data is None}
-    report: dict[str, Any] = {
+    result: report.Report = {
         "arena": plan.plan.nbytes,
-        "tensors": sum(arena.aligned(ops.storage_nbytes(t)) for t in every),
         "lower_bound": arena.lower_bound(blocks),
+        "tensors": sum(arena.aligned(ops.storage_nbytes(t)) for t in every),
         "packed": sum(a.nbytes for c in plan.calls for a in c.args if isinstance(a, np.ndarray)),
     }
     if details:
-        report["blocks"] = [
+        result["steps"] = [
+            f"{node.index} {step.name if isinstance(step, ops.Call) else 'view'}" for node, step in plan.steps
+        ]
+        result["blocks"] = [
             {"tensor": t.name, "bytes": b.nbytes, "offset": offsets[t], "first": b.first, "last": b.last,
-             "shared_with": [s.name for s, root in plan.source.items() if root is t]}
+             "is_scratch": t.index < 0, "shared_with": [s.name for s, root in plan.source.items() if root is t]}
             for t, b in sorted(blocks.items(), key=lambda item: (item[1].first, offsets[item[0]]))
         ]  # fmt: skip
-        report["steps"] = [f"{node.op} #{node.index}" for node, _ in plan.steps]
-    return report
-
-
-def _print_info(report: dict[str, Any]) -> None:
-    out.print(f"[bold]{report['description'] or 'no description'}[/], {report['bytes']:,} bytes", highlight=False)
-    for kind in ("inputs", "outputs"):
-        for t in report[kind]:
-            quantization = f"  {t['scale']:.7g} * (q - {t['zero_point']})" if t["scale"] else ""
-            open_ = f"  signature {t['shape_signature']}" if "shape_signature" in t else ""
-            out.print(
-                f"  {kind[:-1]:<6} {t['name']}  {t['type']}{t['shape']}{quantization}{open_}",
-                highlight=False,
-                markup=False,
-            )
-    if report["signatures"]:
-        out.print(f"  signatures: {', '.join(report['signatures'])}", highlight=False)
-    table = Table("operator", "version", "inputs", "outputs", "nodes", "", box=None, header_style="bold")
-    for row in report["operators"]:
-        note = "" if row["supported"] else "[red]not supported[/]"
-        table.add_row(row["op"], str(row["version"]), row["inputs"], row["outputs"], str(row["nodes"]), note)
-    out.print(table)
-    if "memory" in report:
-        m = report["memory"]
-        out.print(
-            f"memory: arena {m['arena']:,} bytes; all tensors {m['tensors']:,}; least possible {m['lower_bound']:,}; "
-            f"packed weights {m['packed']:,}",
-            highlight=False,
-        )
-
-
-def _print_memory(memory: dict[str, Any]) -> None:
-    table = Table("tensor", "bytes", "offset", "alive", "shares its memory with", box=None, header_style="bold")
-    for b in memory["blocks"]:
-        alive = f"{b['first']} - {b['last']}"
-        table.add_row(b["tensor"], f"{b['bytes']:,}", f"{b['offset']:,}", alive, ", ".join(b["shared_with"]))
-    out.print(table)
+    return result
 
 
 # compare
 
 
 @app.command(
-    epilog="Exit status: 0 where every byte is equal, 1 where not.  Example:  int8rt compare model.tflite --runs 20"
+    epilog=_examples(
+        "int8rt compare model.tflite",
+        "int8rt compare model.tflite --runs 20 --seed 7",
+        "int8rt compare model.tflite --input x.npy --resolver builtin",
+    )
 )
 def compare(
     model: ModelPath,
     input: Inputs = None,
+    span: Span = None,
     runs: Annotated[int, typer.Option(help="How many random inputs to try.", min=1)] = 3,
     seed: Seed = 0,
     resolver: Annotated[str, typer.Option(help="LiteRT's kernels: reference, builtin or xnnpack.")] = "reference",
+    threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
-    """Compare every tensor with LiteRT's, which runs in a child process, and say where the first difference arises."""
+    """Compare every tensor with LiteRT's and say where the first difference arises.
+
+    LiteRT runs in a child process. Exit status: 0 where every byte is equal, 1 where not, 2 on errors.
+    """
     from int8rt.compare import compare as compare_models
 
-    given = None
-    if input:
-        graph = reader.read(model)
-        given = [images.read_inputs(input, [Port(t) for t in graph.main.inputs])]
-    result = compare_models(model, given, runs=runs, seed=seed, resolver=resolver)  # type: ignore[arg-type]
-    if as_json:
-        _print_json({"equal": result.equal, **dataclasses.asdict(result)})
-    else:
-        _print_comparison(result)
-    raise typer.Exit(0 if result.equal else 1)
-
-
-def _print_comparison(result: Any) -> None:
-    what = f"{result.tensors} tensors, {result.runs} run(s), LiteRT {result.version} {result.resolver}"
-    if result.equal:
-        out.print(f"[green]equal[/]: every byte of {what}", highlight=False)
-    else:
-        first = result.differences[0]
-        out.print(f"[red]different[/]: {what}", highlight=False)
-        out.print(f"first: {first}", highlight=False, markup=False, soft_wrap=True)
-        origins = result.origins
-        ops_ = Counter(d.op for d in origins)
-        listed = ", ".join(f"{op} {n}" for op, n in ops_.most_common())
-        out.print(
-            f"{len(result.differences)} tensors differ; at {len(origins)} nodes the inputs were equal ({listed})",
-            highlight=False,
+    with _about(model), _progress() as progress:
+        given = _read_inputs(input, reader.read(model), span)
+        result = compare_models(
+            model,
+            [given] if given else None,
+            runs=runs,
+            seed=seed,
+            resolver=resolver,  # type: ignore[arg-type]
+            threads=threads,
+            progress=progress,
         )
-    if result.not_compared:
-        out.print(f"[dim]LiteRT gives no values for {len(result.not_compared)} tensors[/]", highlight=False)
+    plain = {"equal": result.equal, **dataclasses.asdict(result)}
+    if as_json:
+        _print_json(plain)
+    else:
+        for entry, difference in zip(plain["differences"], result.differences, strict=True):
+            entry["text"] = str(difference)
+        _print(report.comparison(plain, _width()))
+    raise typer.Exit(0 if result.equal else 1)
 
 
 # bench
 
 
-@app.command(epilog="Examples:  int8rt bench model.tflite  ·  int8rt bench model.tflite --profile --threads 2")
+@app.command(epilog=_examples("int8rt bench model.tflite", "int8rt bench model.tflite --threads 2 --profile"))
 def bench(
     model: ModelPath,
     threads: Threads = 1,
-    seconds: Annotated[float, typer.Option(help="How long to measure.", min=0.01)] = 1.0,
-    by_operator: Annotated[bool, typer.Option("--profile", help="Show where the time goes, per node.")] = False,
+    seconds: Annotated[float, typer.Option(help="How long to measure.", min=0)] = 1.0,
+    by_operator: Annotated[bool, typer.Option("--profile", help="Show where the time goes, on one thread.")] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Measure how long a run takes: least, median and 90th percentile."""
-    loaded = _load(model, threads)
+    from int8rt.profile import profile
+
+    with _about(model), _progress() as progress:
+        loaded = load(model, threads=threads, progress=progress)
     arrays = random_inputs(loaded.graph.main, seed)
-    loaded(*arrays)
+    loaded(*arrays)  # the first run meets cold memory
     times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 10:
         times.append(_timed(loaded, arrays))
-    rows = profile.profile(loaded, arrays) if by_operator else []
+    result: report.Report = {"times": _summary(times), "threads": threads}
+    if by_operator:
+        result["nodes"] = [row._asdict() for row in profile(loaded, arrays)]
     if as_json:
-        _print_json({"seconds": _summary(times), "runs": len(times), "nodes": [r._asdict() for r in rows]})
-        return
-    _print_times(times)
-    if rows:
-        _print_profile(rows)
+        _print_json(result)
+    else:
+        _print([report.times(result["times"])])
+        _print(report.profile(result["nodes"], _width()) if by_operator else [])
 
 
-def _print_profile(rows: list[profile.Row]) -> None:
-    total = sum(r.seconds for r in rows)
-    by_op: Counter[str] = Counter()
-    for r in rows:
-        by_op[r.op] += r.seconds  # type: ignore[assignment]
-    for title, entries in (
-        ("node", [(f"{r.op} #{r.node} {r.kernel}", r.seconds, r.work) for r in rows]),
-        ("operator", [(op, s, sum(r.work for r in rows if r.op == op)) for op, s in by_op.most_common()]),
-    ):
-        table = Table(title, "µs", "%", "G/s", box=None, header_style="bold")
-        for name, s, work in entries:
-            rate = f"{work / s / 1e9:.1f}" if s else ""
-            table.add_row(name, f"{s * 1e6:.1f}", f"{100 * s / total:.1f}", rate)
-        out.print(table)
+def _timed(model: Model, arrays: Sequence[np.ndarray]) -> float:
+    start = time.perf_counter()
+    model(*arrays)
+    return time.perf_counter() - start
+
+
+def _summary(seconds: Sequence[float]) -> report.Report:
+    low, median, high = np.percentile(seconds, [0, 50, 90])
+    return {"runs": len(seconds), "min": float(low), "median": float(median), "p90": float(high)}
 
 
 # Shared
 
 
-def _load(path: Path, threads: int) -> Model:
-    """A model, with a progress bar while kernels compile."""
-    with Progress(
-        TextColumn("compiling {task.description}"), BarColumn(), MofNCompleteColumn(), console=err, transient=True
-    ) as bar:
-        task = bar.add_task("", total=None, visible=False)
+@contextmanager
+def _about(model: Path) -> Iterator[None]:
+    """Errors in which the model is at fault say which one it is."""
+    try:
+        yield
+    except (ModelError, UnsupportedError) as error:
+        raise error if str(model) in str(error) else type(error)(f"{model}: {error}") from error
 
-        def progress(name: str, done: int, total: int) -> None:
-            bar.update(task, description=name, completed=done, total=total, visible=True)
 
-        return load(path, threads=threads, progress=progress)
+@contextmanager
+def _progress() -> Iterator[jit.Progress]:
+    """What tells the user, on standard error, that kernels are being compiled: a bar, or one line if nobody watches."""
+    console = _console(stderr=True)
+    columns = TextColumn("compiling {task.description}"), BarColumn(), MofNCompleteColumn()
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task("", total=None)
+
+    def progress(name: str, done: int, total: int) -> None:
+        if console.is_terminal:
+            bar.start()
+            bar.update(task, description=name, completed=done, total=total)
+        elif done == 0:
+            console.print(f"compiling {total} kernels, which are kept for later runs", highlight=False, soft_wrap=True)
+
+    try:
+        yield progress
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def _console(stderr: bool = False) -> Console:
+    return Console(stderr=stderr)
+
+
+def _width() -> int | None:
+    """The columns of the terminal; None where output goes to a pipe or a file."""
+    console = _console()
+    return console.width if console.is_terminal else None
+
+
+def _print(lines: Iterable[str]) -> None:
+    console = _console()
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _tuple(results: Any) -> tuple[np.ndarray, ...]:
     return results if isinstance(results, tuple) else (results,)
 
 
-def _named(ports: tuple[Port, ...], results: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
-    names = [p.name for p in ports]
-    return {n if names.count(n) == 1 else f"{n}#{p.index}": r for n, p, r in zip(names, ports, results, strict=True)}
-
-
-def _timed(model: Model, arrays: list[np.ndarray]) -> float:
-    start = time.perf_counter()
-    model(*arrays)
-    return time.perf_counter() - start
-
-
-def _summary(seconds: list[float]) -> dict[str, float]:
-    low, median, high = np.percentile(seconds, [0, 50, 90])
-    return {"min": float(low), "median": float(median), "p90": float(high)}
-
-
-def _print_times(seconds: list[float]) -> None:
-    s = _summary(seconds)
-    out.print(
-        f"{len(seconds)} runs: min {_readable(s['min'])}, median {_readable(s['median'])}, p90 {_readable(s['p90'])}",
-        highlight=False,
-    )
-
-
-def _readable(seconds: float) -> str:
-    return f"{seconds * 1e6:.1f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3f} ms"
-
-
-def _print_json(report: Any) -> None:
-    print(json.dumps(report, indent=2, default=_plain))
+def _print_json(value: Any) -> None:
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
+    """The value in JSON's types; NaN and infinities, which it lacks, as strings."""
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
     if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (tuple, set)):
-        return list(value)
-    return str(value)
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)

@@ -1,21 +1,23 @@
 """Our tensors against LiteRT's, node by node, to say where two runs part.
 
-A node whose inputs are equal and whose outputs are not is an **origin**: the difference arose there. Behind it differences only
-spread. LiteRT runs in a child process (``litert``), since it can abort.
+A node whose output differs and to which no difference leads is an **origin**: the difference arose there, or on the way
+there in tensors that LiteRT does not give. Behind it differences only spread. LiteRT runs in a child process
+(``litert``), since it can abort.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from int8rt import litert, reader
+from int8rt import jit, litert, reader
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.litert import Resolver
-from int8rt.model import Model, random_inputs
+from int8rt.model import Model, Trace, random_inputs
 from int8rt.numerics import numerics as rules
 
 
@@ -29,14 +31,19 @@ class Difference:
     index: int
     differing: int  # elements
     size: int
-    largest: float  # largest absolute difference, in stored units; NaN where one side has NaN alone
+    largest: float  # largest absolute difference, in stored units; NaN where one side alone has NaN
     at: tuple[int, ...]  # the first element that differs
     ours: float
     theirs: float
-    is_origin: bool  # whether the node's inputs were equal
-    seed: int
+    our_form: str  # type and shape
+    their_form: str
+    is_origin: bool  # whether no difference leads to the node
+    run: int
 
     def __str__(self) -> str:
+        if self.our_form != self.their_form:
+            forms = f"int8rt {self.our_form}, LiteRT {self.their_form}"
+            return f"{self.op} (node {self.node}), tensor {self.tensor!r}: {forms}"
         return (
             f"{self.op} (node {self.node}), tensor {self.tensor!r}: {self.differing} of {self.size} elements differ, "
             f"by up to {self.largest:g}; first at {list(self.at)}: int8rt {self.ours:g}, LiteRT {self.theirs:g}"
@@ -66,76 +73,120 @@ class Comparison:
 
 
 def compare(
-    source: Any,
+    source: reader.Source,
     inputs: Sequence[Sequence[np.ndarray]] | None = None,
     *,
     runs: int = 1,
     seed: int = 0,
     resolver: Resolver = "reference",
     numerics: str = "reference",
+    threads: int = 1,
+    progress: jit.Progress | None = None,
 ) -> Comparison:
-    """Run a model here and in LiteRT on the same inputs and compare every tensor.
+    """Run a model here and in LiteRT on the same inputs and compare every tensor that LiteRT gives.
 
-    inputs: one list of arrays per run; without them, ``runs`` seeded random ones. resolver is LiteRT's: ``reference``
-    (BUILTIN_REF), ``builtin`` or ``xnnpack``. Raises ModelError and UnsupportedError as load does, and LiteRTError where LiteRT
-    refuses the model or dies.
+    Args:
+        source: the model, as for ``load``.
+        inputs: one list of arrays per run, each run with the state of a fresh model; where an array holds a batch of k,
+            k runs. Without inputs, ``runs`` seeded random ones.
+        resolver: which of LiteRT's kernels: ``reference`` (BUILTIN_REF), ``builtin`` or ``xnnpack``. Of the last,
+            outputs alone are compared, since it computes something else where it has to keep the tensors between.
+        numerics, threads, progress: as for ``load``.
+
+    Raises ModelError, UnsupportedError and InputError as ``load`` and a call of the model do, and LiteRTError where
+    LiteRT is not installed, refuses the model or dies.
     """
-    if hasattr(source, "read"):
-        source = source.read()
+    if not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
+        source = source.read()  # LiteRT needs the same bytes
     graph = reader.read(source)
-    model = Model(graph, rules(numerics))
-    sets = list(inputs) if inputs is not None else [random_inputs(graph.main, seed + i) for i in range(runs)]
+    model = Model(graph, rules(numerics), threads, progress)
+    seeds = [seed + i for i in range(runs)]
+    steps = (
+        [random_inputs(graph.main, s) for s in seeds]
+        if inputs is None
+        else [s for i in inputs for s in _runs(model, i)]
+    )
     differences: list[Difference] = []
     compared: set[int] = set()
-    missing: dict[str, None] = {}
-    for number, given in enumerate(sets):
-        ours = model.trace(*given)
-        theirs = litert.run(source, list(given), resolver=resolver, tensors="all")
-        equal: dict[int, bool] = {t.index: True for t in graph.main.tensors}
-        for node, tensor in _computed(graph.main):
-            if tensor.name not in ours and f"{tensor.name}#{tensor.index}" not in ours:
-                continue
-            if tensor.index not in theirs:
-                missing[tensor.name] = None
-                continue
-            compared.add(tensor.index)
-            found = _difference(node, tensor, ours[tensor.index], theirs[tensor.index], equal, seed + number)
-            if found is not None:
-                equal[tensor.index] = False
-                differences.append(found)
-    return Comparison(len(compared), len(sets), litert.version(), resolver, differences, list(missing))
+    for number, step in enumerate(steps):
+        theirs = _litert_tensors(source, graph.main, step, resolver)
+        compared |= set(theirs)
+        differences += _differences(graph.main, model.trace(*step), theirs, number)
+    computed = [t for node in graph.main.nodes for t in node.outputs]
+    missing = [t.name for t in computed if t.index not in compared]
+    return Comparison(len(computed) - len(missing), len(steps), litert.version(), resolver, differences, missing)
 
 
-def _computed(graph: Subgraph) -> list[tuple[Node, Tensor]]:
-    return [(node, tensor) for node in graph.nodes for tensor in node.outputs]
+def _runs(model: Model, inputs: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+    """The runs that a batch holds."""
+    arrays, count = model.checked(inputs)
+    return [[np.split(a, count)[k] if count > 1 else a for a in arrays] for k in range(count)]
+
+
+def _litert_tensors(
+    source: Any, graph: Subgraph, inputs: list[np.ndarray], resolver: Resolver
+) -> dict[int, np.ndarray]:
+    shapes = {t.index: x.shape for t, x in zip(graph.inputs, inputs, strict=True)}
+    resize = None if all(shapes[t.index] == t.shape for t in graph.inputs) else shapes
+    if resolver == "xnnpack":
+        outputs = litert.run(source, inputs, resolver=resolver, resize=resize)
+        return {t.index: y for t, y in zip(graph.outputs, outputs, strict=True)}
+    everything = litert.run(source, inputs, resolver=resolver, tensors="all", resize=resize)
+    return {t.index: everything[t.index] for node in graph.nodes for t in node.outputs if t.index in everything}
+
+
+def _differences(graph: Subgraph, ours: Trace, theirs: dict[int, np.ndarray], run: int) -> list[Difference]:
+    found: list[Difference] = []
+    follows: set[int] = set()  # tensors that differ, or that were not compared and follow from such
+    for node in graph.nodes:
+        is_origin = follows.isdisjoint(t.index for t in node.inputs if t is not None)
+        for t in node.outputs:
+            if t.index not in theirs:
+                follows |= set() if is_origin else {t.index}
+                continue
+            difference = _difference(node, t, ours[t.index], theirs[t.index], is_origin, run)
+            if difference is not None:
+                follows.add(t.index)
+                found.append(difference)
+    return found
 
 
 def _difference(
-    node: Node, tensor: Tensor, ours: np.ndarray, theirs: np.ndarray, equal: dict[int, bool], seed: int
-) -> Difference | None:  # fmt: skip
-    theirs = np.asarray(theirs).reshape(ours.shape) if theirs.size == ours.size else np.asarray(theirs)
-    if ours.shape == theirs.shape and ours.tobytes() == theirs.astype(ours.dtype).tobytes():
+    node: Node, tensor: Tensor, ours: np.ndarray, theirs: np.ndarray, is_origin: bool, run: int
+) -> Difference | None:
+    if ours.shape == theirs.shape and ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes():
         return None
-    is_origin = all(t is None or equal.get(t.index, True) for t in node.inputs)
-    if ours.shape != theirs.shape:
-        where: dict[str, Any] = {"differing": ours.size, "largest": float("nan"), "at": (), "ours": 0.0, "theirs": 0.0}
-    else:
+    if ours.shape == theirs.shape and ours.dtype == theirs.dtype:
         where = _where(ours, theirs)
+    else:
+        where = {
+            "differing": ours.size,
+            "largest": float("nan"),
+            "at": (),
+            "ours": float("nan"),
+            "theirs": float("nan"),
+        }
     return Difference(
-        node.op, node.index, tensor.name, tensor.index, size=ours.size, is_origin=is_origin, seed=seed, **where
-    )
+        node.op, node.index, tensor.name, tensor.index, size=ours.size, is_origin=is_origin, run=run,
+        our_form=_form(ours), their_form=_form(theirs), **where,
+    )  # fmt: skip
+
+
+def _form(array: np.ndarray) -> str:
+    return f"{array.dtype}{list(array.shape)}"
 
 
 def _where(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
-    unequal = ours.reshape(-1) != theirs.reshape(-1)
-    if not unequal.any():  # equal values of different bits: -0.0 and 0.0
-        unequal = np.signbit(ours.reshape(-1)) != np.signbit(theirs.reshape(-1))
+    """Which elements differ, by bytes: so NaN equals the same NaN, and -0.0 is not 0.0."""
+    x, y = np.ascontiguousarray(ours).reshape(-1), np.ascontiguousarray(theirs).reshape(-1)
+    unequal = (x.view(np.uint8) != y.view(np.uint8)).reshape(len(x), -1).any(axis=1)
     at = int(np.flatnonzero(unequal)[0])
-    gap = np.abs(ours.reshape(-1)[unequal].astype(np.float64) - theirs.reshape(-1)[unequal].astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(x[unequal].astype(np.float64) - y[unequal].astype(np.float64))
     return {
         "differing": int(unequal.sum()),
         "largest": float(gap.max()),
         "at": tuple(int(i) for i in np.unravel_index(at, ours.shape)),
-        "ours": float(ours.reshape(-1)[at]),
-        "theirs": float(theirs.reshape(-1)[at]),
+        "ours": float(x[at]),
+        "theirs": float(y[at]),
     }

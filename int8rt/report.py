@@ -1,0 +1,251 @@
+"""Reports as text: what the command line prints where it does not print JSON. Plain values in, lines out.
+
+Lines have rich's markup for bold and dim; what comes from a file is escaped. A table or a picture is as wide as its
+content, unless there is a terminal: then names are shortened in the middle until it fits.
+"""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.markup import escape
+
+Report = dict[str, Any]
+
+
+# Tables
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None, name: int = 0) -> list[str]:
+    """Aligned columns: text to the left, numbers (a header that ends in a space) to the right.
+
+    Where it would be wider than ``width``, the column ``name`` is shortened.
+    """
+    cells = [list(row) for row in rows]
+    right = [title.endswith(" ") for title in header]
+    widths = [max(len(row[c]) for row in [[t.strip() for t in header], *cells]) for c in range(len(header))]
+    excess = 0 if width is None else sum(widths) + 2 * len(widths) - width
+    if excess > 0:
+        widths[name] = max(widths[name] - excess, 12)
+        for row in cells:
+            row[name] = shortened(row[name], widths[name])
+
+    def line(row: Sequence[str]) -> str:
+        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
+        return "  " + "  ".join(padded).rstrip()
+
+    return [f"[bold]{line([t.strip() for t in header])}[/]", *(escape(line(row)) for row in cells)]
+
+
+def shortened(text: str, width: int) -> str:
+    """The text with its middle left out where it is longer than ``width``."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 3
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+# run
+
+
+def outputs(ports: Sequence[Report]) -> list[str]:
+    """Every output with its values, and the reals that they stand for."""
+    lines = []
+    for y in ports:
+        lines.append(f"[bold]{escape(y['name'])}[/]  {y['type']}{escape(str(y['shape']))}{_quantization(y)}")
+        lines += [f"  {escape(line)}" for line in y["text"].splitlines()]
+        if "real" in y:
+            lines += [f"  [dim]{escape(line)}[/]" for line in y["real"].splitlines()]
+    return lines
+
+
+def classes(items: Sequence[Sequence[Report]], width: int | None = None) -> list[str]:
+    """The best classes of each item; a bar where the scores are probabilities."""
+    lines = []
+    for number, item in enumerate(items):
+        if len(items) > 1:
+            lines.append(f"[bold]item {number}[/]")
+        longest = max(len(c["label"]) for c in item)
+        longest = longest if width is None else min(longest, max(width - 42, 12))
+        for c in item:
+            score, label = c["score"], escape(shortened(c["label"], longest).ljust(longest))
+            if all(0 <= other["score"] <= 1 for other in item):
+                bar = "█" * round(30 * score)
+                lines.append(f"{label}  {score:7.2%}" + (f"  [green]{bar}[/]" if bar else ""))
+            else:
+                lines.append(f"{label}  {score:10.4g}")
+    return lines
+
+
+def times(summary: Report) -> str:
+    """One line on how long runs take."""
+    low, median, high = (duration(summary[key]) for key in ("min", "median", "p90"))
+    return f"{summary['runs']:,} runs: min {low}, median {median}, p90 {high}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in a unit that fits them."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3f} {unit}"
+    return f"{seconds / 1e-6:.1f} µs"
+
+
+def nbytes(count: int) -> str:
+    """Bytes in a unit that fits them."""
+    for unit, size in (("MB", 10**6), ("KB", 10**3)):
+        if count >= 10 * size or (unit == "KB" and count >= size):
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} bytes"
+
+
+# info
+
+
+def info(report: Report, width: int | None = None) -> list[str]:
+    """What a model is."""
+    what = escape(report["description"] or "a model without description").rstrip(".")
+    more = f", {report['subgraphs']} subgraphs" if report["subgraphs"] > 1 else ""
+    lines = [f"[bold]{what}[/], {report['bytes']:,} bytes{more}", ""]
+    for kind in ("inputs", "outputs"):
+        for t in report[kind]:
+            signature = f"  signature {t['shape_signature']}" if "shape_signature" in t else ""
+            form = f"{t['type']}{t['shape']}{_quantization(t)}{signature}"
+            lines.append(f"[bold]{kind[:-1]:<6}[/]  {escape(t['name'])}")
+            lines.append(f"        {escape(form)}")
+    if report["signatures"]:
+        listed = "; ".join(
+            f"{s['key']}({', '.join(s['inputs'])}) -> {', '.join(s['outputs'])}" for s in report["signatures"]
+        )
+        lines.append(f"[bold]callable as[/]  {escape(listed)}")
+    rows = [
+        [row["op"], str(row["version"]), str(row["nodes"]), f"{row['inputs']} -> {row['outputs']}",
+         "" if row["supported"] else "not supported"]
+        for row in report["operators"]
+    ]  # fmt: skip
+    lines += ["", *table(["operator", "version ", "nodes ", "types", ""], rows, width, name=3), ""]
+    if "unsupported" in report:
+        lines.append(f"[red]cannot run[/]: {escape(report['unsupported'])}")
+    if "memory" in report:
+        lines += _memory_sizes(report["memory"])
+    return lines
+
+
+def _quantization(t: Report) -> str:
+    if not t["scale"]:
+        return ""
+    zero = t["zero_point"]
+    return f"  = {t['scale']:.7g} * " + (f"(q {'+-'[zero > 0]} {abs(zero)})" if zero else "q")
+
+
+def _memory_sizes(memory: Report) -> list[str]:
+    over = memory["arena"] / max(memory["lower_bound"], 1) - 1
+    what = {
+        "arena": "arena, for all that a run writes" + (f": {over:.1%} above the least" if over else ""),
+        "lower_bound": "the least possible: what must be alive at one step",
+        "tensors": "if no tensor shared its memory with others",
+        "packed": "weights and tables, packed for the kernels",
+    }
+    return table(["bytes ", "memory"], [[f"{memory[key]:,}", text] for key, text in what.items()])
+
+
+KEYS = string.ascii_lowercase + string.ascii_uppercase + string.digits
+CELLS = 40
+
+
+def memory(report: Report, width: int | None = None) -> list[str]:
+    """Which tensor lives where and when: a picture, a line per step and a column per 1/CELLS of the arena; a table."""
+    blocks = report["blocks"]
+    keys = [KEYS[i % len(KEYS)] for i in range(len(blocks))]
+    label = min(max(map(len, report["steps"]), default=0), 28)  # so that a line has 80 columns at most
+    scale = f"0{nbytes(report['arena']):>{CELLS - 1}}"
+    lines = ["", f"[bold]  step  {shortened('node and kernel', label):<{label}}  {scale}[/]"]
+    for number, step in enumerate(report["steps"]):
+        lines.append(f"  {number:>4}  {escape(shortened(step, label).ljust(label))}  {_cells(report, keys, number)}")
+    rows = [
+        [key, f"{b['bytes']:,}", f"{b['offset']:,}", f"{b['first']} - {b['last']}", name]
+        for key, b in zip(keys, blocks, strict=True)
+        for name in (b["tensor"], *b["shared_with"])
+    ]
+    return [*lines, "", *table(["", "bytes ", "offset ", "steps", "tensor"], rows, width, name=4)]
+
+
+def _cells(report: Report, keys: Sequence[str], step: int) -> str:
+    """The arena during one step: the key of the tensor in each cell, small over large, · where there is none."""
+    cells = ["·"] * CELLS
+    per_cell = max(report["arena"], 1) / CELLS
+    alive = [(b, key) for b, key in zip(report["blocks"], keys, strict=True) if b["first"] <= step <= b["last"]]
+    for b, key in sorted(alive, key=lambda item: -item[0]["bytes"]):
+        first = min(int(b["offset"] / per_cell), CELLS - 1)
+        last = max(round((b["offset"] + b["bytes"]) / per_cell), first + 1)
+        for cell in range(first, min(last, CELLS)):
+            cells[cell] = key
+    return "".join(cells)
+
+
+# compare
+
+
+def comparison(report: Report, width: int | None = None) -> list[str]:
+    """Equal, or where the first difference arose."""
+    runs = f"{report['runs']} run{'s' if report['runs'] > 1 else ''}"
+    what = f"{report['tensors']} tensors, {runs}, LiteRT {report['version']} {report['resolver']}"
+    if report["equal"]:
+        lines = [f"[green]equal[/]: every byte of {what}"]
+    else:
+        differences = report["differences"]
+        origins = [d for d in differences if d["is_origin"]]
+        lines = [f"[red]different[/]: {what}", f"first: {escape(differences[0]['text'])}"]
+        rows = [
+            [
+                str(d["run"]),
+                f"{d['op']} (node {d['node']})",
+                f"{d['differing']:,} of {d['size']:,}",
+                f"{d['largest']:g}",
+                d["tensor"],
+            ]
+            for d in origins
+        ]
+        spread = len(differences) - len(origins)
+        where = f"{len(origins)} nodes and spread to {spread} tensors behind them"
+        if len(origins) == 1:
+            where = f"1 node and spread to {spread} tensors behind it"
+        lines += ["", f"differences arose at {where}:"]
+        header = ["run ", "node", "elements ", "by up to ", "tensor"]
+        lines += table(header, rows[:ORIGINS], width, name=4)
+        lines += [f"  and {len(rows) - ORIGINS} more"] if len(rows) > ORIGINS else []
+    if report["not_compared"]:
+        lines.append(f"[dim]LiteRT gives no values of {len(report['not_compared'])} tensors[/]")
+    return lines
+
+
+ORIGINS = 20  # how many are listed
+
+
+# bench
+
+
+def profile(rows: Sequence[Report], width: int | None = None) -> list[str]:
+    """Where the time goes, per node and per operator."""
+    total = sum(r["seconds"] for r in rows) or 1.0
+    seconds: Counter[str] = Counter()
+    work: Counter[str] = Counter()
+    for r in rows:
+        seconds[r["op"]] += r["seconds"]
+        work[r["op"]] += r["work"]
+
+    def cells(name: str, s: float, operations: float) -> list[str]:
+        return [
+            name,
+            f"{s * 1e6:,.{2 if s < 1e-5 else 1}f}",
+            f"{s / total:.1%}",
+            f"{operations / s / 1e9:.1f}" if s else "",
+        ]
+
+    by_node = [cells(f"{r['op']} (node {r['node']}) {r['kernel']}", r["seconds"], r["work"]) for r in rows]
+    by_op = [cells(op, s, work[op]) for op, s in seconds.most_common()]
+    columns = ["µs ", "share ", "G/s "]
+    return ["", *table(["node and kernel", *columns], by_node, width), "", *table(["operator", *columns], by_op, width)]

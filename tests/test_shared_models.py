@@ -1,0 +1,103 @@
+"""Models made by others, and those of models/: every byte as LiteRT's BUILTIN_REF has it.
+
+Outputs on 20 seeded inputs in one sequence, so that state counts; every intermediate tensor on 3. The folder of others'
+models is beside the repository, ../shared/models, or where INT8RT_SHARED_MODELS says. A model with operators that are
+not supported is skipped with a reason that names them.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engines import same
+
+import int8rt
+from int8rt import litert, reader
+from int8rt.compare import compare
+from int8rt.model import random_inputs
+
+pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("INT8RT_SHARED_MODELS", REPOSITORY.parent / "shared" / "models"))
+FILES = {
+    str(path.relative_to(folder)): path
+    for folder in (REPOSITORY / "models", SHARED)
+    for path in sorted(folder.rglob("*.tflite"))
+}
+RUNS, TRACED = 20, 3
+
+# Every operator of these is one that the foundation promises: they must run.
+COMPLETE = [
+    *(f"digits_{net}_{form}.tflite" for net in ("conv", "residual") for form in ("int8", "uint8")),
+    "ad01_int8.tflite",
+    "ds_cnn_s_int8.tflite",
+    "hello_world_int8.tflite",
+    "kws_ref_model.tflite",
+    "mcunet_320kb_int8.tflite",
+    "micro_speech_quantized.tflite",
+    "mobilenet_v1_0.25_128_uint8.tflite",
+    "mobilenet_v2_1.0_224_int8.tflite",
+    "mobilenet_v2_1.0_224_uint8.tflite",
+    "pretrainedResnet_quant.tflite",
+    "vww_96_int8.tflite",
+]
+
+
+def load(path, **options):
+    """The model, or a skip that says what it lacks."""
+    try:
+        return int8rt.load(path, **options)
+    except int8rt.UnsupportedError as error:
+        if path.name in COMPLETE:
+            raise
+        pytest.skip(f"not supported yet: {error}")
+
+
+def inputs_of(path, runs):
+    graph = reader.read(path).main
+    return [random_inputs(graph, seed) for seed in range(runs)]
+
+
+def test_the_folder_of_shared_models_is_there():
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is not there: models made by others are not tested")
+    assert set(COMPLETE) <= set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_outputs_are_litert_s(name):
+    path = FILES[name]
+    net = load(path)
+    steps = inputs_of(path, RUNS)
+    for step, expected in zip(steps, litert.run_steps(path, steps), strict=True):
+        found = net(*step)
+        same("LiteRT", expected, found if isinstance(found, tuple) else [found])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_tensor_is_litert_s(name):
+    path = FILES[name]
+    net = load(path)
+    result = compare(path, inputs_of(path, TRACED))
+    assert result.equal, "\n".join(map(str, result.origins))
+    assert result.tensors == len({t.index for node in net.graph.main.nodes for t in node.outputs})
+    assert result.not_compared == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_batch_and_two_threads_change_nothing(name):
+    path = FILES[name]
+    one, two = load(path), load(path, threads=2)
+    steps = inputs_of(path, 3)
+    if not all(port.shape for port in one.inputs):
+        pytest.skip("an input has no axis for a batch")
+    batch = [np.concatenate(arrays) for arrays in zip(*steps, strict=True)]
+    expected = [one(*step) for step in steps]
+    for net in (one, two):
+        net.reset()
+        found = net(*batch)
+        for i, y in enumerate(found if isinstance(found, tuple) else [found]):
+            singles = [e[i] if isinstance(e, tuple) else e for e in expected]
+            np.testing.assert_array_equal(y, np.stack(singles) if not singles[0].ndim else np.concatenate(singles))
