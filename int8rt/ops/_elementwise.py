@@ -9,8 +9,7 @@ Call.
 
 A run first copies its first operand into y and then works on y: loads and stores through one pointer need no proof
 that they do not overlap, so the loop becomes vectors also where y has taken over the memory of the first operand.
-Hence y has that operand's type. An operator whose result has another type needs a loop of its own, over the same
-walk.
+Hence y has that operand's type. ``call_into`` is for results of another type, and for formulas with tables.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from int8rt.errors import ModelError
 from int8rt.fixedpoint import ACTIVATIONS, Multiplier, multiplier_of
 from int8rt.graph import Node, Tensor
 from int8rt.jit import Inline, Kernel, inline
-from int8rt.ops import Call, Flat
+from int8rt.ops import Call, Flat, Step
 from int8rt.simd import copy_within, fill_within, get, put
 
 EIGHT_BITS = ("int8", "uint8")
@@ -132,6 +131,43 @@ def clamp(x: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     return np.where(hi < x, hi, x)
 
 
+# Values that an operand must not have
+
+
+def guard(node: Node, x: Tensor, stored: int, is_bad: Inline, what: str) -> list[Step]:
+    """The step that looks through an operand for bad values: ``is_bad(value, stored)``; the run then raises InputError.
+
+    A constant is looked through at once. Raises ModelError.
+    """
+    if x.data is not None:
+        found = [int(v) for v in ops.to_storage(x.data).reshape(-1) if is_bad(v, stored)]
+        if found:
+            raise ModelError(f"{node.label}: {x.name!r} {what}")
+        return []
+    fault = ops.fault(f"{node.label}: {x.name!r} {what}")
+    return [Call(look_for(is_bad), ops.Flat(x, ops.storage_dtype(x.dtype)), stored, fault, writes=[fault])]
+
+
+@functools.cache
+def look_for(is_bad: Inline) -> Kernel:
+    """The kernel of ``guard``."""
+
+    def look(x: Any, stored: int, fault: Any) -> None:
+        bad = 0
+        for i in range(x.size):
+            bad |= is_bad(get(x, i), stored)
+        if bad:
+            put(fault, 0, 1)
+
+    return Kernel(look, f"{__name__}:look[{is_bad.function.__module__}:{is_bad.function.__name__}]")
+
+
+@inline
+def is_equal(value: Any, stored: Any) -> Any:
+    """Whether a value is the bad one: of divisors, the stored zero."""
+    return value == stored
+
+
 # Broadcasting
 
 
@@ -153,21 +189,26 @@ class Walk(NamedTuple):
 
 def walk(shape1: Sequence[int], shape2: Sequence[int]) -> Walk:
     """The walk over two shapes that can be broadcast to one another."""
-    whole = np.broadcast_shapes(tuple(shape1), tuple(shape2))
-    merged: list[tuple[int, ...]] = []
-    for d, d1, d2 in zip(whole, _padded(shape1, whole), _padded(shape2, whole), strict=True):
-        if d == 1:
-            continue
-        kind = int(d1 == d), int(d2 == d)
-        extent = merged.pop()[0] if merged and merged[-1][1:] == kind else 1
-        merged.append((extent * d, *kind))
-    merged = merged or [(1, 1, 1)]
-    extents = [m[0] for m in merged]
-    steps1, steps2 = (_steps(extents, [m[operand] for m in merged]) for operand in (1, 2))
+    extents, (steps1, steps2) = merged(shape1, shape2)
     length = extents[-1]
     runs = int(np.prod(extents[:-1], dtype=np.int64)) if length else 0
     outer = [np.array(values[:-1], np.int64) for values in (extents, steps1, steps2)]
     return Walk(runs, length, steps1[-1], steps2[-1], *outer)
+
+
+def merged(*shapes: Sequence[int]) -> tuple[list[int], list[list[int]]]:
+    """Extents of the merged axes of shapes that can be broadcast to one another, and the steps along them of each."""
+    whole = np.broadcast_shapes(*map(tuple, shapes))
+    axes: list[tuple[int, ...]] = []
+    for d, *own in zip(whole, *(_padded(shape, whole) for shape in shapes), strict=True):
+        if d == 1:
+            continue
+        kind = tuple(int(o == d) for o in own)
+        extent = axes.pop()[0] if axes and axes[-1][1:] == kind else 1
+        axes.append((extent * d, *kind))
+    axes = axes or [(1,) * (1 + len(shapes))]
+    extents = [a[0] for a in axes]
+    return extents, [_steps(extents, [a[1 + operand] for a in axes]) for operand in range(len(shapes))]
 
 
 def _padded(shape: Sequence[int], whole: Sequence[int]) -> list[int]:
@@ -245,3 +286,41 @@ def loop(f: Inline) -> Kernel:
                     put(y, at + i, f(get(y, at + i), b, parameters))
 
     return Kernel(elementwise, f"{__name__}:elementwise[{f.function.__module__}:{f.function.__name__}]")
+
+
+def call_into(f: Inline, p: np.ndarray, x1: Tensor, x2: Tensor, y: Tensor) -> Call:
+    """y = f(x1, x2, p) where y may have another type than x1; f gets the array p as it is."""
+    flat = [Flat(t, ops.storage_dtype(t.dtype)) for t in (x1, x2, y)]
+    return Call(loop_into(f), *walk(x1.shape, x2.shape), p, *flat, writes=[y], work=WORK * y.size)
+
+
+@functools.cache
+def loop_into(f: Inline) -> Kernel:
+    """The kernel of ``call_into``."""
+
+    def elementwise_into(
+        thread: int, threads: int, runs: int, length: int, advance1: int, advance2: int, extents: Any, steps1: Any,
+        steps2: Any, p: Any, x1: Any, x2: Any, y: Any,
+    ) -> None:  # fmt: skip
+        chunks = (length + CHUNK - 1) // CHUNK
+        total = runs * chunks
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            run = item // chunks
+            first = (item - run * chunks) * CHUNK
+            count = min(CHUNK, length - first)
+            at = run * length + first
+            at1 = start_of(run, extents, steps1) + first * advance1
+            at2 = start_of(run, extents, steps2) + first * advance2
+            if advance1 and advance2:
+                for i in range(count):
+                    put(y, at + i, f(get(x1, at1 + i), get(x2, at2 + i), p))
+            elif advance1:
+                b = get(x2, at2)
+                for i in range(count):
+                    put(y, at + i, f(get(x1, at1 + i), b, p))
+            else:
+                a = get(x1, at1)
+                for i in range(count):
+                    put(y, at + i, f(a, get(x2, at2 + i), p))
+
+    return Kernel(elementwise_into, f"{__name__}:elementwise_into[{f.function.__module__}:{f.function.__name__}]")
