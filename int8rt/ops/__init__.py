@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import keyword
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -248,10 +247,10 @@ _registered: dict[str, Any] = {}
 
 @functools.cache
 def _files() -> dict[str, str]:
-    """{operator in TFLite's name: module}."""
+    """{operator in TFLite's name: module}; IF is if_.py, as Python has a word if."""
     names = {module: name for name, module in CUSTOM.items()}
     modules = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
-    return {names.get(module, module.upper()): module for module in modules}
+    return {names.get(module, module.rstrip("_").upper()): module for module in modules}
 
 
 def supported() -> tuple[str, ...]:
