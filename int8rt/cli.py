@@ -242,11 +242,11 @@ def info(
 
 
 def _info(graph: Graph) -> report.Report:
-    count: Counter[tuple[str, int, str, str]] = Counter()
+    count: Counter[tuple[str, int, str, str, bool]] = Counter()
     for subgraph in graph.subgraphs:
         for node in subgraph.nodes:
             types = ", ".join("-" if t is None else t.type for t in node.inputs)
-            count[node.op, node.version, types, ", ".join(t.type for t in node.outputs)] += 1
+            count[node.op, node.version, types, ", ".join(t.type for t in node.outputs), ops.has(node)] += 1
     return {
         "description": graph.description,
         "bytes": graph.nbytes,
@@ -255,8 +255,8 @@ def _info(graph: Graph) -> report.Report:
         "outputs": [_described(t) for t in graph.main.outputs],
         "signatures": [{"key": s.key, "inputs": list(s.inputs), "outputs": list(s.outputs)} for s in graph.signatures],
         "operators": [
-            {"op": op, "version": v, "inputs": i, "outputs": o, "nodes": n, "supported": op in ops.supported()}
-            for (op, v, i, o), n in sorted(count.items())
+            {"op": op, "version": v, "inputs": i, "outputs": o, "nodes": n, "supported": supported}
+            for (op, v, i, o, supported), n in sorted(count.items())
         ],
     }
 

@@ -260,7 +260,7 @@ def supported() -> tuple[str, ...]:
 
 def has(node: Node) -> bool:
     """Whether there is an operator for the node; a custom one is not a builtin one of the same name."""
-    return node.op in _registered or node.op in (CUSTOM if node.is_custom else _files())
+    return node.op in _registered or (node.op in _files() and (node.op in CUSTOM) == node.is_custom)
 
 
 def find(op: str) -> Any:
