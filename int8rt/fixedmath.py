@@ -55,3 +55,27 @@ def bit_length(x: int) -> int:
         x >>= 1
         bits += 1
     return bits
+
+
+@inline
+def inverse_sqrt(x: int) -> tuple[int, int]:
+    """1 / sqrt(x) of an integer scalar, not negative, as (multiplier, shift): GetInvSqrtQuantizedMultiplierExp.
+
+    Five steps of Newton's method in Q3.28 on x scaled to [1/4, 1). Of 0 and 1 it is the largest multiplier.
+    """
+    if x <= 1:
+        return 2147483647, 0
+    shift = 11
+    while x >= 536870912:
+        x //= 4
+        shift += 1
+    while x < 134217728:
+        x *= 4
+        shift -= 1
+    half = ((x >> 1) + 1) >> 1
+    y = 268435456
+    for _ in range(5):
+        cube = saturating_shift(high_product(high_product(y, y), y), 6)
+        y = saturating_shift(high_product(402653184, y) - high_product(half, cube), 3)
+    y = high_product(y, 1518500250)  # times sqrt(1/2)
+    return (y << -shift, 0) if shift < 0 else (y, -shift)

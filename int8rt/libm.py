@@ -14,17 +14,18 @@ import numpy as np
 
 
 @functools.cache
-def _function(name: str) -> Callable[[float], float]:
+def _function(name: str, arity: int) -> Callable[..., float]:
     library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
     function = library[name]
-    function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float]
+    function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float] * arity
     return function
 
 
-def _over(name: str, x: np.ndarray) -> np.ndarray:
-    function = _function(name)
-    values = np.asarray(x, np.float32)
-    return np.fromiter(map(function, values.reshape(-1).tolist()), np.float32, values.size).reshape(values.shape)
+def _over(name: str, *arrays: np.ndarray) -> np.ndarray:
+    function = _function(name, len(arrays))
+    values = np.broadcast_arrays(*(np.asarray(x, np.float32) for x in arrays))
+    flat = map(function, *(v.reshape(-1).tolist() for v in values))
+    return np.fromiter(flat, np.float32, values[0].size).reshape(values[0].shape)
 
 
 def exp(x: np.ndarray) -> np.ndarray:
@@ -35,3 +36,38 @@ def exp(x: np.ndarray) -> np.ndarray:
 def tanh(x: np.ndarray) -> np.ndarray:
     """``tanhf`` of float32."""
     return _over("tanhf", x)
+
+
+def expm1(x: np.ndarray) -> np.ndarray:
+    """``expm1f`` of float32."""
+    return _over("expm1f", x)
+
+
+def log(x: np.ndarray) -> np.ndarray:
+    """``logf`` of float32."""
+    return _over("logf", x)
+
+
+def sin(x: np.ndarray) -> np.ndarray:
+    """``sinf`` of float32."""
+    return _over("sinf", x)
+
+
+def cos(x: np.ndarray) -> np.ndarray:
+    """``cosf`` of float32."""
+    return _over("cosf", x)
+
+
+def erfc(x: np.ndarray) -> np.ndarray:
+    """``erfcf`` of float32."""
+    return _over("erfcf", x)
+
+
+def hypot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """``hypotf`` of float32."""
+    return _over("hypotf", x, y)
+
+
+def pow(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """``powf`` of float32."""
+    return _over("powf", x, y)

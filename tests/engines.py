@@ -2,6 +2,8 @@
 
 check(writer.model("ADD", ...), x1, x2)             program, reference and LiteRT's BUILTIN_REF agree
 check(model, x, litert=expected)                    where LiteRT is wrong: the true value, from an argument in the test
+check(model, x, resolver="builtin")                 where BUILTIN_REF lacks the operator
+check(model, x, ulps=2)                             where LiteRT's float32 functions are its own approximations
 """
 
 from __future__ import annotations
@@ -32,18 +34,46 @@ def run_reference(model: bytes, *inputs: np.ndarray) -> list[np.ndarray]:
     return [values[t.index] for t in graph.outputs]
 
 
-def run_litert(model: bytes, *inputs: np.ndarray) -> list[np.ndarray]:
-    """The outputs of LiteRT's BUILTIN_REF."""
+def run_litert(model: bytes, *inputs: np.ndarray, resolver: litert.Resolver = "reference") -> list[np.ndarray]:
+    """The outputs of LiteRT."""
     pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
-    return list(litert.run(model, list(inputs), resolver="reference"))
+    return list(litert.run(model, list(inputs), resolver=resolver))
 
 
-def check(model: bytes, *inputs: np.ndarray, litert: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
-    """Assert that program, reference and LiteRT give the same bytes; returns the outputs."""
+def check(
+    model: bytes,
+    *inputs: np.ndarray,
+    litert: Sequence[np.ndarray] | None = None,
+    resolver: litert.Resolver = "reference",
+    ulps: int = 0,
+) -> list[np.ndarray]:
+    """Assert that program, reference and LiteRT give the same bytes; returns the outputs.
+
+    LiteRT's may be ``ulps`` units in the last place away.
+    """
     outputs = run_program(model, *inputs)
     same("reference", run_reference(model, *inputs), outputs)
-    same("LiteRT", run_litert(model, *inputs) if litert is None else list(litert), outputs)
+    expected = run_litert(model, *inputs, resolver=resolver) if litert is None else list(litert)
+    if ulps:
+        near("LiteRT", expected, outputs, ulps)
+    else:
+        same("LiteRT", expected, outputs)
     return outputs
+
+
+def near(engine: str, expected: Sequence[np.ndarray], found: Sequence[np.ndarray], ulps: int) -> None:
+    """Assert that float32 outputs are at most so many units in the last place from the engine's, NaN where it is."""
+    for i, (e, f) in enumerate(zip(expected, found, strict=True)):
+        assert (f.shape, f.dtype, e.dtype) == (e.shape, np.float32, np.float32)
+        np.testing.assert_array_equal(np.isnan(f), np.isnan(e))
+        distance = np.abs(_ordered(f) - _ordered(e))[~np.isnan(f)]
+        assert distance.max(initial=0) <= ulps, f"output {i} is {distance.max()} units from {engine}; {ulps} allowed"
+
+
+def _ordered(x: np.ndarray) -> np.ndarray:
+    """float32 as int64 so that neighbours differ by 1."""
+    bits = np.ascontiguousarray(x).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
 def same(engine: str, expected: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> None:

@@ -8,12 +8,13 @@ So such an operator is a reference and one line of ``prepare``::
     def prepare(node, numerics):
         return table(node, reference)
 
-Also here: what the references of unary operators have in common, and the 513-entry tables with which LiteRT
-interpolates functions of int16.
+Of other types each is a loop in which the formula is a parameter (``each``). Also here: what the references of unary
+operators have in common, and the 513-entry tables with which LiteRT interpolates functions of int16.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import round_half_away, round_half_away_float
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Kernel, inline, kernel
+from int8rt.jit import Inline, Kernel, inline, kernel
 from int8rt.ops import Call, Flat, Step, View
 from int8rt.simd import get, put
 
@@ -49,13 +50,19 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
     return [unary(node)[0].shape]
 
 
-def check(node: Node, types: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Input and output, of one of these types, quantized if integers. Raises ModelError, UnsupportedError."""
+def check_types(node: Node, types: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Input and output, both of one of these types. Raises ModelError, UnsupportedError."""
     x, y = unary(node)
     if x.type not in types:
         raise ops.refuse(node, f"supported types are {', '.join(types)}")
     if y.type != x.type:
         raise ModelError(f"{node.label}: the output is {y.type}, expected {x.type} as the input")
+    return x, y
+
+
+def check(node: Node, types: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Input and output, both of one of these types, quantized if integers. Raises ModelError, UnsupportedError."""
+    x, y = check_types(node, types)
     if x.dtype.kind in "iu":
         check_scales(node, x, y)
     if x.dtype == np.int16:
@@ -101,6 +108,22 @@ def elementwise(run: Kernel, x: Tensor, *args: Any) -> Call:
     return Call(run, flat(x), *parameters, flat(y), writes=[y], in_place=x)
 
 
+def each(f: Inline, x: Tensor, y: Tensor) -> Call:
+    """y[i] = f(x[i]) of values as they are stored."""
+    return elementwise(mapping(f), x, y)
+
+
+@functools.cache
+def mapping(f: Inline) -> Kernel:
+    """The kernel for a formula of one value; the types follow from the Call."""
+
+    def map_values(thread: int, threads: int, x: Any, y: Any) -> None:
+        for i in range(x.size * thread // threads, x.size * (thread + 1) // threads):
+            put(y, i, f(get(x, i)))
+
+    return Kernel(map_values, f"{__name__}:map_values[{f.function.__module__}:{f.function.__name__}]")
+
+
 def flat(t: Tensor) -> Flat:
     """A tensor as a kernel's argument in one dimension, in its storage type."""
     return Flat(t, ops.storage_dtype(t.dtype))
@@ -143,21 +166,38 @@ def through_float(node: Node, x: np.ndarray, function: Function) -> np.ndarray:
 CURVE_STEPS = 512
 
 
-def curve(function: Function, s_in: float, z_in: int, s_out: float) -> np.ndarray:
-    """int16 [513] of a function of int16 with zero point z_in, for ``interpolate``: LUTPopulateInt16 in float64.
+def curve(function: Function, s_in: float, z_in: int, s_out: float, dtype: Any = np.float64) -> np.ndarray:
+    """int16 [513] of a function of int16 with zero point z_in, for ``interpolate``: LUTPopulateInt16 in float64 or 32.
 
-    Each entry is lowered by half of what interpolation would give too much in the middle of its interval.
+    Each entry is lowered by half of what interpolation would give too much in the middle of its interval. Where the
+    function overflows there is no such half, and the entry is 0: what CPUs make of NaN.
     """
-    lo, hi = s_in * (-32768 - z_in), s_in * (32767 - z_in)
-    factor = 65536 / (s_out * 32767 - s_out * -32768)
-    step = (hi - lo) / CURVE_STEPS
-    at = lo + np.arange(CURVE_STEPS + 1) * step
-    values, middles = function(at) * factor, function(at[:-1] + step / 2) * factor
-    rounded = round_half_away(values)
-    excess = round_half_away((values[1:] + rounded[:-1]) / 2) - round_half_away(middles)
-    last = round_half_away(function(np.float64(hi)) * factor)
-    entries = np.append(rounded[:-1] - round_half_away(excess / 2), last)
-    return entries.clip(-32768, 32767).astype(np.int16)
+    round_ = round_half_away if dtype == np.float64 else round_half_away_float
+    lo, hi = (dtype(s_in) * dtype(q - z_in) for q in (-32768, 32767))
+    bottom, top = (dtype(s_out) * dtype(q) for q in (-32768, 32767))
+    factor = dtype(65536) / (top - bottom)
+    step = (hi - lo) / dtype(CURVE_STEPS)
+    at = lo + np.arange(CURVE_STEPS + 1).astype(dtype) * step
+    with np.errstate(over="ignore", invalid="ignore"):
+        values, middles = function(at) * factor, function(at[:-1] + step / dtype(2)) * factor
+        rounded = round_(values)
+        excess = round_((values[1:] + rounded[:-1]) / dtype(2)) - round_(middles)
+        last = round_(function(np.array([hi])) * factor)
+        entries = np.append(rounded[:-1] - round_(excess / dtype(2)), last)
+    return np.nan_to_num(entries.clip(-32768, 32767), nan=0.0).astype(np.int16)
+
+
+def function_of(node: Node, x: np.ndarray, function: Function) -> np.ndarray:
+    """The reference of a float32 function: of float32 itself, of 8 bits ``through_float``, of int16 interpolated."""
+    if x.dtype == np.float32:
+        return function(x)
+    if x.dtype != np.int16:
+        return through_float(node, x, function)
+    x_, y_ = unary(node)
+    table = curve(function, float(x_.scale), x_.zero_point, float(y_.scale), np.float32)
+    at = 256 + (x.astype(np.int64) >> 7)
+    slope = (table[at + 1] - table[at]).astype(np.int64)  # an int16, which wraps where entries are far apart
+    return (table[at] + ((slope * (x.astype(np.int64) & 127) + 64) >> 7)).astype(np.int16)
 
 
 @inline

@@ -1,0 +1,27 @@
+"""FLOOR: the largest integer that is not above x, float32."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.jit import inline
+from int8rt.numerics import Numerics
+from int8rt.ops import Step, _lookup
+from int8rt.ops._lookup import check, each
+
+shapes = _lookup.shapes
+
+
+def reference(node: Node, x: np.ndarray) -> np.ndarray:
+    return np.floor(x)
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    return each(floor, *check(node, ["float32"]))
+
+
+@inline
+def floor(v: float) -> float:
+    """The largest integer not above v."""
+    return np.floor(v)

@@ -1,0 +1,28 @@
+"""SQUARE: y = x * x, float32."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.jit import inline
+from int8rt.numerics import Numerics
+from int8rt.ops import Step, _lookup
+from int8rt.ops._lookup import check, each
+
+shapes = _lookup.shapes
+
+
+def reference(node: Node, x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", under="ignore"):
+        return x * x
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    return each(square, *check(node, ["float32"]))
+
+
+@inline
+def square(v: float) -> float:
+    """v * v."""
+    return v * v
