@@ -4,11 +4,10 @@
 
 x is padded already, so that every window lies inside; zero points are folded into the bias as in dot.
 
-An instruction that sums four products of bytes wants the four under one another. So, for each row of outputs, the input
-rows that a filter covers are interleaved four at a time: byte i of four rows becomes group i. Then every filter column is one
-``dot`` of the groups at its place with its four weights, whatever the number of channels: a row of outputs is one run of
-bytes, worked on 64 at a time, and the weights repeat with the channels. With a stride of s the groups of every s-th
-pixel are put side by side first (a "phase"), so that this holds there too.
+An instruction that sums four products of bytes wants the four under one another. So 64 bytes of four filter rows are
+interleaved in registers, byte i of each becoming group i; every filter column is one ``dot`` of the groups at its place with
+their four weights. With a stride of one, a row of outputs is one run of bytes whatever the number of channels, worked on 64
+at a time, and the weights repeat with the channels; with a larger one, every output pixel is a run of its own.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from int8rt.dot import split_bytes
 from int8rt.fixedpoint import requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import kernel
-from int8rt.ops import Call, scratch_per_thread
+from int8rt.ops import Call
 from int8rt.requantization import ROWS, Columns, Rounding, fitted, formula
-from int8rt.simd import get, interleave, lanes_dot, lanes_requantize, lanes_start, put
+from int8rt.simd import INTERLEAVED, get, lanes_dot, lanes_requantize, lanes_start, put
 
 BLOCK = 64  # channels that are worked on together
 
@@ -42,45 +41,43 @@ class Geometry(NamedTuple):
 
 @kernel
 def depthwise(
-    thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, stride_w: int, phase: int, taps: Any,
-    w: Any, p: Any, lo: int, hi: int, groups: Any, y: Any,
+    thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, columns: Any, runs: int, step: int, w: Any,
+    p: Any, lo: int, hi: int, y: Any,
 ) -> None:  # fmt: skip
-    """x [n, h, w, c], y [n, out_h, out_w, c]; groups: scratch of each thread, phase: bytes of it per phase of a row.
+    """x [n, h, w, c], y [n, out_h, out_w, c]; columns: where the filter's columns lie, in bytes; dilation: of its rows.
 
-    taps: where the groups of each tap begin; w int8 [block, tap, 64, 4]; p int32 [block, ROWS, 64]: the formula's rows.
+    A row of outputs is made of ``runs``, whose inputs are ``step`` bytes apart. w: int8 [block, four rows * column, 64, 4],
+    p: int32 [block, ROWS, 64], the formula's rows; both with lanes INTERLEAVED.
     """
     batch, out_h, out_w, channels = y.shape
-    line = x.shape[2] * channels
-    run = line if stride_w == 1 else channels  # bytes that stay together
-    mine = thread * groups.shape[1]
+    line, length = x.shape[2] * channels, out_w * channels // runs
+    blocks, taps = w.shape[0], w.shape[1]
+    passes = taps // ((height + 3) // 4 * columns.size)  # weights of nine bits come in two
     for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
         n = row // out_h
         start = (n * x.shape[1] + (row - n * out_h) * stride_h) * line
-        for first in range(0, height, 4):
-            # rows beyond the filter have weights of zero: any that can be read will do
-            a = start + first * dilation * line
-            b = start + min(first + 1, height - 1) * dilation * line
-            c = start + min(first + 2, height - 1) * dilation * line
-            d = start + min(first + 3, height - 1) * dilation * line
-            to = mine + (first // 4) * stride_w * phase
-            pixel = 0
-            for at in range(0, line, run):
-                turn = pixel // stride_w
-                place = to + (pixel - turn * stride_w) * phase + turn * channels * 4
-                for i in range(at, at + run, BLOCK):
-                    interleave(x, a + i, b + i, c + i, d + i, groups, place + (i - at) * 4)
-                pixel += 1
-        block = 0
-        for i in range(0, out_w * channels, BLOCK):
-            acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
-            for tap in range(taps.size):
-                acc = lanes_dot(acc, groups, mine + taps[tap] + 4 * i, w, (block * taps.size + tap) * 4 * BLOCK)
-            lanes_requantize(
-                acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, row * out_w * channels + i, out_w * channels - i
-            )
-            block += 1
-            if block == w.shape[0]:
-                block = 0
+        for run in range(runs):
+            block = 0
+            for i in range(0, length, BLOCK):
+                acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
+                weights = block * taps * 4 * BLOCK
+                for _ in range(passes):
+                    for first in range(0, height, 4):
+                        # rows beyond the filter have weights of zero: any that can be read will do
+                        a = start + first * dilation * line + i
+                        b = start + min(first + 1, height - 1) * dilation * line + i
+                        c = start + min(first + 2, height - 1) * dilation * line + i
+                        d = start + min(first + 3, height - 1) * dilation * line + i
+                        for column in range(columns.size):
+                            at = columns[column]
+                            acc = lanes_dot(acc, x, a + at, b + at, c + at, d + at, w, weights)
+                            weights += 4 * BLOCK
+                to = (row * runs + run) * length + i
+                lanes_requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, length - i)
+                block += 1
+                if block == blocks:
+                    block = 0
+            start += step
 
 
 @kernel
@@ -114,31 +111,31 @@ def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y
     f = formula(columns)
     if f is None or f.kind != "fixed" or x.shape[3] != y.shape[3]:
         return _plain(x, g, w, bias, r, y)
-    w = columns.w.T.reshape(w.shape)
     channels = y.shape[3]
-    # a block of outputs begins at any channel: weights and constants repeat until blocks and channels meet
-    repeated = np.arange(math.lcm(channels, BLOCK)) % channels
-    blocks = len(repeated) // BLOCK
-    parts = split_bytes(w)
-    four = np.zeros((len(parts), -(-g.height // 4) * 4, g.width, channels), np.int8)
-    four[:, : g.height] = parts
-    four = four.reshape(-1, 4, g.width, channels).transpose(0, 2, 3, 1)[:, :, repeated]  # [rows, column, lane, 4]
-    packed = four.reshape(-1, blocks, BLOCK, 4).transpose(1, 0, 2, 3)
-    p = f.rows[:, repeated].reshape(ROWS, blocks, BLOCK).transpose(1, 0, 2)
-    phase = 4 * (-(-x.shape[2] // g.stride_w) * channels + BLOCK)
-    taps = np.tile(_taps(g, channels, phase), len(parts))
-    groups = scratch_per_thread(f"{y.name}/groups", phase * g.stride_w * -(-g.height // 4), np.uint8)
-    args = (g.height, g.dilation_h, g.stride_h, g.stride_w, phase, taps)
-    tables = (np.ascontiguousarray(packed), np.ascontiguousarray(p), r.lo, r.hi)
-    return Call(depthwise, x, *args, *tables, groups, y, writes=[y, groups], work=y.size * g.height * g.width)
+    runs = 1 if g.stride_w == 1 else y.shape[2]
+    lanes = _lanes(channels, runs)
+    parts = split_bytes(columns.w.T.reshape(w.shape))
+    four = np.zeros((len(parts), -(-g.height // 4) * 4, g.width, channels + 1), np.int8)
+    four[:, : g.height, :, :channels] = parts
+    # [pass * four rows, four, column, channel] -> [block, pass * four rows * column, lane, 4]
+    four = four.reshape(-1, 4, g.width, channels + 1).transpose(0, 2, 3, 1)[:, :, lanes]
+    packed = four.reshape(-1, len(lanes), BLOCK, 4).transpose(1, 0, 2, 3)
+    p = np.pad(f.rows, [(0, 0), (0, 1)])[:, lanes].transpose(1, 0, 2)
+    offsets = np.arange(g.width) * g.dilation_w * channels
+    place = (g.height, g.dilation_h, g.stride_h, offsets, runs, g.stride_w * channels)
+    work = y.size * g.height * g.width
+    return Call(depthwise, x, *place, packed, np.ascontiguousarray(p), r.lo, r.hi, y, writes=[y], work=work)
 
 
-def _taps(g: Geometry, channels: int, phase: int) -> np.ndarray:
-    """Where the groups of four rows under each filter column begin, in bytes of scratch: int64 [groups of rows * width]."""
-    columns = np.arange(g.width) * g.dilation_w
-    within = columns % g.stride_w * phase + columns // g.stride_w * channels * 4
-    rows = np.arange(-(-g.height // 4)) * g.stride_w * phase
-    return (rows[:, None] + within).reshape(-1)
+def _lanes(channels: int, runs: int) -> np.ndarray:
+    """Which channel each lane of each block works on, [blocks, 64]; one past the last where none.
+
+    In a single run a block begins at any channel: blocks repeat when they meet a multiple of the channels again.
+    """
+    count = math.lcm(channels, BLOCK) if runs == 1 else -(-channels // BLOCK) * BLOCK
+    channel = np.arange(count)
+    channel = channel % channels if runs == 1 else np.minimum(channel, channels)
+    return channel.reshape(-1, BLOCK)[:, INTERLEAVED]
 
 
 def _plain(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor) -> Call:

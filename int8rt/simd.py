@@ -438,25 +438,6 @@ def give_way(typing: Any) -> Any:
 # Rows of 64 lanes, each a channel
 
 
-@Word
-def interleave(typing: Any, x: Any, a: Any, b: Any, c: Any, d: Any, target: Any, at: Any) -> Any:
-    """Four runs of 64 bytes become 64 groups of four: target[at + 4 i + j] = x[(a, b, c, d)[j] + i]."""
-    from numba.core import types
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        x, *starts, target, at = args
-        rows = [_load(builder, _address(context, builder, sig.args[0], x, start), BYTES) for start in starts]
-        halves = [[_unpack(builder, *rows[i : i + 2], 1, high) for high in (0, 1)] for i in (0, 2)]
-        parts = [_unpack(builder, halves[0][i], halves[1][i], 2, high) for i in (0, 1) for high in (0, 1)]
-        parts = [builder.bitcast(part, INT32S) for part in parts]  # part p, lane l: bytes 16 l + 4 p ...
-        pointer = _address(context, builder, sig.args[5], target, at)
-        for lane, vector in enumerate(_transpose_lanes(builder, parts)):
-            _store(builder, vector, builder.gep(pointer, [I64(64 * lane)]))
-        return context.get_dummy_value()
-
-    return types.none(x, *[types.int64] * 4, target, types.int64), generate
-
-
 def _unpack(builder: Any, a: Any, b: Any, size: int, high: int) -> Any:
     """Within each 128 bits, the low or high elements of ``size`` bytes of a and b by turns."""
     order = []
@@ -464,17 +445,6 @@ def _unpack(builder: Any, a: Any, b: Any, size: int, high: int) -> Any:
         for source in (0, 64):
             order += [source + 8 * high + element * size + i for i in range(size)]
     return builder.shuffle_vector(a, b, _indices(lane + i for lane in range(0, 64, 16) for i in order))
-
-
-def _transpose_lanes(builder: Any, parts: list[Any]) -> list[Any]:
-    """Result l has lane l of every part: a transposition of four by four lanes of 128 bits."""
-
-    def lanes(a: Any, b: Any, order: list[int]) -> Any:
-        return builder.shuffle_vector(a, b, _indices(4 * lane + i for lane in order for i in range(4)))
-
-    low = [lanes(parts[i], parts[i + 1], [0, 1, 4, 5]) for i in (0, 2)]
-    high = [lanes(parts[i], parts[i + 1], [2, 3, 6, 7]) for i in (0, 2)]
-    return [lanes(*pair, order) for pair in (low, high) for order in ([0, 2, 4, 6], [1, 3, 5, 7])]
 
 
 @Word
@@ -490,23 +460,31 @@ def lanes_start(typing: Any, p: Any, at: Any) -> Any:
 
 
 @Word
-def lanes_dot(typing: Any, acc: Any, x: Any, start: Any, w: Any, at: Any) -> Any:
-    """acc[i] + sum over j < 4 of x[start + 4 i + j] * w[at + 4 i + j] for 64 lanes i."""
+def lanes_dot(typing: Any, acc: Any, x: Any, a: Any, b: Any, c: Any, d: Any, w: Any, at: Any) -> Any:
+    """Add to 64 lanes i the products of x[a + i], x[b + i], x[c + i], x[d + i] with four weights from w[at:].
+
+    The bytes of the four rows are interleaved, which brings the lanes into INTERLEAVED order; so are acc and w.
+    """
     from numba.core import types
 
     lower = DOT[lowering()][1]
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        acc, x, start, w, at = args
-        left = _address(context, builder, sig.args[1], x, start)
-        right = _address(context, builder, sig.args[3], w, at)
+        acc, x, *starts, w, at = args
+        rows = [_load(builder, _address(context, builder, sig.args[1], x, start), BYTES) for start in starts]
+        pairs = [[_unpack(builder, *rows[i : i + 2], 1, high) for high in (0, 1)] for i in (0, 2)]
+        groups = [_unpack(builder, pairs[0][i], pairs[1][i], 2, high) for i in (0, 1) for high in (0, 1)]
+        weights = _address(context, builder, sig.args[6], w, at)
         sums = []
-        for v, value in enumerate(_spread_out(builder, acc)):
-            a, b = (_load(builder, builder.gep(pointer, [I64(64 * v)]), BYTES) for pointer in (left, right))
-            sums.append(lower(builder, value, a, b))
+        for v, (value, four) in enumerate(zip(_spread_out(builder, acc), groups, strict=True)):
+            sums.append(lower(builder, value, four, _load(builder, builder.gep(weights, [I64(64 * v)]), BYTES)))
         return _gather(builder, sums)
 
-    return acc(acc, x, types.int64, w, types.int64), generate
+    return acc(acc, x, *[types.int64] * 4, w, types.int64), generate
+
+
+# Lane number 16 v + 4 l + d of interleaved rows stands for byte 16 l + 4 v + d.
+INTERLEAVED = [16 * lane + 4 * v + d for v in range(4) for lane in range(4) for d in range(4)]
 
 
 @Word
@@ -528,7 +506,7 @@ def lanes_requantize(
             results.append(_fixed(builder, value, *parameters))
         lo, hi = (builder.trunc(limit, I8) for limit in (lo, hi))
         pointer = _address(context, builder, sig.args[6], y, to)
-        _store_columns(builder, _narrow(builder, results, lo, hi, natural=True), pointer, count)
+        _store_columns(builder, _narrow(builder, results, lo, hi, interleaved=True), pointer, count)
         return context.get_dummy_value()
 
     integers = types.int64
@@ -680,7 +658,7 @@ class _Tile:
     ) -> None:  # fmt: skip
         """The first ``columns`` of a row of results, four vectors to a store."""
         for first in range(0, self.vectors, 4):
-            value = _narrow(builder, vectors[first : first + 4], lo, hi, natural=False)
+            value = _narrow(builder, vectors[first : first + 4], lo, hi)
             at = I64(LANES * first)
             pointer = _address(context, builder, type_, y, builder.add(place, at))
             _store_columns(builder, value, pointer, builder.sub(columns, at))
@@ -696,21 +674,23 @@ def column_order(vectors: int) -> list[int]:
     return [4 * vectors * lane + 4 * v + d for v in range(vectors) for lane in range(4) for d in range(4)]
 
 
-def _narrow(builder: Any, vectors: list[Any], lo: Any, hi: Any, natural: bool) -> Any:
-    """Vectors of int32 as bytes clamped to lo and hi, i8 scalars in 0 ... 255; lanes are in column_order unless natural."""
+def _narrow(builder: Any, vectors: list[Any], lo: Any, hi: Any, interleaved: bool = False) -> Any:
+    """Vectors of int32 as bytes clamped to lo and hi, i8 scalars in 0 ... 255; lanes are in column_order or INTERLEAVED."""
     count = len(vectors)
     if has("avx512bw"):
-        value = _narrow_by_packs(builder, vectors, natural)
+        value = _narrow_by_packs(builder, vectors)
     else:
         bytes_ = ir.VectorType(I8, LANES)
         zero, top = _splat(INT32S, 0), _splat(INT32S, 255)
         value = _concatenate(builder, [builder.trunc(_clamp(builder, v, zero, top), bytes_) for v in vectors])
+        if interleaved:
+            value = builder.shuffle_vector(value, value, _indices(INTERLEAVED))  # the order is its own inverse
     lo, hi = (_spread(builder, limit, count * LANES) for limit in (lo, hi))
     value = builder.select(builder.icmp_unsigned("<", value, lo), lo, value)
     return builder.select(builder.icmp_unsigned(">", value, hi), hi, value)
 
 
-def _narrow_by_packs(builder: Any, vectors: list[Any], natural: bool) -> Any:
+def _narrow_by_packs(builder: Any, vectors: list[Any]) -> Any:
     """x86's packs work within lanes of 128 bits: byte 4 v + d of lane l comes from vector v, lane l, element d."""
     count = len(vectors)
     to_words = _declare(builder, "llvm.x86.avx512.packssdw.512", WORDS, [INT32S, INT32S])
@@ -718,23 +698,9 @@ def _narrow_by_packs(builder: Any, vectors: list[Any], natural: bool) -> Any:
     low = builder.call(to_words, [vectors[0], vectors[min(1, count - 1)]])
     high = builder.call(to_words, [vectors[2], vectors[count - 1]]) if count > 2 else low
     packed = builder.bitcast(builder.call(to_bytes, [low, high]), INT32S)
-    if natural:
-        order = [4 * lane + v for v in range(count) for lane in range(4)]
-    else:
-        order = [4 * lane + v for lane in range(4) for v in range(count)]
-    if order != list(range(LANES)):
-        packed = builder.shuffle_vector(packed, packed, _indices(order))
+    if count < 4:
+        packed = builder.shuffle_vector(packed, packed, _indices(4 * lane + v for lane in range(4) for v in range(count)))
     return builder.bitcast(packed, ir.VectorType(I8, count * LANES))
-
-
-def _concatenate(builder: Any, vectors: list[Any]) -> Any:
-    if len(vectors) == 1:
-        return vectors[0]
-    if len(vectors) == 3:
-        low, high = _join(builder, *vectors[:2]), _join(builder, vectors[2], vectors[2])
-        return builder.shuffle_vector(low, high, _indices(range(48)))
-    half = len(vectors) // 2
-    return _join(builder, _concatenate(builder, vectors[:half]), _concatenate(builder, vectors[half:]))
 
 
 def _double(builder: Any, x: Any, low_scale: Any, high_scale: Any, zero_point: Any) -> Any:
