@@ -16,7 +16,7 @@ LAYERS = [
     "fixedpoint simd",
     "fixedmath requantization ops",
     "dot arena reader",
-    "depthwise",
+    "depthwise wide",
     "ops._*",
     "ops.*",
     "program",
