@@ -1,0 +1,37 @@
+"""FILL: a tensor of the shape that the first input holds, every element being the second input's only one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.errors import ModelError
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Step
+from int8rt.ops._index import known_shape
+from int8rt.ops._move import copy, operand, same_scale, same_type, strides
+
+
+def shapes(node: Node) -> list[tuple[int, ...]] | None:
+    shape = known_shape(node, 0)
+    return None if shape is None else [shape]
+
+
+def reference(node: Node, shape: np.ndarray, value: np.ndarray) -> np.ndarray:
+    _check(node)
+    return np.full(tuple(map(int, shape)), value.reshape(()))
+
+
+def prepare(node: Node, numerics: Numerics) -> list[Step]:
+    _check(node)
+    (y,) = node.outputs
+    return copy(operand(node, 1), y, y.shape, [0] * len(y.shape), strides(y.shape))
+
+
+def _check(node: Node) -> None:
+    value, (y,) = operand(node, 1), node.outputs
+    same_type(node, value, y)
+    if value.size != 1 or len(value.shape) != 0:
+        raise ModelError(f"{node.label}: the value has shape {list(value.shape)}; a scalar was expected")
+    if value.type in ("int8", "uint8", "int16"):
+        same_scale(node, y, value)
