@@ -51,6 +51,10 @@ INT8_OFFSET = 128
 CACHE_LINE = 64
 
 
+class NotConstant(UnsupportedError):
+    """A node needs the value of an input before it can be prepared, and the input is computed at run time."""
+
+
 class Flat(NamedTuple):
     """A tensor argument that reaches the kernel as a one-dimensional array of ``dtype``, whatever its shape and type.
 
