@@ -156,7 +156,6 @@ MALFORMED = {
 }
 REFUSED = {
     "types that differ": {"y": T(U8, (1, 2, 2, 6), 0.1)},
-    "weights at run time": {"w": T(np.int8, (1, 3, 3, 6), 0.1)},
     "activation": {"fused_activation_function": TANH},
     "image beyond 2 GB": {"dilation_h_factor": 10**6, "dilation_w_factor": 10**6, "padding": SAME},
 }

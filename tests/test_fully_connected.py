@@ -157,7 +157,6 @@ MALFORMED = {
 }
 REFUSED = {
     "types that differ": {"y": T(np.int16, (2, 4), 0.1)},
-    "weights at run time": {"w": T(np.int8, (4, 6), 0.1)},
     "shuffled weights": {"weights_format": 1},
     "activation": {"fused_activation_function": SIGN_BIT},
 }

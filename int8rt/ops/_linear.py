@@ -1,12 +1,26 @@
-"""What the products with a constant filter share: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV."""
+"""What the products with a filter share: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV.
+
+There are four kinds, by the types of activations and weights, and each has a class whose methods make the Calls:
+
+* ``Bytes``: int8 or uint8, weights of the same type or of 4 or 2 bits: int32 sums by rule A or C;
+* ``Int16``: int16 activations without zero point, weights of 8, 4 or 2 bits: rule I64, with an int32 bias rule A, in
+  FULLY_CONNECTED always rule C;
+* ``Float``: float32, each sum in the order of the filter, bias last, as LiteRT's reference kernels;
+* ``Hybrid``: float32 activations and integer weights (see ``int8rt.hybrid``).
+
+``product`` finds the class of a node, ``meaning`` the arithmetic for its reference.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import depthwise, dot, hybrid, ops, wide
+from int8rt.dot import Segments
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import (
     activation_range,
@@ -18,44 +32,356 @@ from int8rt.fixedpoint import (
     wrap_int32,
 )
 from int8rt.graph import Node, Tensor
-from int8rt.requantization import Rounding, rule_a, rule_c
+from int8rt.ops import Call
+from int8rt.ops._elementwise import clamp, limits
+from int8rt.ops._window import Padded, Window, padded, padded_size
+from int8rt.requantization import Columns, Rounding, rule_a, rule_c
 
 EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))
+INT16, FLOAT32 = np.dtype(np.int16), np.dtype(np.float32)
+BIAS_INT32, BIAS_INT64 = 2, 4  # values of the option quantized_bias_type
 
 
-class Filter(NamedTuple):
-    """A filter as the primitives want it, its output channels first or last as in the file."""
+class Operands(NamedTuple):
+    """The tensors of a node and what its operator says about them."""
 
-    w: np.ndarray  # int16, less its zero point
-    bias: np.ndarray  # int64 [channels], as in the file
+    node: Node
+    x: Tensor
+    w: Tensor
+    b: Tensor | None
+    y: Tensor
+    axis: int  # of w: its output channels
+    rule: str  # of 8 bits
+    narrow: tuple[str, ...] = ()  # the types of weights below 8 bits that LiteRT computes
+    int32_bias: bool = True  # whether int16 activations may have one
+    symmetric: bool = False  # how float activations are quantized: see int8rt.hybrid
+    weight_first: bool = False
+    keeps_infinities: bool = False  # of float results without an activation
+
+    @property
+    def channels(self) -> int:
+        """How many output channels."""
+        return int(self.w.shape[self.axis])
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether weights and bias are known before the first run."""
+        return self.w.data is not None and (self.b is None or self.b.data is not None)
+
+
+def scales_differ(w: Tensor) -> bool:
+    """Whether the weights are quantized per channel in more than form."""
+    return w.quantization is not None and len(np.unique(w.quantization.scale)) > 1
+
+
+# Kinds of products
+
+
+def product(o: Operands) -> Product:
+    """The kind of a node whose weights and bias are constants. Raises UnsupportedError and ModelError."""
+    kind = kind_of(o)
+    if not o.is_constant:
+        raise ops.refuse(o.node, "weights and bias must be constants")
+    makers: dict[str, Callable[[Operands], Product]] = {
+        "bytes": _bytes,
+        "int16": _int16,
+        "float": _float,
+        "hybrid": _hybrid,
+    }
+    return makers[kind](o)
+
+
+def kind_of(o: Operands) -> str:
+    """bytes, int16, float or hybrid; refuses what is none of them, and checks scales, zero points and bias."""
+    node, x, w, y = o.node, o.x, o.w, o.y
+    if y.dtype != x.dtype:
+        raise ops.refuse(node, f"activations of one type are supported, not {y.type} outputs")
+    is_narrow = w.type_name in o.narrow and x.dtype != np.uint8
+    is_eight_bits = w.dtype == np.int8 and w.type_name in ("", "INT8")
+    if x.dtype in EIGHT_BITS and (is_narrow or (w.dtype == x.dtype and w.type_name in ("", "INT8", "UINT8"))):
+        kind, bias_types = "bytes", ["int32"]
+    elif x.dtype == INT16 and (is_narrow or is_eight_bits):
+        kind, bias_types = "int16", ["int64", "int32"] if o.int32_bias else ["int64"]
+    elif x.dtype == FLOAT32 and w.dtype == FLOAT32:
+        kind, bias_types = "float", ["float32"]
+    elif x.dtype == FLOAT32 and (is_narrow or is_eight_bits):
+        kind, bias_types = "hybrid", ["float32"]
+    else:
+        raise ops.refuse(node, f"weights of type {w.type} with activations of type {x.type} are not supported")
+    if kind != "float":
+        _check_scales(o)
+    if o.b is not None and (o.b.size != o.channels or o.b.type not in bias_types):
+        raise ModelError(f"{node.label}: the bias is {o.b!r}; {' or '.join(bias_types)}[{o.channels}] was expected")
+    return kind
+
+
+def _check_scales(o: Operands) -> None:
+    node, q = o.node, o.w.quantization
+    if q is not None and q.block_size:
+        raise ops.refuse(node, "block-wise scales are not supported: LiteRT's reference computes zeros for them")
+    if q is None or len(q.scale) not in (1, o.channels):
+        raise ModelError(
+            f"{node.label}: the weights have {0 if q is None else len(q.scale)} scales for {o.channels} channels"
+        )
+    if len(q.scale) > 1 and q.axis != o.axis:
+        raise ModelError(f"{node.label}: the weights' scales run along axis {q.axis}; axis {o.axis} was expected")
+    if o.x.dtype != np.uint8 and q.zero_point.any():
+        raise ModelError(f"{node.label}: {o.w.type} weights must have zero point 0")
+    if not np.isfinite(q.scale).all():
+        raise ModelError(f"{node.label}: weight scales from {q.scale.min()} to {q.scale.max()} must be finite")
+    if o.x.dtype == INT16 and (o.x.zero_point or o.y.zero_point):
+        raise ModelError(f"{node.label}: int16 activations must have zero point 0")
+
+
+class Into(NamedTuple):
+    """Where products go: column c of row m to y[first + m * stride + c], flattened; stride 0: as many as columns."""
+
+    y: Tensor
+    first: int = 0
+    stride: int = 0
+
+
+@dataclass(frozen=True)
+class AsItIs:
+    """Activations that are multiplied as they are stored."""
+
+    o: Operands
+
+    def image(self, g: Window) -> Padded:
+        """x with what the window reaches around it."""
+        return padded(self.o.node, self.o.x, g)
+
+    def rows(self) -> Padded:
+        """x as rows that need nothing around them."""
+        return Padded(self.o.x, 0, 0, [])
+
+
+@dataclass(frozen=True)
+class Bytes(AsItIs):
+    """8-bit activations."""
+
+    w: np.ndarray  # int16 in the file's layout, less the zero point
+    bias: np.ndarray  # int64 [channels]
     rounding: Rounding  # for stored outputs
 
+    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+        """Products of the rows of x with those of w, [columns, depth]; column c is of channels[c]."""
+        bias = self.bias[channels] - ops.stored_zero(self.o.x) * w.astype(np.int64).sum(axis=1)
+        r = self.rounding
+        named = {"multiplier": r.multiplier, "shift": r.shift, "scale": r.scale}
+        r = r._replace(**{name: values[channels] for name, values in named.items() if values.size})
+        return [dot.call(x.tensor, s, Columns(w, bias, r), *into)]
 
-def scales(node: Node, x: Tensor, w: Tensor, y: Tensor, rule: str) -> np.ndarray:
+    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+        """The output of a filter [1, h, w, c] over each channel."""
+        bias = self.bias - ops.stored_zero(self.o.x) * self.w.astype(np.int64).sum(axis=(0, 1, 2))
+        geometry = depthwise.Geometry(*g[:6])
+        return [depthwise.call(x.tensor, geometry, self.w[0], bias, self.rounding, self.o.y)]
+
+
+def _bytes(o: Operands) -> Bytes:
+    """Some converters write negative scales. Both rules are odd, so the sign moves to weights and bias."""
+    real = np.broadcast_to(scales(o), o.channels)
+    s = ops.stored(o.y, o.node.options.fused_activation_function)
+    rounding = (rule_c if o.rule == "double" else rule_a)(np.abs(real), s.zero_point, s.lo, s.hi)
+    sign = np.where(real < 0, -1, 1)
+    weights = centered(o.w) * sign.astype(np.int16).reshape(_along(o))
+    return Bytes(o, weights, _bias(o) * sign, rounding)
+
+
+@dataclass(frozen=True)
+class Int16(AsItIs):
+    """int16 activations."""
+
+    w: np.ndarray  # int16
+    rules: wide.Rules
+
+    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+        return [wide.int16_call(x.tensor, s, w, self.rules.part(channels), *into)]
+
+    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+        w = self.w[0].reshape(-1, self.o.channels)
+        fits = np.abs(w.astype(np.int64)).sum(axis=0).max(initial=0) <= wide.MOST
+        z = ops.scratch(f"{self.o.y.name}/sums", self.o.y.shape, np.int32 if fits else np.int64)
+        sums = wide.depthwise_call(x.tensor, _taps(x, g), w.astype(z.dtype), z)
+        return [sums, Call(wide.requantize_sums, z, *self.rules, self.o.y, writes=[self.o.y])]
+
+
+def _int16(o: Operands) -> Int16:
+    return Int16(o, centered(o.w), _rules(o, _bias(o)))
+
+
+def _rules(o: Operands, bias: np.ndarray) -> wide.Rules:
+    """Source: the int16 overloads of TFLite's reference kernels; the type of the bias is that of the accumulator."""
+    asked = getattr(o.node.options, "quantized_bias_type", 0)
+    given = "none" if o.b is None else o.b.type
+    if asked not in (0, BIAS_INT32, BIAS_INT64) or given not in ("none", {2: "int32", 4: "int64"}.get(asked, given)):
+        raise ModelError(f"{o.node.label}: quantized_bias_type is {asked} and the bias is {given}")
+    is_narrow = asked == BIAS_INT32 or given == "int32"
+    real = np.broadcast_to(scales(o), o.channels)
+    multiplier, shift = quantize_multiplier(real)
+    rule = wide.RULE_C if o.rule == "double" else wide.RULE_A if is_narrow else wide.RULE_I64
+    if rule == wide.RULE_I64 and shift.max(initial=0) > 14:
+        raise ops.refuse(o.node, f"s_x s_w / s_y is {real.max():.3g}; the rule of int64 accumulators ends at 2**14")
+    lo, hi = activation_range(o.y, o.node.options.fused_activation_function)
+    return wide.Rules(rule, bias, multiplier, shift, np.array(real), 32 if is_narrow else 64, lo, hi)
+
+
+@dataclass(frozen=True)
+class Float(AsItIs):
+    """float32 activations and weights."""
+
+    w: np.ndarray
+    bias: np.ndarray
+    limits: np.ndarray
+
+    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+        return wide.float_call(x.tensor, s, w, self.bias[channels], self.limits, *into)
+
+    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+        y = self.o.y
+        sums = wide.depthwise_call(x.tensor, _taps(x, g), self.w[0].reshape(-1, self.o.channels), y)
+        return [sums, Call(wide.add_bias, self.bias, self.limits, y, writes=[y])]
+
+
+def _float(o: Operands) -> Float:
+    """Padding multiplies with zeros where LiteRT leaves taps out: the same sums, as long as the weights are finite."""
+    w = np.asarray(o.w.data, FLOAT32)
+    if not np.isfinite(w).all():
+        raise ops.refuse(o.node, "weights that are infinite or not a number are not supported")
+    return Float(o, w, _float_bias(o), limits(o.node, o.y))
+
+
+def _float_bias(o: Operands) -> np.ndarray:
+    """The constant bias as float32 [channels]; zeros where there is none."""
+    return np.zeros(o.channels, FLOAT32) if o.b is None else np.asarray(o.b.data, FLOAT32).reshape(-1)
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """float32 activations and integer weights."""
+
+    o: Operands
+    w: np.ndarray  # int16
+    scaling: hybrid.Scaling
+
+    def image(self, g: Window) -> Padded:
+        height, width = padded_size(self.o.node, self.o.x, g)
+        return self._quantized(self.o.x.shape[0], self.o.x.shape[1:], height, width, g.pad_top, g.pad_left)
+
+    def rows(self) -> Padded:
+        depth = self.w.shape[-1]
+        return self._quantized(self.o.x.size // depth, (1, 1, depth), 1, 1, 0, 0)
+
+    def _quantized(self, images: int, shape: Any, height: int, width: int, top: int, left: int) -> Padded:
+        z = ops.scratch(f"{self.o.y.name}/quantized", (images, height, width, shape[2]), np.uint8)
+        known, calls = hybrid.quantize_calls(self.o.x, images, self.o.symmetric, z, shape, top, left)
+        return Padded(z, height, width, calls, known)
+
+    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+        return [hybrid.dot_call(x.tensor, x.extra, s, w, self.scaling.part(channels), *into)]
+
+    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+        y = self.o.y
+        z = ops.scratch(f"{y.name}/sums", y.shape, np.int32)
+        w = self.w[0].reshape(-1, self.o.channels).astype(np.int32)
+        sums = wide.depthwise_call(x.tensor, _taps(x, g), w, z)
+        return [sums, Call(hybrid.scale_sums, z, *x.extra, *self.scaling, y, writes=[y])]
+
+
+def _hybrid(o: Operands) -> Hybrid:
+    return Hybrid(o, centered(o.w), _scaling(o, np.asarray(o.w.data), _float_bias(o)))
+
+
+def _scaling(o: Operands, w: np.ndarray, bias: np.ndarray) -> hybrid.Scaling:
+    assert o.w.quantization is not None
+    scale = np.broadcast_to(np.asarray(o.w.quantization.scale, FLOAT32), o.channels)
+    others = tuple(i for i in range(len(o.w.shape)) if i != o.axis)
+    sums = w.sum(axis=others, dtype=np.int64).astype(np.int32)
+    bounds = limits(o.node, o.y)
+    if o.keeps_infinities:
+        bounds = np.where(np.abs(bounds) == np.finfo(FLOAT32).max, np.copysign(np.float32(np.inf), bounds), bounds)
+    return hybrid.Scaling(np.array(scale), sums, bias, int(o.weight_first), bounds)
+
+
+Product: TypeAlias = Bytes | Int16 | Float | Hybrid
+
+
+def _along(o: Operands) -> list[int]:
+    return [-1 if i == o.axis else 1 for i in range(len(o.w.shape))]
+
+
+def _taps(x: Padded, g: Window) -> wide.Taps:
+    channels = x.tensor.shape[3]
+    rows = np.arange(g.height) * g.dilation_h * x.width * channels
+    taps = (rows[:, None] + np.arange(g.width) * g.dilation_w * channels).reshape(-1)
+    return wide.Taps(taps, g.stride_h * x.width * channels, g.stride_w * channels)
+
+
+# References
+
+
+class Meaning(NamedTuple):
+    """The arithmetic of a node on numbers without zero points: padding is 0."""
+
+    x: np.ndarray  # int64, or float32
+    w: np.ndarray
+    finish: Callable[[np.ndarray], np.ndarray]  # sums [..., channels] to outputs
+
+
+def meaning(o: Operands, x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> Meaning:
+    """What a node's reference computes with; the first axis of x counts images (or rows) that hybrid nodes quantize."""
+    kind = kind_of(o)
+    if kind == "float":
+        bias = np.zeros(o.channels, FLOAT32) if b is None else b.reshape(-1)
+        return Meaning(x, w, lambda acc: clamp(acc + bias, limits(o.node, o.y)))
+    weights = w.astype(np.int64) - o.w.zero_point
+    if kind == "hybrid":
+        s = _scaling(o, w, np.zeros(o.channels, FLOAT32) if b is None else b.reshape(-1))
+        images = [hybrid.quantized(image, o.symmetric) for image in x]
+        numbers = np.stack([image.q - image.zero_point for image in images])
+
+        def dequantize(acc: np.ndarray) -> np.ndarray:
+            x_scale = np.array([i.scale for i in images], FLOAT32).reshape(-1, *[1] * (acc.ndim - 1))
+            return clamp(hybrid.scaled(acc, x_scale, s), s.limits)
+
+        return Meaning(numbers, weights, dequantize)
+    bias = np.zeros(o.channels, np.int64) if b is None else b.astype(np.int64).reshape(-1)
+    if kind == "int16":
+        rules = _rules(o, bias)
+        return Meaning(x.astype(np.int64), weights, rules.apply)
+    return Meaning(x.astype(np.int64) - o.x.zero_point, weights, lambda acc: _requantized(o, acc + bias))
+
+
+def _requantized(o: Operands, acc: np.ndarray) -> np.ndarray:
+    """Accumulators of bytes [..., channels], which wrap as int32 do, to outputs."""
+    acc = wrap_int32(acc)
+    real = scales(o)
+    lo, hi = activation_range(o.y, o.node.options.fused_activation_function)
+    if o.rule == "double":
+        q = requantize_double(acc, real).astype(np.int64)
+    else:
+        q = requantize_double_rounding(acc, *quantize_multiplier(real))
+    return (q + o.y.zero_point).clip(lo, hi).astype(o.y.dtype)
+
+
+def add_products(acc: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
+    """acc += x @ w.T; float32 products are added one after another, from the first to the last."""
+    if x.dtype != FLOAT32:
+        acc += x @ w.T
+        return
+    for k in range(x.shape[-1]):
+        acc += x[..., k, None] * w[:, k]
+
+
+def scales(o: Operands) -> np.ndarray:
     """The real multiplier of each output channel, float64, in the precision in which TFLite computes it for a rule."""
-    s_w = w.quantization.scale if w.quantization is not None else np.zeros(1, np.float32)
+    node, x, y = o.node, o.x, o.y
     if not (0 < x.scale < np.inf and 0 < y.scale < np.inf):
         raise ModelError(f"{node.label}: input scale {x.scale} and output scale {y.scale} must be positive and finite")
-    if not np.isfinite(s_w).all():
-        raise ModelError(f"{node.label}: weight scales from {s_w.min()} to {s_w.max()} must be finite")
-    joined = scale_float_product if rule != "double" and x.dtype == np.uint8 else scale_double
-    return np.asarray(joined(x.scale, s_w, y.scale), np.float64)
-
-
-def fold(node: Node, x: Tensor, w: Tensor, b: Tensor | None, y: Tensor, axis: int, rule: str) -> Filter:
-    """The filter of a node whose output channels are that axis of w. Raises UnsupportedError and ModelError.
-
-    Some converters write negative scales. Every rule is odd in its product, so the sign moves to weights and bias.
-    """
-    check(node, x, w, b, y, axis)
-    channels = w.shape[axis]
-    real = np.broadcast_to(scales(node, x, w, y, rule), channels)
-    s = ops.stored(y, node.options.fused_activation_function)
-    rounding = (rule_c if rule == "double" else rule_a)(np.abs(real), s.zero_point, s.lo, s.hi)
-    sign = np.where(real < 0, -1, 1)
-    along = [-1 if i == axis else 1 for i in range(len(w.shape))]
-    weights = centered(w) * sign.astype(np.int16).reshape(along)
-    return Filter(weights, bias_of(b, channels) * sign, rounding)
+    assert o.w.quantization is not None
+    joined = scale_float_product if o.rule != "double" and x.dtype == np.uint8 else scale_double
+    return np.asarray(joined(x.scale, o.w.quantization.scale, y.scale), np.float64)
 
 
 def centered(w: Tensor) -> np.ndarray:
@@ -63,48 +389,9 @@ def centered(w: Tensor) -> np.ndarray:
     return np.asarray(w.data, np.int16) - np.int16(w.zero_point)
 
 
-def bias_of(b: Tensor | None, channels: int) -> np.ndarray:
-    """The bias as int64 [channels]; zeros where there is none."""
-    return np.zeros(channels, np.int64) if b is None else np.asarray(b.data, np.int64).reshape(-1)
-
-
-def check(node: Node, x: Tensor, w: Tensor, b: Tensor | None, y: Tensor, axis: int) -> None:
-    """Refuse what the 8-bit kernels do not do."""
-    if (
-        x.dtype not in EIGHT_BITS
-        or w.dtype != x.dtype
-        or y.dtype != x.dtype
-        or w.type_name not in ("", "INT8", "UINT8")
-    ):
-        raise ops.refuse(
-            node, f"activations and weights of one type, int8 or uint8, are supported, not {y.type} outputs"
-        )
-    if w.data is None or (b is not None and b.data is None):
-        raise ops.refuse(node, "weights and bias must be constants")
-    channels = w.shape[axis]
-    q = w.quantization
-    if q is None or len(q.scale) not in (1, channels):
-        raise ModelError(
-            f"{node.label}: the weights have {0 if q is None else len(q.scale)} scales for {channels} channels"
-        )
-    if b is not None and (b.size != channels or b.dtype != np.int32):
-        raise ModelError(f"{node.label}: the bias is {b!r}; int32[{channels}] was expected")
-    if len(q.scale) > 1 and q.axis != axis:
-        raise ModelError(f"{node.label}: the weights' scales run along axis {q.axis}; axis {axis} was expected")
-    if x.dtype == np.int8 and q.zero_point.any():
-        raise ModelError(f"{node.label}: int8 weights must have zero point 0")
-
-
-def reference_output(node: Node, x: Tensor, w: Tensor, y: Tensor, acc: np.ndarray, rule: str) -> np.ndarray:
-    """Accumulators [..., channels], which wrap as int32 do, to outputs by the rule of that name."""
-    acc = wrap_int32(acc)
-    real = scales(node, x, w, y, rule)
-    lo, hi = activation_range(y, node.options.fused_activation_function)
-    if rule == "double":
-        q = requantize_double(acc, real).astype(np.int64)
-    else:
-        q = requantize_double_rounding(acc, *quantize_multiplier(real))
-    return (q + y.zero_point).clip(lo, hi).astype(y.dtype)
+def _bias(o: Operands) -> np.ndarray:
+    """The constant bias as int64 [channels]; zeros where there is none."""
+    return np.zeros(o.channels, np.int64) if o.b is None else np.asarray(o.b.data, np.int64).reshape(-1)
 
 
 def optional(node: Node, position: int) -> Tensor | None:

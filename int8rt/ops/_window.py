@@ -66,26 +66,35 @@ def windows(x: np.ndarray, g: Window, fill: int) -> tuple[np.ndarray, np.ndarray
 
 
 class Padded(NamedTuple):
-    """An image with all the pixels that its windows reach: the tensor, its size, and the Call that fills it, if any."""
+    """An image with all the pixels that its windows reach: the tensor, its size, and the Calls that fill it, if any."""
 
     tensor: Tensor
     height: int
     width: int
     calls: list[Call]
+    extra: Any = None  # what else is known of it at run time
 
 
 def padded(node: Node, x: Tensor, g: Window) -> Padded:
     """x with its zero point around it, as far as the windows reach; x itself where they stay inside."""
-    height = max(x.shape[1], (g.out_h - 1) * g.stride_h + (g.height - 1) * g.dilation_h + 1)
-    width = max(x.shape[2], (g.out_w - 1) * g.stride_w + (g.width - 1) * g.dilation_w + 1)
+    height, width = padded_size(node, x, g)
     if (height, width) == x.shape[1:3] and g.pad_top == g.pad_left == 0:
         return Padded(x, height, width, [])
     n, _, _, c = x.shape
-    if n * height * width * c > MAX_IMAGE:
-        raise ops.refuse(node, f"with its padding the input has {[n, height, width, c]} values; 2 GB are supported")
     wide = ops.scratch(f"{node.outputs[0].name}/padded", (n, height, width, c), ops.storage_dtype(x.dtype))
-    call = Call(pad_image, x, ops.stored_zero(x), g.pad_top, g.pad_left, wide, writes=[wide])
+    value = 0 if x.dtype == np.float32 else ops.stored_zero(x)
+    call = Call(pad_image, x, value, g.pad_top, g.pad_left, wide, writes=[wide])
     return Padded(wide, height, width, [call])
+
+
+def padded_size(node: Node, x: Tensor, g: Window) -> tuple[int, int]:
+    """Height and width of x with all that its windows reach."""
+    height = max(x.shape[1], (g.out_h - 1) * g.stride_h + (g.height - 1) * g.dilation_h + 1)
+    width = max(x.shape[2], (g.out_w - 1) * g.stride_w + (g.width - 1) * g.dilation_w + 1)
+    n, _, _, c = x.shape
+    if n * height * width * c > MAX_IMAGE and (height, width) != x.shape[1:3]:
+        raise ops.refuse(node, f"with its padding the input has {[n, height, width, c]} values; 2 GB are supported")
+    return height, width
 
 
 def row_offsets(shape: tuple[int, ...], height: int, width: int, g: Window) -> np.ndarray:

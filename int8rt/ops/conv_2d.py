@@ -2,8 +2,9 @@
 
     y[o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over h, w, i of (x - z_x) (w[o, h, w, i] - z_w))
 
-Taps outside the image count as x = z_x. A filter over fewer input channels than x has works on groups of them. Rounding:
-rule A under ``reference``.
+Taps outside the image count as x = z_x. A filter over fewer input channels than x has works on groups of them.
+Rounding: rule A under ``reference``. ``_linear`` says what other types than 8 bits do. With a filter that is computed
+at run time the node runs by its reference.
 
 No window is copied: the pixels under a filter row lie side by side in a padded image, so a window is one segment of
 ``dot`` per filter row.
@@ -18,9 +19,8 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.numerics import NUMERICS, Numerics
 from int8rt.ops import Step
-from int8rt.ops._linear import bias_of, fold, optional, reference_output
-from int8rt.ops._window import Window, padded, row_offsets, window, windows
-from int8rt.requantization import Columns
+from int8rt.ops._linear import FLOAT32, Into, Operands, add_products, kind_of, meaning, optional, product, scales_differ
+from int8rt.ops._window import Window, row_offsets, window, windows
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -30,35 +30,53 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 
 
 def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
-    x_, w_ = _inputs(node)
+    x_, _ = _inputs(node)
     (y,) = node.outputs
-    seen, _ = windows(x, window(node, x_, *w.shape[1:3]), fill=x_.zero_point)
-    groups = x.shape[3] // w.shape[3]
-    seen = seen.astype(np.int64).reshape(*seen.shape[:5], groups, -1) - x_.zero_point
-    filters = w.astype(np.int64).reshape(groups, -1, *w.shape[1:]) - w_.zero_point
-    acc = np.einsum("nyxhwgi,gohwi->nyxgo", seen, filters, optimize=True).reshape(y.shape)
-    acc = acc + bias_of(optional(node, 2), w.shape[0])
-    return reference_output(node, x_, w_, y, acc, NUMERICS["reference"].convolution)
+    m = meaning(_operands(node, NUMERICS["reference"]), x, w, b)
+    seen, _ = windows(m.x, window(node, x_, *w.shape[1:3]), fill=0)
+    acc = np.zeros(y.shape, m.x.dtype)
+    size = w.shape[0] // (x.shape[3] // w.shape[3])
+    for group, first in enumerate(range(0, w.shape[0], size)):
+        part = seen[..., group * w.shape[3] : (group + 1) * w.shape[3]]
+        rows = part.reshape(*part.shape[:3], -1)
+        add_products(acc[..., first : first + size], rows, m.w[first : first + size].reshape(size, -1))
+    return m.finish(acc)
 
 
-def prepare(node: Node, numerics: Numerics) -> list[Step]:
+def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     x, w = _inputs(node)
     (y,) = node.outputs
-    f = fold(node, x, w, optional(node, 2), y, 0, numerics.convolution)
+    operands = _operands(node, numerics)
+    if not operands.is_constant:
+        kind_of(operands)
+        return ops.by_reference(node, reference)
+    f = product(operands)
     g = window(node, x, *w.shape[1:3])
-    p = padded(node, x, g)
-    bias = f.bias - ops.stored_zero(x) * f.w.astype(np.int64).sum(axis=(1, 2, 3))
+    p = f.image(g)
     offsets = row_offsets(p.tensor.shape, p.height, p.width, g)
     groups = x.shape[3] // w.shape[3]
     size = w.shape[0] // groups
-    calls = []
+    steps: list[Step] = [*p.calls]
     for group in range(groups):
         starts, depth = _segments(g, p.width, x.shape[3], w.shape[3])
         segments = dot.Segments(offsets, starts + group * w.shape[3], depth)
-        part = slice(group * size, (group + 1) * size)
-        columns = Columns(f.w[part].reshape(size, -1), bias[part], f.rounding.part(part))
-        calls.append(dot.call(p.tensor, segments, columns, y, part.start, w.shape[0]))
-    return [*p.calls, *calls]
+        part = np.arange(group * size, (group + 1) * size)
+        steps += f.dot(p, segments, f.w[part].reshape(size, -1), part, Into(y, int(part[0]), w.shape[0]))
+    return steps
+
+
+def _operands(node: Node, numerics: Numerics) -> Operands:
+    """Float activations are quantized symmetrically for weights that have one scale."""
+    x, w = _inputs(node)
+    several = scales_differ(w)
+    if x.dtype == FLOAT32 and w.dtype == np.int8 and not several and x.shape[3] != w.shape[3]:
+        raise ops.refuse(node, "LiteRT has no grouped convolution of float activations with one weight scale")
+    if w.type_name == "INT2":
+        raise ops.refuse(node, "LiteRT accepts int2 weights and reads past their end")
+    return Operands(
+        node, x, w, optional(node, 2), node.outputs[0], 0, numerics.convolution, ("INT4",), symmetric=not several,
+        weight_first=several,
+    )  # fmt: skip
 
 
 def _segments(g: Window, width: int, channels: int, depth: int) -> tuple[np.ndarray, int]:

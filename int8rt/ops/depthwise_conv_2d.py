@@ -3,20 +3,20 @@
     y[c] = z_y + rule(s_x s_w[c] / s_y, b[c] + sum over h, w of (x[c // m] - z_x) (w[0, h, w, c] - z_w))
 
 m is the channel multiplier: the number of output channels per input channel. Taps outside the image count as x = z_x.
-Rounding: rule A under ``reference``.
+Rounding: rule A under ``reference``. ``_linear`` says what other types than 8 bits do.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from int8rt import depthwise, ops
+from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.numerics import NUMERICS, Numerics
 from int8rt.ops import Step
-from int8rt.ops._linear import bias_of, fold, optional, reference_output
-from int8rt.ops._window import padded, window, windows
+from int8rt.ops._linear import FLOAT32, Operands, kind_of, meaning, optional, product
+from int8rt.ops._window import window, windows
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -26,24 +26,41 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 
 
 def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
-    x_, w_ = _inputs(node)
+    x_, _ = _inputs(node)
     (y,) = node.outputs
-    seen, _ = windows(x, window(node, x_, *w.shape[1:3]), fill=x_.zero_point)
-    seen = np.repeat(seen.astype(np.int64) - x_.zero_point, y.shape[3] // x.shape[3], axis=-1)
-    acc = np.einsum("nyxhwc,hwc->nyxc", seen, w[0].astype(np.int64) - w_.zero_point)
-    acc = acc + bias_of(optional(node, 2), y.shape[3])
-    return reference_output(node, x_, w_, y, acc, NUMERICS["reference"].convolution)
+    m = meaning(_operands(node, NUMERICS["reference"]), x, w, b)
+    seen, _ = windows(m.x, window(node, x_, *w.shape[1:3]), fill=0)
+    acc = np.zeros(y.shape, m.x.dtype)
+    for row in range(w.shape[1]):
+        for col in range(w.shape[2]):
+            acc += np.repeat(seen[:, :, :, row, col], y.shape[3] // x.shape[3], axis=-1) * m.w[0, row, col]
+    return m.finish(acc)
 
 
-def prepare(node: Node, numerics: Numerics) -> list[Step]:
+def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     x, w = _inputs(node)
-    (y,) = node.outputs
-    f = fold(node, x, w, optional(node, 2), y, 3, numerics.convolution)
+    operands = _operands(node, numerics)
+    if not operands.is_constant:
+        kind_of(operands)
+        return ops.by_reference(node, reference)
+    f = product(operands)
     g = window(node, x, *w.shape[1:3])
-    p = padded(node, x, g)
-    bias = f.bias - ops.stored_zero(x) * f.w.astype(np.int64).sum(axis=(0, 1, 2))
-    call = depthwise.call(p.tensor, depthwise.Geometry(*g[:6]), f.w[0], bias, f.rounding, y)
-    return [*p.calls, call]
+    p = f.image(g)
+    return [*p.calls, *f.depthwise(p, g)]
+
+
+def _operands(node: Node, numerics: Numerics) -> Operands:
+    """Of weights below 8 bits LiteRT has int4, but not for float activations, which need a scale per channel."""
+    x, w = _inputs(node)
+    narrow = () if x.dtype == FLOAT32 else ("INT4",)
+    if (
+        x.dtype == FLOAT32
+        and w.dtype == np.int8
+        and w.quantization is not None
+        and len(w.quantization.scale) != w.shape[3]
+    ):
+        raise ops.refuse(node, "float activations need a weight scale per channel, as in LiteRT")
+    return Operands(node, x, w, optional(node, 2), node.outputs[0], 3, numerics.convolution, narrow, int32_bias=False)
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:

@@ -2,20 +2,27 @@
 
     y[o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over k of (x[k] - z_x) (w[o, k] - z_w))
 
-Rounding: rule C under ``reference``, unlike the convolutions (LiteRT since April 2025).
+Rounding: rule C under ``reference``, unlike the convolutions (LiteRT since April 2025). ``_linear`` says what other
+types than 8 bits do.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from int8rt import dot, ops
+from int8rt import dot, ops, wide
 from int8rt.errors import ModelError
+from int8rt.fixedpoint import requantize_double, requantize_double_rounding
 from int8rt.graph import Node, Tensor
+from int8rt.jit import kernel
 from int8rt.numerics import NUMERICS, Numerics
-from int8rt.ops import Step
-from int8rt.ops._linear import bias_of, fold, optional, reference_output
-from int8rt.requantization import Columns
+from int8rt.ops import Call, Step
+from int8rt.ops._elementwise import limits
+from int8rt.ops._linear import Into, Operands, add_products, kind_of, meaning, optional, product, scales
+from int8rt.requantization import rule_a, rule_c
+from int8rt.simd import get, put
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -30,23 +37,49 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 
 
 def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
-    x_, w_ = _inputs(node)
     (y,) = node.outputs
-    rows = x.reshape(-1, w.shape[1]).astype(np.int64) - x_.zero_point
-    acc = rows @ (w.T.astype(np.int64) - w_.zero_point) + bias_of(optional(node, 2), w.shape[0])
-    return reference_output(node, x_, w_, y, acc, NUMERICS["reference"].fully_connected).reshape(y.shape)
+    m = meaning(_operands(node, NUMERICS["reference"]), x.reshape(-1, w.shape[1]), w, b)
+    acc = np.zeros((len(m.x), w.shape[0]), m.x.dtype)
+    add_products(acc, m.x, m.w)
+    return m.finish(acc).reshape(y.shape)
 
 
-def prepare(node: Node, numerics: Numerics) -> Step:
+def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     x, w = _inputs(node)
     (y,) = node.outputs
-    if getattr(node.options, "weights_format", 0) != 0:
-        raise ops.refuse(node, "shuffled weights are not supported")
-    f = fold(node, x, w, optional(node, 2), y, 0, numerics.fully_connected)
-    bias = f.bias - ops.stored_zero(x) * f.w.astype(np.int64).sum(axis=1)
+    operands = _operands(node, numerics)
     offsets = np.arange(x.size // w.shape[1], dtype=np.int32) * np.int32(w.shape[1])
     segments = dot.Segments(offsets, np.zeros(1, np.int64), w.shape[1])
-    return dot.call(x, segments, Columns(f.w, bias, f.rounding), y)
+    if not operands.is_constant:
+        return _at_run_time(operands, segments)
+    f = product(operands)
+    rows = f.rows()
+    return [*rows.calls, *f.dot(rows, segments, f.w, np.arange(w.shape[0]), Into(y))]
+
+
+def _operands(node: Node, numerics: Numerics) -> Operands:
+    x, w = _inputs(node)
+    if getattr(node.options, "weights_format", 0) != 0:
+        raise ops.refuse(node, "shuffled weights are not supported")
+    return Operands(
+        node, x, w, optional(node, 2), node.outputs[0], 0, numerics.fully_connected, ("INT4", "INT2"),
+        symmetric=not getattr(node.options, "asymmetric_quantize_inputs", False), keeps_infinities=True,
+    )  # fmt: skip
+
+
+def _at_run_time(o: Operands, segments: dot.Segments) -> Step | list[Step]:
+    """Weights or a bias that are computed: float32 is packed anew each time, bytes are multiplied as they lie there."""
+    kind = kind_of(o)
+    none = np.zeros(o.channels, np.float32 if kind == "float" else np.int32)
+    bias = none if o.b is None else o.b
+    if kind == "float":
+        return list(wide.float_call(o.x, segments, o.w, bias, limits(o.node, o.y), o.y))
+    if kind != "bytes" or o.w.dtype != o.x.dtype or o.w.is_constant:
+        return ops.by_reference(o.node, reference)
+    s = ops.stored(o.y, o.node.options.fused_activation_function)
+    r = (rule_c if o.rule == "double" else rule_a)(np.broadcast_to(scales(o), o.channels), s.zero_point, s.lo, s.hi)
+    zeros = ops.stored_zero(o.x), ops.stored_zero(o.w)
+    return Call(multiply, o.x, o.w, *zeros, bias, *r, o.y, writes=[o.y], work=o.x.size * o.channels)
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:
@@ -57,3 +90,26 @@ def _inputs(node: Node) -> tuple[Tensor, Tensor]:
             f"{node.label}: inputs of shapes {found}; weights [units, depth] and a multiple of depth were expected"
         )
     return x, w
+
+
+@kernel
+def multiply(
+    thread: int, threads: int, x: Any, w: Any, x_zero: int, w_zero: int, bias: Any, multiplier: Any, shift: Any,
+    scale: Any, zero_point: int, lo: int, hi: int, y: Any,
+) -> None:  # fmt: skip
+    """y = requantize((x - x_zero) @ (w - w_zero).T + bias) for bytes in any memory."""
+    columns, depth = w.shape
+    rows = y.size // columns
+    from_x, from_w = np.int32(x_zero), np.int32(w_zero)
+    for item in range(rows * columns * thread // threads, rows * columns * (thread + 1) // threads):
+        row = item // columns
+        c = item - row * columns
+        acc = np.int32(get(bias, c))
+        for k in range(depth):
+            product = (np.int32(get(x, row * depth + k)) - from_x) * (np.int32(get(w, c * depth + k)) - from_w)
+            acc = np.int32(acc + product)
+        if scale.size:
+            q = np.int64(requantize_double(np.int64(acc), scale[c]))
+        else:
+            q = requantize_double_rounding(np.int64(acc), multiplier[c], shift[c])
+        put(y, item, min(max(q + zero_point, lo), hi))

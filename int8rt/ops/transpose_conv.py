@@ -3,7 +3,7 @@
     y[i s + h - pad, o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over i, h, k of (x[i, k] - z_x) (w[o, h, k] - z_w))
 
 in both directions. What falls outside y is dropped. ``pad`` is that of a convolution from y to x. Rounding: rule A
-under ``reference``.
+under ``reference``. ``_linear`` says what other types than 8 bits do.
 
 Seen from the output, the pixels i s + r - pad of one phase r < s are a convolution of x with every s-th row of the
 filter. All phases look at the same pixels of x, so that they are columns of one ``dot``; missing taps weigh nothing.
@@ -23,9 +23,8 @@ from int8rt.graph import Node, Tensor
 from int8rt.jit import kernel
 from int8rt.numerics import NUMERICS, Numerics
 from int8rt.ops import Call, Step
-from int8rt.ops._linear import bias_of, fold, optional, reference_output
-from int8rt.ops._window import Window, padded, row_offsets, window
-from int8rt.requantization import Columns
+from int8rt.ops._linear import Into, Operands, add_products, kind_of, meaning, optional, product
+from int8rt.ops._window import Window, row_offsets, window
 from int8rt.simd import copy_within
 
 BIAS = 3
@@ -68,44 +67,46 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 def reference(
     node: Node, shape: np.ndarray, w: np.ndarray, x: np.ndarray, b: np.ndarray | None = None
 ) -> np.ndarray:  # fmt: skip
-    x_, w_ = _inputs(node)
-    (y,) = node.outputs
     v, h = _directions(node)
-    seen = x.astype(np.int64) - x_.zero_point
-    filters = w.astype(np.int64) - w_.zero_point
+    m = meaning(_operands(node, NUMERICS["reference"]), x, w, b)
     reach = [(n - 1) * d.stride + d.filter for n, d in zip(x.shape[1:3], (v, h), strict=True)]
     room = [max(r, d.pad + d.out) for r, d in zip(reach, (v, h), strict=True)]
-    acc = np.zeros((x.shape[0], *room, w.shape[0]), np.int64)
-    for row in range(v.filter):
-        for col in range(h.filter):
+    acc = np.zeros((x.shape[0], *room, w.shape[0]), m.x.dtype)
+    for row in reversed(range(v.filter)):  # the first pixels of x are the first to be added
+        for col in reversed(range(h.filter)):
             rows = slice(row, row + (x.shape[1] - 1) * v.stride + 1, v.stride)
             cols = slice(col, col + (x.shape[2] - 1) * h.stride + 1, h.stride)
-            acc[:, rows, cols] += seen @ filters[:, row, col].T
-    acc = acc[:, v.pad : v.pad + v.out, h.pad : h.pad + h.out] + bias_of(optional(node, BIAS), w.shape[0])
-    return reference_output(node, x_, w_, y, acc, NUMERICS["reference"].convolution)
+            add_products(acc[:, rows, cols], m.x, m.w[:, row, col])
+    return m.finish(acc[:, v.pad : v.pad + v.out, h.pad : h.pad + h.out])
 
 
-def prepare(node: Node, numerics: Numerics) -> list[Step]:
+def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     x, w = _inputs(node)
     (y,) = node.outputs
     v, h = _directions(node)
-    f = fold(node, x, w, optional(node, BIAS), y, 0, numerics.convolution)
-    phases = v.stride * h.stride
+    operands = _operands(node, numerics)
+    if not operands.is_constant:
+        kind_of(operands)
+        return ops.by_reference(node, reference)
+    f = product(operands)
     weights = _phases(f.w, v, h)
-    bias = np.tile(f.bias, phases) - ops.stored_zero(x) * weights.astype(np.int64).sum(axis=1)
-    multiplier, shift, scale = (np.tile(v, phases) for v in f.rounding[:3])
-    columns = Columns(weights, bias, f.rounding._replace(multiplier=multiplier, shift=shift, scale=scale))
+    channels = np.tile(np.arange(w.shape[0]), v.stride * h.stride)
     top, left = (d.taps - 1 - d.first for d in (v, h))
     g = Window(v.taps, h.taps, 1, 1, 1, 1, top, left, v.groups, h.groups)
-    p = padded(node, x, g)
+    p = f.image(g)
     offsets = row_offsets(p.tensor.shape, p.height, p.width, g)
     segments = dot.Segments(offsets, np.arange(v.taps) * p.width * x.shape[3], h.taps * x.shape[3])
     if v.stride == 1 and h.crop == 0 and h.out == h.groups * h.stride:
-        return [*p.calls, dot.call(p.tensor, segments, columns, y)]
+        return [*p.calls, *f.dot(p, segments, weights, channels, Into(y))]
     shape = (x.shape[0], v.groups, h.groups, v.stride, h.stride * w.shape[0])
     z = ops.scratch(f"{y.name}/phases", shape, ops.storage_dtype(y.dtype))
-    product = dot.call(p.tensor, segments, columns, z)
-    return [*p.calls, product, Call(interleave, z, v.crop, h.crop, y, writes=[y])]
+    products = f.dot(p, segments, weights, channels, Into(z))
+    return [*p.calls, *products, Call(interleave, z, v.crop, h.crop, y, writes=[y])]
+
+
+def _operands(node: Node, numerics: Numerics) -> Operands:
+    x, w = _inputs(node)
+    return Operands(node, x, w, optional(node, BIAS), node.outputs[0], 0, numerics.convolution, weight_first=True)
 
 
 def _phases(w: np.ndarray, v: Direction, h: Direction) -> np.ndarray:
@@ -129,13 +130,15 @@ def _inputs(node: Node) -> tuple[Tensor, Tensor]:
 
 
 def _output_shape(node: Node) -> tuple[int, ...]:
-    """What the first input says; where it is known only at run time, what the file declares."""
+    """What the first input says."""
     x, w = _inputs(node)
     given = node.inputs[0]
     if given is None or given.dtype != np.int32 or given.shape != (4,):
         raise ModelError(f"{node.label}: the output shape is {given!r}; int32[4] was expected")
-    shape = node.outputs[0].shape if given.data is None else tuple(int(n) for n in given.data)
-    if len(shape) != 4 or (shape[0], shape[3]) != (x.shape[0], w.shape[0]) or min(shape[1:]) < 1:
+    if given.data is None:
+        raise ops.NotConstant(f"{node.label}: the output shape {given.name!r} is not a constant")
+    shape = tuple(int(n) for n in given.data)
+    if (shape[0], shape[3]) != (x.shape[0], w.shape[0]) or min(shape[1:]) < 1:
         raise ModelError(
             f"{node.label}: output shape {list(shape)}; batch {x.shape[0]}, {w.shape[0]} channels and a positive "
             "height and width were expected"

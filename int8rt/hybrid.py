@@ -1,0 +1,287 @@
+"""Float activations times 8-bit weights, as TFLite does it: quantize x as it comes, multiply bytes, scale the sums.
+
+x is quantized per image, or per row of FULLY_CONNECTED, with a scale and a zero point of its own: ``symmetric`` with
+scale max|x| / 127 and zero point 0, or asymmetric over [min(x, 0), max(x, 0)]. Then, every step rounded to float32,
+
+    y[m, c] = bias[c] + sum * (s_x * s_w[c])      or, ``weight_first``,      (sum * s_w[c]) * s_x + bias[c]
+
+with the int32 sum over k of (q[m, k] - z_x) * w[c, k]. LiteRT chooses its SIMD code when it is compiled, so that its
+reference kernels quantize with it too: of the n values of an image, those before n // 8 * 8 have one half added in
+float32 and are truncated, the others are rounded half away from zero.
+
+Sources: TFLite's ``neon_tensor_utils.cc`` (NeonSymmetricQuantizeFloats, NeonAsymmetricQuantizeFloats),
+``MatrixBatchVectorMultiplyAccumulate`` and the Hybrid* reference kernels.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from int8rt import dot, simd
+from int8rt.dot import Segments
+from int8rt.fixedpoint import round_half_away, round_half_away_float
+from int8rt.graph import Tensor
+from int8rt.jit import Kernel, inline, kernel
+from int8rt.ops import Call, Flat, scratch, scratch_per_thread
+from int8rt.simd import LANES, fill_within, get, put
+
+GROUP = 8  # values that LiteRT quantizes together
+
+
+class Scaling(NamedTuple):
+    """From int32 sums to float32 outputs; kernels take the fields in this order."""
+
+    weight_scale: np.ndarray  # float32 [columns]
+    weight_sums: np.ndarray  # int32 [columns]: sum of the weights
+    bias: np.ndarray  # float32 [columns]
+    weight_first: int
+    limits: np.ndarray  # float32 [2]
+
+    def part(self, columns: Any) -> Scaling:
+        """The same for some of the columns."""
+        chosen = {name: getattr(self, name)[columns] for name in ("weight_scale", "weight_sums", "bias")}
+        return self._replace(**chosen)
+
+
+# What it means
+
+
+class Quantized(NamedTuple):
+    """One image or row: q, int64, its scale and zero point."""
+
+    q: np.ndarray
+    scale: np.float32
+    zero_point: int
+
+
+def quantized(x: np.ndarray, symmetric: bool) -> Quantized:
+    """x, float32 of any shape, quantized as one image."""
+    flat = np.asarray(x, np.float32).reshape(-1)
+    scale, inverse, zero_point = _range(flat, symmetric)
+    v = flat * inverse
+    full = flat.size // GROUP * GROUP
+    head = np.trunc(v[:full] + np.copysign(np.float32(0.5), v[:full]))
+    q = zero_point + np.concatenate([head, round_half_away_float(v[full:])]).astype(np.int64)
+    return Quantized(q.clip(-127 if symmetric else -128, 127).reshape(x.shape), scale, zero_point)
+
+
+def _range(flat: np.ndarray, symmetric: bool) -> tuple[np.float32, np.float32, int]:
+    low, high = min(flat.min(), np.float32(0)), max(flat.max(), np.float32(0))
+    if low == high:
+        return np.float32(1), np.float32(0), 0
+    if symmetric:
+        largest = max(-low, high)
+        with np.errstate(over="ignore"):
+            return largest / np.float32(127), np.float32(127) / largest, 0
+    scale = np.float64(np.float32(high - low)) / 255
+    below, above = np.float64(low) / scale, np.float64(high) / scale
+    zero_point = -128 - below if 128 + abs(below) < 127 + abs(above) else 127 - above
+    with np.errstate(over="ignore", divide="ignore"):
+        inverse = np.float32(1 / np.float64(np.float32(scale)))
+    return np.float32(scale), inverse, int(np.clip(round_half_away(zero_point), -128, 127))
+
+
+def scaled(acc: np.ndarray, x_scale: Any, s: Scaling) -> np.ndarray:
+    """float32 outputs of sums [..., columns], zero points taken off, without limits; x_scale broadcasts."""
+    sums = acc.astype(np.float32)
+    if s.weight_first:
+        return np.asarray(sums * s.weight_scale * x_scale + s.bias)
+    return np.asarray(sums * (x_scale * s.weight_scale) + s.bias)
+
+
+# Quantizing
+
+
+class Images(NamedTuple):
+    """What is known of each image at run time; kernels take the fields in this order."""
+
+    scale: Tensor  # float32 [images, 2]: scale and its inverse
+    zero_point: Tensor  # int32 [images]
+
+
+def quantize_calls(
+    x: Tensor, images: int, symmetric: bool, y: Tensor, shape: tuple[int, int, int], top: int = 0, left: int = 0
+) -> tuple[Images, list[Call]]:
+    """The Calls that quantize x, float32, into y, uint8 [images, H, W, c], with its zero point around it.
+
+    shape: height, width and channels of x's images, which begin at row ``top`` and column ``left`` of y's.
+    """
+    name = y.name
+    known = Images(
+        scratch(f"{name}/scale", (images, 2), np.float32), scratch(f"{name}/zero_point", (images,), np.int32)
+    )
+    bits = Flat(x, np.dtype(np.int32))
+    ranges = Call(find_ranges, bits, Flat(x, np.dtype(np.float32)), int(symmetric), *known, writes=known)
+    flat = Flat(x, np.dtype(np.float32))
+    return known, [ranges, Call(quantize_images, flat, *shape, int(symmetric), *known, top, left, y, writes=[y])]
+
+
+@inline
+def ordered(bits: int) -> int:
+    """The bits of float32 as an int32 that compares as the floats do; its own inverse."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+@kernel
+def find_ranges(thread: int, threads: int, bits: Any, x: Any, symmetric: int, scale: Any, zero_point: Any) -> None:
+    """Scale, its inverse and zero point of each of the images that lie in x one after another; bits: x as int32."""
+    images = zero_point.size
+    size = x.size // images
+    for n in range(images * thread // threads, images * (thread + 1) // threads):
+        least, most, least_at, most_at = np.int32(0), np.int32(0), np.int64(0), np.int64(0)
+        for i in range(n * size, (n + 1) * size):  # integers, since comparisons of floats are not done in vectors
+            value = np.int32(ordered(bits[i]))
+            least = min(least, value)
+            most = max(most, value)
+        low, high = np.float32(0), np.float32(0)
+        if least < 0 or most > 0:
+            for i in range(n * size, (n + 1) * size):
+                value = np.int32(ordered(bits[i]))
+                least_at = i if value == least else least_at
+                most_at = i if value == most else most_at
+            low = x[least_at] if least < 0 else low
+            high = x[most_at] if most > 0 else high
+        put(zero_point, n, 0)
+        if low == high:
+            put(scale, 2 * n, np.float32(1))
+            put(scale, 2 * n + 1, np.float32(0))
+        elif symmetric:
+            largest = max(-low, high)
+            put(scale, 2 * n, largest / np.float32(127))
+            put(scale, 2 * n + 1, np.float32(127) / largest)
+        else:
+            s = np.float64(np.float32(high - low)) / 255.0
+            below, above = np.float64(low) / s, np.float64(high) / s
+            zero = -128.0 - below if 128.0 + abs(below) < 127.0 + abs(above) else 127.0 - above
+            put(scale, 2 * n, np.float32(s))
+            put(scale, 2 * n + 1, np.float32(1.0 / np.float64(np.float32(s))))
+            put(zero_point, n, min(max(np.int64(round_half_away(zero)), -128), 127))
+
+
+@kernel
+def quantize_images(
+    thread: int, threads: int, x: Any, height: int, width: int, channels: int, symmetric: int, scale: Any,
+    zero_point: Any, top: int, left: int, y: Any,
+) -> None:  # fmt: skip
+    """y[n, top + i, left + j] = 128 + q of x, [n, height, width, channels] flattened, and its zero point elsewhere."""
+    rows, line = y.shape[1], y.shape[2] * channels
+    run = min(width, y.shape[2] - left) * channels
+    size = height * width * channels
+    full = size // GROUP * GROUP
+    lowest = 1 if symmetric else 0
+    for item in range(y.shape[0] * rows * thread // threads, y.shape[0] * rows * (thread + 1) // threads):
+        n = item // rows
+        row = item - n * rows - top
+        to = item * line
+        zero = np.int32(zero_point[n] + 128)
+        inverse = scale[n, 1]
+        if row < 0 or row >= height:
+            fill_within(y, to, line, zero)
+        else:
+            fill_within(y, to, left * channels, zero)
+            fill_within(y, to + left * channels + run, line - left * channels - run, zero)
+            to += left * channels
+            within = row * width * channels
+            at = n * size + within
+            head = min(run, full - within)
+            for i in range(head):
+                v = x[at + i] * inverse
+                q = zero + np.int32(v + np.copysign(np.float32(0.5), v))
+                put(y, to + i, min(max(q, lowest), 255))
+            for i in range(max(head, 0), run):
+                q = zero + np.int32(round_half_away_float(x[at + i] * inverse))
+                put(y, to + i, min(max(q, lowest), 255))
+
+
+# Products
+
+
+@inline
+def scaled_sum(acc: Any, x_scale: Any, weight_scale: Any, bias: Any, weight_first: int) -> Any:
+    """One output before its limits."""
+    if weight_first:
+        return np.float32(acc) * weight_scale * x_scale + bias
+    return np.float32(acc) * (x_scale * weight_scale) + bias
+
+
+@functools.cache
+def dot_scale(rows: int, vectors: int) -> Kernel:
+    """The kernel for tiles of rows x 16 vectors: products of bytes as in ``dot``, then one float32 per sum."""
+    tile = simd.tile(rows, vectors)
+    t_rows, t_start, t_dot, t_store = tile.rows, tile.start, tile.dot, tile.store
+    width, deep = LANES * vectors, 4 * LANES * vectors
+
+    def dot_scale(
+        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, begin: Any, scale: Any,
+        zero_point: Any, weight_scale: Any, weight_sums: Any, bias: Any, weight_first: int, limits: Any, sums: Any,
+        y: Any, first: int, stride: int,
+    ) -> None:  # fmt: skip
+        last = offsets.size - 1
+        tiles = (last + rows) // rows
+        total = w.shape[0] * tiles
+        mine = thread * rows * width
+        lo, hi = limits[0], limits[1]
+        each = offsets.size // zero_point.size  # rows of one image
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            panel = item // tiles
+            m = (item - panel * tiles) * rows
+            pointers = t_rows(x, offsets, m, last)
+            at = panel * w.shape[1] * deep
+            acc = t_start(begin, panel * width)
+            for s in range(starts.size):
+                for k in range(starts[s], starts[s] + depth, 4):
+                    acc = t_dot(acc, pointers, k, w, at)
+                    at += deep
+            t_store(acc, sums, mine)
+            column = panel * width
+            for r in range(min(rows, last + 1 - m)):
+                n = (m + r) // each
+                x_scale, zero = scale[n, 0], zero_point[n]
+                to, at_sum = first + (m + r) * stride + column, mine + r * width
+                for c in range(min(width, bias.size - column)):
+                    sum_ = np.int32(get(sums, at_sum + c) - zero * get(weight_sums, column + c))
+                    v = scaled_sum(sum_, x_scale, get(weight_scale, column + c), get(bias, column + c), weight_first)
+                    v = lo if v < lo else v
+                    v = hi if hi < v else v
+                    put(y, to + c, v)
+
+    return Kernel(dot_scale, f"{__name__}:dot_scale[{rows}x{vectors}]")
+
+
+def dot_call(
+    x: Tensor, images: Images, segments: Segments, w: np.ndarray, s: Scaling, y: Tensor, first: int = 0, stride: int = 0
+) -> Call:
+    """The Call for output column c of row m at y[first + m * stride + c]; x: quantized; w: int16 [columns, depth]."""
+    columns = len(w)
+    rows, vectors = dot.widest(len(segments.offsets), columns)
+    order = list(range(vectors * LANES))
+    packed, passes = dot.pack(w, len(segments.starts), vectors, order)
+    segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
+    begin = dot.panels(np.asarray(-128 * s.weight_sums, np.int32), order)
+    sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
+    args = (x, *segments, packed, begin, *images, *s, sums, y, first, stride or columns)
+    return Call(dot_scale(rows, vectors), *args, writes=[y, sums], work=len(segments.offsets) * w.size)
+
+
+@kernel
+def scale_sums(
+    thread: int, threads: int, sums: Any, scale: Any, zero_point: Any, weight_scale: Any, weight_sums: Any, bias: Any,
+    weight_first: int, limits: Any, y: Any,
+) -> None:  # fmt: skip
+    """y = the scaled sums, channels innermost; the sums are those of stored bytes."""
+    channels = bias.size
+    rows = y.size // channels
+    each = rows // zero_point.size
+    lo, hi = limits[0], limits[1]
+    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+        n = row // each
+        x_scale, zero = scale[n, 0], zero_point[n] + 128
+        for c in range(channels):
+            sum_ = np.int32(get(sums, row * channels + c) - zero * get(weight_sums, c))
+            v = scaled_sum(sum_, x_scale, get(weight_scale, c), get(bias, c), weight_first)
+            v = lo if v < lo else v
+            v = hi if hi < v else v
+            put(y, row * channels + c, v)

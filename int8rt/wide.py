@@ -1,0 +1,435 @@
+"""Products of rows with panels of weights for elements that are not bytes: float32, and int16 with weights of 8 bits.
+
+Rows and segments are those of ``dot``, counted in elements. The weights lie in panels of 16 V columns. A tile of R rows
+and V vectors of accumulators stays in registers; it then passes through a thread's scratch, from which plain loops take
+the results to y.
+
+* **float32**: every output is its own sum in the order of the segments, ``x * w`` rounded and then added, so that it
+  has the bits of a loop over one output. Vectors run along the columns.
+* **int16**: two products to a step, int32 sums that are added to int64 totals before they can overflow.
+
+``depthwise_sums`` is the same for filters over one channel, of any type.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+
+from int8rt import simd
+from int8rt.dot import Segments, widest
+from int8rt.fixedpoint import requantize_double, requantize_double_rounding, requantize_int64, wrap_int32
+from int8rt.graph import Tensor
+from int8rt.jit import Kernel, Word, inline, kernel
+from int8rt.ops import Call, scratch_per_thread
+from int8rt.simd import (
+    I32,
+    INT32S,
+    LANES,
+    WORDS,
+    as_type_of,
+    fill_within,
+    get,
+    put,
+)
+
+FLOATS = ir.VectorType(ir.FloatType(), LANES)
+MOST = 65535  # int16 values times weights that sum to no more than this in magnitude stay within int32
+
+
+# Words
+
+
+class Step(NamedTuple):
+    """One step of a product: load ``step`` elements of x, spread them, multiply and add a vector of weights."""
+
+    sums: Any  # LLVM types
+    weights: Any
+    loaded: Any
+    itemsize: int  # of x
+    step: int
+    add: Any
+
+
+def _add_floats(builder: Any, acc: Any, x: Any, w: Any) -> Any:
+    return builder.fadd(acc, builder.fmul(x, w))
+
+
+def _add_pairs(builder: Any, acc: Any, x: Any, w: Any) -> Any:
+    """Two products of 16 bits in each lane."""
+    x = builder.bitcast(x, WORDS)
+    if simd.has("avx512bw"):
+        return builder.add(acc, simd._multiply_add(builder, x, w, "llvm.x86.avx512.pmaddw.d.512", 1))
+    if simd.has("avx2"):
+        return builder.add(acc, simd._multiply_add(builder, x, w, "llvm.x86.avx2.pmadd.wd", 2))
+    x, w = builder.bitcast(x, INT32S), builder.bitcast(w, INT32S)
+    half = simd._splat(INT32S, 16)
+    evens = (builder.ashr(builder.shl(v, half), half) for v in (x, w))
+    odds = (builder.ashr(v, half) for v in (x, w))
+    return builder.add(builder.add(acc, builder.mul(*evens)), builder.mul(*odds))
+
+
+STEPS = {
+    "float32": Step(FLOATS, FLOATS, ir.FloatType(), 4, 1, _add_floats),
+    "int16": Step(INT32S, WORDS, I32, 2, 2, _add_pairs),
+}
+
+
+@functools.cache
+def tile(kind: str, rows: int, vectors: int) -> SimpleNamespace:
+    """The words over a tile: rows, start, dot and store as in ``simd``, for that kind of x; start gives zeros."""
+    t = _Tile(STEPS[kind], kind, rows, vectors)
+    return SimpleNamespace(rows=Word(t.pointers), start=Word(t.start), dot=Word(t.dot), store=Word(t.store))
+
+
+class _Tile:
+    def __init__(self, step: Step, kind: str, rows: int, vectors: int) -> None:
+        self.step, self.rows, self.vectors = step, rows, vectors
+        self.name = f"Tile {kind} {rows}x{vectors}"
+
+    @property
+    def accumulators(self) -> Any:
+        return simd._array_type(self.name, self.step.sums, self.rows * self.vectors)
+
+    def pointers(self, typing: Any, x: Any, offsets: Any, m: Any, last: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            x, offsets, m, last = args
+            pointers = []
+            for r in range(self.rows):
+                at = simd._smaller(builder, builder.add(m, simd.I64(r)), last)
+                offset = simd._load(builder, simd._address(context, builder, sig.args[1], offsets, at), I32)
+                pointers.append(simd._address(context, builder, sig.args[0], x, builder.sext(offset, simd.I64)))
+            return simd._gather(builder, pointers)
+
+        row = simd._array_type(f"Rows{self.rows}", simd.I8.as_pointer(), self.rows)
+        return row(x, offsets, types.int64, types.int64), generate
+
+    def start(self, typing: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return ir.Constant(ir.ArrayType(self.step.sums, self.rows * self.vectors), None)
+
+        return self.accumulators(), generate
+
+    def dot(self, typing: Any, acc: Any, rows: Any, k: Any, w: Any, at: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, rows, k, w, at = args
+            acc, rows = simd._spread_out(builder, acc), simd._spread_out(builder, rows)
+            pointer = simd._address(context, builder, sig.args[3], w, at)
+            places = [simd.I64(64 * v) for v in range(self.vectors)]
+            weights = [simd._load(builder, builder.gep(pointer, [place]), self.step.weights) for place in places]
+            start = builder.mul(k, simd.I64(self.step.itemsize))
+            result = []
+            for r, row in enumerate(rows):
+                x = simd._spread(builder, simd._load(builder, builder.gep(row, [start]), self.step.loaded))
+                result += [self.step.add(builder, acc[r * self.vectors + v], x, w) for v, w in enumerate(weights)]
+            return simd._gather(builder, result)
+
+        return self.accumulators(acc, rows, types.int64, w, types.int64), generate
+
+    def store(self, typing: Any, acc: Any, scratch: Any, at: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, scratch, at = args
+            pointer = simd._address(context, builder, sig.args[1], scratch, at)
+            for i, value in enumerate(simd._spread_out(builder, acc)):
+                simd._store(builder, value, builder.gep(pointer, [simd.I64(64 * i)]))
+            return context.get_dummy_value()
+
+        return types.none(acc, scratch, types.int64), generate
+
+
+# float32
+
+
+@functools.cache
+def float_dot(rows: int, vectors: int) -> Kernel:
+    """The kernel for float32 tiles of rows x 16 vectors; bias [panel, lane], limits [2]."""
+    t = tile("float32", rows, vectors)
+    t_rows, t_start, t_dot, t_store = t.rows, t.start, t.dot, t.store
+    width = LANES * vectors
+
+    def float_dot(
+        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, bias: Any, limits: Any,
+        columns: int, sums: Any, y: Any, first: int, stride: int,
+    ) -> None:  # fmt: skip
+        last = offsets.size - 1
+        tiles = (last + rows) // rows
+        total = w.shape[0] * tiles
+        mine = thread * rows * width
+        lo, hi = limits[0], limits[1]
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            panel = item // tiles
+            m = (item - panel * tiles) * rows
+            pointers = t_rows(x, offsets, m, last)
+            at = panel * w.shape[1] * width
+            acc = t_start()
+            for s in range(starts.size):
+                for k in range(starts[s], starts[s] + depth):
+                    acc = t_dot(acc, pointers, k, w, at)
+                    at += width
+            t_store(acc, sums, mine)
+            column = panel * width
+            for r in range(min(rows, last + 1 - m)):
+                to = first + (m + r) * stride + column
+                for c in range(min(width, columns - column)):
+                    v = get(sums, mine + r * width + c) + get(bias, column + c)
+                    v = lo if v < lo else v
+                    v = hi if hi < v else v
+                    put(y, to + c, v)
+
+    return Kernel(float_dot, f"{__name__}:float_dot[{rows}x{vectors}]")
+
+
+def float_call(
+    x: Tensor, segments: Segments, w: np.ndarray | Tensor, bias: np.ndarray | Tensor, limits: np.ndarray, y: Tensor,
+    first: int = 0, stride: int = 0,
+) -> list[Call]:  # fmt: skip
+    """The Calls for y[first + m * stride + c] = clamp(x[m] @ w[c] + bias[c]); w: float32 [columns, whole depth].
+
+    Where w is computed at run time it is packed each time.
+    """
+    columns, depth = w.shape
+    rows, vectors = widest(len(segments.offsets), columns)
+    width = vectors * LANES
+    count = -(-columns // width)
+    calls = []
+    packed: np.ndarray | Tensor
+    if isinstance(w, Tensor):
+        packed = Tensor(f"{y.name}/panels", (count, depth, width), np.dtype(np.float32))
+        calls.append(Call(pack_floats, w, packed, writes=[packed]))
+    else:
+        packed = np.zeros((count, depth, width), np.float32)
+        for panel in range(count):
+            part = w[panel * width : (panel + 1) * width]
+            packed[panel, :, : len(part)] = part.T
+    sums = scratch_per_thread(f"{y.name}/sums", rows * width, np.float32)
+    args = (x, *segments, packed, bias, limits, columns, sums, y, first, stride or columns)
+    work = len(segments.offsets) * columns * depth
+    return [*calls, Call(float_dot(rows, vectors), *args, writes=[y, sums], work=work)]
+
+
+@kernel
+def pack_floats(thread: int, threads: int, w: Any, y: Any) -> None:
+    """[columns, depth] -> [panel, depth, lane]; lanes beyond the last column repeat it."""
+    columns, depth = w.shape
+    width = y.shape[2]
+    total = y.shape[0] * width
+    for column in range(total * thread // threads, total * (thread + 1) // threads):
+        panel = column // width
+        to = panel * depth * width + column - panel * width
+        start = min(column, columns - 1) * depth
+        for k in range(depth):
+            put(y, to + k * width, get(w, start + k))
+
+
+# int16
+
+
+class Rules(NamedTuple):
+    """How accumulators become int16: rule A (0), C (1) or I64 (2); kernels take the fields in this order."""
+
+    rule: int
+    bias: np.ndarray  # int64 [columns]
+    multiplier: np.ndarray  # int64 [columns]
+    shift: np.ndarray  # int64 [columns]
+    scale: np.ndarray  # float64 [columns]
+    bits: int  # of an accumulator, 32 or 64
+    lo: int
+    hi: int
+
+    def part(self, columns: Any) -> Rules:
+        """The same for some of the columns."""
+        chosen = {name: getattr(self, name)[columns] for name in ("bias", "multiplier", "shift", "scale")}
+        return self._replace(**chosen)
+
+    def apply(self, acc: np.ndarray) -> np.ndarray:
+        """int16 outputs of sums without bias, int64 [..., columns]."""
+        acc = acc + self.bias
+        acc = wrap_int32(acc) if self.bits == 32 else acc
+        if self.rule == RULE_A:
+            q = requantize_double_rounding(acc, self.multiplier, self.shift)
+        elif self.rule == RULE_C:
+            q = requantize_double(acc, self.scale).astype(np.int64)
+        else:
+            q = requantize_int64(acc, self.multiplier, self.shift)
+        return np.asarray(q).clip(self.lo, self.hi).astype(np.int16)
+
+
+RULE_A, RULE_C, RULE_I64 = 0, 1, 2
+
+
+@inline
+def by_rule(acc: Any, rule: int, multiplier: int, shift: int, scale: float, bits: int) -> int:
+    """An accumulator, bias included, by one of the Rules."""
+    acc = wrap_int32(acc) if bits == 32 else acc
+    if rule == 0:
+        return requantize_double_rounding(acc, multiplier, shift)
+    if rule == 1:
+        return np.int64(requantize_double(acc, scale))
+    return requantize_int64(acc, multiplier, shift)
+
+
+@functools.cache
+def int16_dot(rows: int, vectors: int) -> Kernel:
+    """The kernel for tiles of rows x 16 vectors of int16 rows; ``group`` segments at a time fit into int32 sums."""
+    t = tile("int16", rows, vectors)
+    t_rows, t_start, t_dot, t_store = t.rows, t.start, t.dot, t.store
+    width = LANES * vectors
+
+    def int16_dot(
+        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, group: int, w: Any, rule: int,
+        bias: Any, multiplier: Any, shift: Any, scale: Any, bits: int, lo: int, hi: int, sums: Any, totals: Any,
+        y: Any, first: int, stride: int,
+    ) -> None:  # fmt: skip
+        last = offsets.size - 1
+        tiles = (last + rows) // rows
+        total = w.shape[0] * tiles
+        mine = thread * rows * width
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            panel = item // tiles
+            m = (item - panel * tiles) * rows
+            pointers = t_rows(x, offsets, m, last)
+            at = panel * w.shape[1] * 2 * width
+            fill_within(totals, mine, rows * width, 0)
+            for begin in range(0, starts.size, group):
+                acc = t_start()
+                for s in range(begin, min(begin + group, starts.size)):
+                    for k in range(starts[s], starts[s] + depth, 2):
+                        acc = t_dot(acc, pointers, k, w, at)
+                        at += 2 * width
+                t_store(acc, sums, mine)
+                for i in range(mine, mine + rows * width):
+                    put(totals, i, get(totals, i) + np.int64(get(sums, i)))
+            column = panel * width
+            for r in range(min(rows, last + 1 - m)):
+                to = first + (m + r) * stride
+                for c in range(column, min(column + width, bias.size)):
+                    total_ = get(totals, mine + r * width + c - column) + bias[c]
+                    q = by_rule(total_, rule, multiplier[c], shift[c], scale[c], bits)
+                    put(y, to + c, min(max(q, lo), hi))
+
+    return Kernel(int16_dot, f"{__name__}:int16_dot[{rows}x{vectors}]")
+
+
+def int16_call(
+    x: Tensor, segments: Segments, w: np.ndarray, rules: Rules, y: Tensor, first: int = 0, stride: int = 0
+) -> Call:
+    """The Call for y[first + m * stride + c] = requantize(x[m] @ w[c]); w: int16 [columns, whole depth], of 8 bits."""
+    rows, vectors = widest(len(segments.offsets), len(w))
+    width = vectors * LANES
+    parts, w = _split(segments, w)
+    limit = MOST // max(1, int(np.abs(w).max()))
+    group = max(1, limit // parts.depth)
+    count, even = -(-len(w) // width), -(-parts.depth // 2) * 2
+    packed = np.zeros((count * width, len(parts.starts), even), np.int16)
+    packed[: len(w), :, : parts.depth] = w.reshape(len(w), len(parts.starts), parts.depth)
+    packed = packed.reshape(count, width, -1, 2).transpose(0, 2, 1, 3)
+    sums = scratch_per_thread(f"{y.name}/sums", rows * width, np.int32)
+    totals = scratch_per_thread(f"{y.name}/totals", rows * width, np.int64)
+    args = (x, *parts, group, np.ascontiguousarray(packed), *rules, sums, totals, y, first, stride or len(w))
+    work = len(segments.offsets) * w.size
+    return Call(int16_dot(rows, vectors), *args, writes=[y, sums, totals], work=work)
+
+
+def _split(segments: Segments, w: np.ndarray) -> tuple[Segments, np.ndarray]:
+    """The same with segments so short that one cannot overflow int32 sums.
+
+    All parts of a segment are equally long: the last one begins early, and what it shares with the one before weighs
+    nothing there.
+    """
+    limit = MOST // max(1, int(np.abs(w).max()))
+    starts, depth = np.asarray(segments.starts, np.int64), segments.depth
+    if depth <= limit:
+        return segments._replace(starts=starts), w
+    count = -(-depth // limit)
+    size = -(-depth // count)
+    begins = np.minimum(np.arange(count) * size, depth - size)
+    w = w.reshape(len(w), len(starts), depth)
+    pieces = np.stack([w[:, :, b : b + size] for b in begins], axis=2)
+    pieces[:, :, -1, : (count - 1) * size - begins[-1]] = 0
+    shorter = Segments(segments.offsets, (starts[:, None] + begins).reshape(-1), int(size))
+    return shorter, pieces.reshape(len(w), -1)
+
+
+@kernel
+def requantize_sums(
+    thread: int, threads: int, sums: Any, rule: int, bias: Any, multiplier: Any, shift: Any, scale: Any, bits: int,
+    lo: int, hi: int, y: Any,
+) -> None:  # fmt: skip
+    """y = requantize(sums + bias), channels innermost."""
+    channels = bias.size
+    rows = y.size // channels
+    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+        for c in range(channels):
+            acc = np.int64(get(sums, row * channels + c)) + bias[c]
+            q = by_rule(acc, rule, multiplier[c], shift[c], scale[c], bits)
+            put(y, row * channels + c, min(max(q, lo), hi))
+
+
+# Depthwise, any type
+
+
+@kernel
+def depthwise_sums(
+    thread: int, threads: int, x: Any, taps: Any, row_step: int, col_step: int, w: Any, times: int, y: Any
+) -> None:
+    """y[n, i, j, c] = sum over taps of x[... + c // times] * w[tap, c], in the type of y.
+
+    x [n, h, w, channels] is padded; a window begins row_step and col_step elements after the one before.
+    """
+    batch, out_h, out_w, channels = y.shape
+    image = x.shape[1] * x.shape[2] * x.shape[3]
+    for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+        n = line // out_h
+        start = n * image + (line - n * out_h) * row_step
+        for col in range(out_w):
+            at, to = start + col * col_step, (line * out_w + col) * channels
+            fill_within(y, to, channels, as_type_of(get(y, to), 0))
+            for tap in range(taps.size):
+                place, row = at + taps[tap], tap * channels
+                if times == 1:
+                    for c in range(channels):
+                        acc = get(y, to + c)
+                        put(y, to + c, acc + as_type_of(acc, get(x, place + c)) * get(w, row + c))
+                else:
+                    for c in range(channels):
+                        acc = get(y, to + c)
+                        put(y, to + c, acc + as_type_of(acc, get(x, place + c // times)) * get(w, row + c))
+
+
+class Taps(NamedTuple):
+    """A window over a padded image as ``depthwise_sums`` sees it."""
+
+    taps: np.ndarray  # int64: where the tap lies from the window's begin, in elements
+    row_step: int
+    col_step: int
+
+
+@kernel
+def add_bias(thread: int, threads: int, bias: Any, limits: Any, y: Any) -> None:
+    """y = clamp(y + bias), float32, channels innermost."""
+    channels = bias.size
+    rows = y.size // channels
+    lo, hi = limits[0], limits[1]
+    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+        for c in range(channels):
+            v = get(y, row * channels + c) + get(bias, c)
+            v = lo if v < lo else v
+            v = hi if hi < v else v
+            put(y, row * channels + c, v)
+
+
+def depthwise_call(x: Tensor, taps: Taps, w: np.ndarray, y: Tensor) -> Call:
+    """The Call for ``depthwise_sums`` into y [n, out_h, out_w, c]; w: [taps, c] of y's type."""
+    times = y.shape[3] // x.shape[3]
+    work = y.size * len(taps.taps)
+    return Call(depthwise_sums, x, *taps, np.ascontiguousarray(w), times, y, writes=[y], work=work)
