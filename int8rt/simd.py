@@ -690,6 +690,18 @@ def _narrow(builder: Any, vectors: list[Any], lo: Any, hi: Any, interleaved: boo
     return builder.select(builder.icmp_unsigned(">", value, hi), hi, value)
 
 
+def _concatenate(builder: Any, vectors: list[Any]) -> Any:
+    """One vector of the elements of up to four vectors of one type."""
+    if len(vectors) == 1:
+        return vectors[0]
+    if len(vectors) == 3:
+        pair = _join(builder, vectors[2], vectors[2])
+        both = _join(builder, _join(builder, *vectors[:2]), pair)
+        return builder.shuffle_vector(both, both, _indices(range(3 * vectors[0].type.count)))
+    half = len(vectors) // 2
+    return _join(builder, _concatenate(builder, vectors[:half]), _concatenate(builder, vectors[half:]))
+
+
 def _narrow_by_packs(builder: Any, vectors: list[Any]) -> Any:
     """x86's packs work within lanes of 128 bits: byte 4 v + d of lane l comes from vector v, lane l, element d."""
     count = len(vectors)
