@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from int8rt import ops
-from int8rt.errors import ModelError
+from int8rt.errors import InputError, ModelError
 from int8rt.fixedpoint import ACTIVATIONS, Multiplier, multiplier_of
 from int8rt.graph import Node, Tensor
 from int8rt.jit import Inline, Kernel, inline
@@ -140,8 +140,7 @@ def guard(node: Node, x: Tensor, stored: int, is_bad: Inline, what: str) -> list
     A constant is looked through at once. Raises ModelError.
     """
     if x.data is not None:
-        found = [int(v) for v in ops.to_storage(x.data).reshape(-1) if is_bad(v, stored)]
-        if found:
+        if any(is_bad(v, stored) for v in ops.to_storage(x.data).reshape(-1)):
             raise ModelError(f"{node.label}: {x.name!r} {what}")
         return []
     fault = ops.fault(f"{node.label}: {x.name!r} {what}")
@@ -164,8 +163,19 @@ def look_for(is_bad: Inline) -> Kernel:
 
 @inline
 def is_equal(value: Any, stored: Any) -> Any:
-    """Whether a value is the bad one: of divisors, the stored zero."""
+    """Whether a value is the bad one."""
     return value == stored
+
+
+def nonzero(node: Node, x: Tensor, zero: int) -> list[Step]:
+    """The step that makes sure that divisors are not the stored ``zero``. Raises ModelError."""
+    return guard(node, x, zero, is_equal, "has zeros, by which it cannot divide")
+
+
+def check_nonzero(node: Node, x: np.ndarray, zero: int) -> None:
+    """The same in a reference. Raises InputError."""
+    if (x == zero).any():
+        raise InputError(f"{node.label}: the second operand has zeros, by which it cannot divide")
 
 
 # Broadcasting
