@@ -71,3 +71,8 @@ def hypot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def pow(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """``powf`` of float32."""
     return _over("powf", x, y)
+
+
+def atan2(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """``atan2f`` of float32."""
+    return _over("atan2f", y, x)
