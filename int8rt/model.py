@@ -16,7 +16,9 @@ from int8rt.fixedpoint import round_half_away_float
 from int8rt.graph import Graph, Subgraph, Tensor
 from int8rt.numerics import Numerics
 from int8rt.numerics import numerics as find_numerics
-from int8rt.program import Instance, Program, build
+from int8rt.program import Program
+from int8rt.session import Session
+from int8rt.state import Resources, keeps_state
 
 MAX_THREADS = 64
 OTHER_SHAPES = 8  # than the declared ones: for how many a program is kept
@@ -127,8 +129,8 @@ class Trace(Mapping[str, np.ndarray]):
 class Model:
     """A model ready to run; make one with ``int8rt.load``. Several threads may call it at once.
 
-    A model that keeps state between runs (variable tensors) runs one call at a time. Its state belongs to the shapes of
-    the inputs: inputs of other shapes start from zero.
+    A model that keeps state between runs runs one call at a time. Variable tensors belong to the shapes of the inputs:
+    inputs of other shapes start from zero. Resources, which have names, do not.
     """
 
     def __init__(
@@ -140,6 +142,8 @@ class Model:
         self.outputs = tuple(Port(t) for t in self._subgraph.outputs)
         self._progress = progress
         self._lock = threading.Lock()
+        self._turn = threading.Lock() if keeps_state(self._subgraph) else None
+        self._resources = Resources()
         self._declared = tuple(t.shape for t in self._subgraph.inputs)
         self._pool = self._build(self._declared)
         self._others: dict[Shapes, _Pool] = {}  # for inputs of other shapes
@@ -171,13 +175,13 @@ class Model:
         arrays, count = self.checked(inputs)
         if count != 1:
             raise InputError(f"a trace is of one run, and the inputs hold {count}")
-        shapes = {t.index: x.shape for t, x in zip(self._subgraph.inputs, arrays, strict=True)}
-        plan = build(self._subgraph, self.numerics, shapes, preserve=True, threads=self.threads)
-        instance = Instance(plan, self._progress)
-        instance.run(arrays)
-        inferred = {t.index: t for t in plan.graph.tensors}
-        computed = [inferred[t.index] for node in self._subgraph.nodes for t in node.outputs]
-        return Trace({t: instance.read(t) if t.data is None else t.data for t in [*plan.graph.inputs, *computed]})
+        session = Session(self._subgraph, self.numerics, True, self.threads, progress=self._progress)
+        session.prepare([x.shape for x in arrays])
+        session.run(arrays)
+        inferred = session.graph.tensors
+        computed = [t for node in self._subgraph.nodes for t in node.outputs if t.dtype != object]
+        values = {inferred[t.index]: session.read_tensor(t.index) for t in [*self._subgraph.inputs, *computed]}
+        return Trace({t: value for t, value in values.items() if value is not None})
 
     def reset(self) -> None:
         """Set all state to zero."""
@@ -242,8 +246,11 @@ class Model:
             return pool
 
     def _build(self, shapes: Shapes) -> _Pool:
-        by_index = {t.index: s for t, s in zip(self._subgraph.inputs, shapes, strict=True)}
-        return _Pool(build(self._subgraph, self.numerics, by_index, threads=self.threads), self._progress)
+        session = Session(
+            self._subgraph, self.numerics, threads=self.threads, resources=self._resources, progress=self._progress
+        )
+        session.prepare(shapes)
+        return _Pool(session, self._turn)
 
 
 def _is_exact(x: Any, port: Port) -> bool:
@@ -287,32 +294,30 @@ def _shape_text(shape: tuple[int, ...], signature: tuple[int, ...]) -> str:
 
 
 class _Pool:
-    """Instances of one program: as many as callers at the same time need, one where there is state."""
+    """Sessions for one set of shapes: as many as callers at the same time need, one where there is state."""
 
-    def __init__(self, plan: Program, progress: jit.Progress | None) -> None:
-        self.program = plan
-        self._free = [Instance(plan, progress)]
-        is_stateful = any(t.is_variable for t in plan.blocks)
-        self._turn = threading.Lock() if is_stateful else None
+    def __init__(self, session: Session, turn: threading.Lock | None) -> None:
+        self.program, self._turn = session.program, turn
+        self._first, self._free = session, [session]
 
     def run(self, inputs: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
-        """What an instance that nobody else uses gives."""
+        """What a session that nobody else uses gives."""
         if self._turn is not None:
             with self._turn:
-                return self._free[0].run(inputs, count)
+                return self._first.run(inputs, count)
         try:
-            instance = self._free.pop()  # list operations are atomic
+            session = self._free.pop()  # list operations are atomic
         except IndexError:
-            instance = Instance(self.program)
+            session = self._first.fork()
         try:
-            return instance.run(inputs, count)
+            return session.run(inputs, count)
         finally:
-            self._free.append(instance)
+            self._free.append(session)
 
     def reset(self) -> None:
         if self._turn is not None:
             with self._turn:
-                self._free[0].reset()
+                self._first.reset()
 
 
 def load(

@@ -1,127 +1,37 @@
-"""Subgraph -> Program: every node prepared, every tensor placed, ready to run in one native call.
+"""Nodes -> Program: every node prepared, every tensor placed, ready to run in one native call.
 
-``infer`` gives every tensor its true shape and folds what can be known before the first run; ``reference`` then runs
-the graph as its operators are defined, one NumPy array per tensor; ``build`` makes a Program, which is the same without
-the overhead. A Program is an immutable plan. What runs is an Instance of it: the arena, a record of arguments per call,
-and a table of (entry point, record) that a small compiled loop walks. Threads walk the same table side by side and meet
-at a barrier after each call.
+A Program is an immutable plan of a stretch of nodes whose shapes are known (``infer``). What runs is an Instance of it:
+the arena, a record of arguments per call, and a table of (entry point, record) that a small compiled loop walks.
+Threads walk the same table side by side and meet at a barrier after each call.
 """
 
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from int8rt import arena, jit, ops
-from int8rt.errors import Error, InputError, ModelError, UnsupportedError
+from int8rt.errors import InputError, UnsupportedError
+from int8rt.evaluator import reference as reference
 from int8rt.graph import Node, Subgraph, Tensor
+from int8rt.infer import Stretch, infer, located, refuse_missing
 from int8rt.numerics import Numerics
 from int8rt.ops import Call, Flat, PythonCall, Step, View
+from int8rt.ops._move import copy_whole
 from int8rt.simd import atomic_add, atomic_load, call, copy_bytes, give_way
+from int8rt.state import Resources, State, allocate
 
 Shapes = Mapping[int, tuple[int, ...]]
 
 # Small calls are not worth a meeting of threads
 WORK_WORTH_SHARING = 100_000
-
-
-# Shapes and constants
-
-
-def infer(graph: Subgraph, input_shapes: Shapes | None = None) -> Subgraph:
-    """The same graph with the shapes that follow from those of its inputs, without nodes that depend on constants only.
-
-    input_shapes gives new shapes by tensor index. Raises UnsupportedError, naming all operators that are missing at
-    once, and ModelError where shapes contradict one another.
-    """
-    _refuse_missing(graph)
-    known: dict[Tensor, Tensor] = {}
-    for t in graph.inputs:
-        known[t] = dataclasses.replace(t, shape=tuple((input_shapes or {}).get(t.index, t.shape)))
-    nodes = []
-    for node in graph.nodes:
-        node = dataclasses.replace(node, inputs=tuple(None if t is None else known.get(t, t) for t in node.inputs))
-        module = ops.find(node.op)
-        shapes = _located(node, module.shapes, node)
-        if len(shapes) != len(node.outputs):
-            raise ModelError(f"{node.label} has {len(node.outputs)} outputs; {len(shapes)} were expected")
-        outputs = tuple(dataclasses.replace(t, shape=tuple(s)) for t, s in zip(node.outputs, shapes, strict=True))
-        inferred = dataclasses.replace(node, outputs=outputs)
-        values = _constant_values(module, inferred)
-        if values is not None:
-            outputs = tuple(dataclasses.replace(t, data=v) for t, v in zip(outputs, values, strict=True))
-        else:
-            nodes.append(inferred)
-        known.update(zip(node.outputs, outputs, strict=True))
-    return dataclasses.replace(
-        graph,
-        nodes=tuple(nodes),
-        inputs=tuple(known[t] for t in graph.inputs),
-        outputs=tuple(known.get(t, t) for t in graph.outputs),
-        tensors=tuple(known.get(t, t) for t in graph.tensors),
-    )
-
-
-def _refuse_missing(graph: Subgraph) -> None:
-    missing: dict[str, int] = {}
-    for node in graph.nodes:
-        if not ops.has(node):
-            types = ", ".join("-" if t is None else t.type for t in node.inputs)
-            what = f"{node.op} version {node.version} ({types})"
-            missing[what] = missing.get(what, 0) + 1
-    if missing:
-        listed = "; ".join(f"{what}: {count} node{'s' if count > 1 else ''}" for what, count in missing.items())
-        raise UnsupportedError(f"the model needs operators that int8rt does not have: {listed}")
-
-
-def _located(node: Node, function: Callable[..., Any], *args: Any) -> Any:
-    """function(*args), in which what a malformed node trips over becomes a ModelError that names the node."""
-    try:
-        return function(*args)
-    except Error as error:
-        if node.label in str(error):
-            raise
-        raise type(error)(f"{node.label}: {error}") from error
-    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{node.label} contradicts itself: {type(error).__name__}: {error}") from error
-
-
-def _constant_values(module: Any, node: Node) -> tuple[np.ndarray, ...] | None:
-    if hasattr(module, "constant"):
-        return tuple(module.constant(node))
-    if node.inputs and all(t is None or (t.is_constant and not t.is_variable) for t in node.inputs):
-        return _evaluate(module, node, [None if t is None else t.data for t in node.inputs])
-    return None
-
-
-def _evaluate(module: Any, node: Node, arrays: Sequence[np.ndarray | None]) -> tuple[np.ndarray, ...]:
-    """The arrays that a node writes, by its reference."""
-    result = _located(node, module.reference, node, *arrays)
-    result = result if isinstance(result, tuple) else (result,)
-    return tuple(np.asarray(a, t.dtype).reshape(t.shape) for a, t in zip(result, node.outputs, strict=True))
-
-
-# The reference evaluator
-
-
-def reference(graph: Subgraph, *inputs: np.ndarray) -> dict[int, np.ndarray]:
-    """Every tensor by its index, computed as its operators are defined; shapes follow from the inputs given."""
-    graph = infer(graph, {t.index: np.shape(x) for t, x in zip(graph.inputs, inputs, strict=True)})
-    values = {t.index: np.asarray(t.data) for t in graph.tensors if t.data is not None}
-    values.update({t.index: np.asarray(x, t.dtype) for t, x in zip(graph.inputs, inputs, strict=True)})
-    for node in graph.nodes:
-        arrays = [None if t is None else values[t.index] for t in node.inputs]
-        results = _evaluate(ops.find(node.op), node, arrays)
-        values.update(zip((t.index for t in node.outputs), results, strict=True))
-    return values
 
 
 # Programs
@@ -131,12 +41,17 @@ def reference(graph: Subgraph, *inputs: np.ndarray) -> dict[int, np.ndarray]:
 class Program:
     """A plan: which calls run on which memory."""
 
-    graph: Subgraph  # as inferred
+    graph: Subgraph  # as inferred, its nodes those of the stretch
+    stretch: Stretch
+    inputs: tuple[Tensor, ...]  # those of the graph, as the file has them
+    outputs: tuple[Tensor, ...]
     steps: tuple[tuple[Node, Step], ...]
     source: Mapping[Tensor, Tensor]  # {tensor: the one whose memory it uses}
     blocks: Mapping[Tensor, arena.Block]
     plan: arena.Plan
     constants: Mapping[Tensor, np.ndarray]  # in storage form
+    variables: tuple[Tensor, ...]  # whose memory is a State's
+    is_whole: bool  # whether the stretch is the whole graph
     threads: int = 1
 
     @property
@@ -160,38 +75,124 @@ def build(
     input_shapes: Shapes | None = None,
     preserve: bool = False,
     threads: int = 1,
+    resources: Resources | None = None,
 ) -> Program:
     """Prepare every node and place every tensor, for runs on that many threads.
 
-    With preserve, each tensor keeps memory of its own, to be read after a run.
+    With preserve, each tensor keeps memory of its own, to be read after a run. Where a node has to wait for run-time
+    values the program ends before it; its stretch says so. Raises UnsupportedError, naming all operators that are
+    missing at once, and ModelError where shapes contradict one another.
     """
-    graph = infer(graph, input_shapes)
-    steps = [
-        (node, step if isinstance(step, View) else step.for_threads(threads))
-        for node, prepared in _prepared(graph, numerics)
-        for step in prepared
+    refuse_missing(graph)
+    shapes = input_shapes or {}
+    known = {t: replace(t, shape=tuple(shapes.get(t.index, t.shape))) for t in graph.inputs}
+    return build_stretch(graph, graph.nodes, known, resources or Resources(), numerics, preserve, threads)
+
+
+def build_stretch(
+    graph: Subgraph,
+    nodes: Sequence[Node],
+    known: Mapping[Tensor, Tensor],
+    resources: Resources,
+    numerics: Numerics,
+    preserve: bool = False,
+    threads: int = 1,
+    needed: Sequence[Tensor] = (),
+) -> Program:
+    """The program of the first stretch of nodes of a graph; the arguments are those of ``infer`` and ``build``.
+
+    Where the stretch is the whole graph the program has the graph's inputs and outputs. Else its inputs are what it
+    needs of ``known``, its outputs what it computes and others need: nodes behind it, the caller, or who reads
+    ``needed``.
+    """
+    stretch = infer(nodes, known, resources)
+    prepared, stretch = _prepared(stretch, numerics)
+    ports = graph.inputs + graph.outputs
+    is_whole = stretch.cut is None and len(nodes) == len(graph.nodes) and all(t.dtype != object for t in ports)
+    inputs, outputs = (graph.inputs, graph.outputs) if is_whole else _ends(graph, stretch, needed)
+    inferred = replace(
+        graph,
+        nodes=stretch.nodes,
+        inputs=tuple(stretch.known.get(t, t) for t in inputs),
+        outputs=tuple(stretch.known.get(t, t) for t in outputs),
+        tensors=tuple(stretch.known.get(t, t) for t in graph.tensors),
+    )
+    steps: list[tuple[Node, Step]] = [
+        (node, step if isinstance(step, View) else step.for_threads(threads)) for node, step in prepared
     ]
-    source = _aliases(graph, steps, preserve)
-    blocks = _blocks(graph, steps, source, preserve)
-    mentioned = [*graph.inputs, *graph.outputs, *(t for _, step in steps for t in ops.tensors(step))]
+    steps = _without_stale_views(inferred, steps, preserve)
+    source = _aliases(inferred, steps, preserve)
+    blocks = _blocks(inferred, steps, source, preserve)
+    mentioned = [*inferred.inputs, *inferred.outputs, *(t for _, step in steps for t in ops.tensors(step))]
     constants = {t: ops.to_storage(t.data) for t in mentioned if t.data is not None}
-    return Program(graph, tuple(steps), source, blocks, arena.plan(blocks), constants, threads)
+    variables = tuple(dict.fromkeys(t for t in mentioned if t.is_variable))
+    return Program(
+        inferred, stretch, inputs, outputs, tuple(steps), source, blocks, arena.plan(blocks), constants, variables,
+        is_whole, threads,
+    )  # fmt: skip
 
 
-def _prepared(graph: Subgraph, numerics: Numerics) -> list[tuple[Node, list[Step]]]:
-    """The steps of each node. Raises UnsupportedError with all reasons at once, the nodes behind each counted."""
-    prepared: list[tuple[Node, list[Step]]] = []
+def _ends(graph: Subgraph, stretch: Stretch, needed: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """What a stretch reads that it does not compute, and what it computes that others need; as the graph has them."""
+    computed = dict.fromkeys(t for node in stretch.origins for t in node.outputs)
+    read = dict.fromkeys(t for node in stretch.origins for t in node.inputs if t is not None)
+    behind = stretch.rest if stretch.cut is None else (stretch.cut, *stretch.rest)
+    wanted = {t for node in behind for t in node.inputs}.union(graph.outputs, needed)
+    inputs = (t for t in read if t not in computed and stretch.known.get(t, t).data is None and not t.is_variable)
+    return tuple(inputs), tuple(t for t in computed if t in wanted)
+
+
+def _prepared(stretch: Stretch, numerics: Numerics) -> tuple[list[tuple[Node, Step]], Stretch]:
+    """The steps of each node, and the stretch, ended where a node has to wait for values.
+
+    Raises UnsupportedError with all reasons at once, the nodes behind each counted.
+    """
+    prepared: list[tuple[Node, Step]] = []
     refused: dict[str, list[tuple[Node, str]]] = {}
-    for node in graph.nodes:
+    for number, node in enumerate(stretch.nodes):
         try:
-            prepared.append((node, ops.as_steps(_located(node, ops.find(node.op).prepare, node, numerics))))
+            steps = ops.as_steps(located(node, ops.find(node.op).prepare, node, numerics))
+            prepared += [(node, step) for step in steps]
+        except ops.NotConstant:
+            stretch = stretch.ended_before(number)
+            break
         except UnsupportedError as error:
             refused.setdefault(str(error).replace(node.label, node.op), []).append((node, str(error)))
     if refused:
         listed = [why if len(nodes) > 1 else nodes[0][1] for why, nodes in refused.items()]
         counts = [f": {len(nodes)} nodes" if len(nodes) > 1 else "" for nodes in refused.values()]
         raise UnsupportedError("; ".join(why + count for why, count in zip(listed, counts, strict=True)))
-    return prepared
+    return prepared, stretch
+
+
+def _without_stale_views(
+    graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool
+) -> list[tuple[Node, Step]]:
+    """The steps with a copy in place of each view of a variable that changes while the view is still needed."""
+    last: dict[Tensor, int] = dict.fromkeys(graph.outputs, len(steps))
+    written: dict[Tensor, list[int]] = {}
+    for number, (_, step) in reversed(list(enumerate(steps))):
+        for t in ops.tensors(step):
+            last.setdefault(t, number)
+        if isinstance(step, View):
+            last[step.x] = max(last[step.x], last[step.y])
+        else:
+            for t in step.writes:
+                if t.is_variable:
+                    written.setdefault(t, []).append(number)
+    if not written:
+        return list(steps)
+    root: dict[Tensor, Tensor] = {}
+    result: list[tuple[Node, Step]] = []
+    for number, (node, step) in enumerate(steps):
+        if isinstance(step, View):
+            under = root.get(step.x, step.x)
+            if any(number < at <= (len(steps) if preserve else last[step.y]) for at in written.get(under, ())):
+                result += [(node, copied) for copied in copy_whole(step.x, step.y)]
+                continue
+            root[step.y] = under
+        result.append((node, step))
+    return result
 
 
 def _aliases(graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool) -> dict[Tensor, Tensor]:
@@ -228,7 +229,7 @@ def _blocks(
 
     def touch(t: Tensor, first: int, last: int) -> None:
         root = source.get(t, t)
-        if root.data is None:
+        if root.data is None and not root.is_variable:
             known = alive.get(root, (first, last))
             alive[root] = min(known[0], first), max(known[1], last)
 
@@ -237,7 +238,7 @@ def _blocks(
         touch(t, 0, 0)
     for number, (_, step) in enumerate(steps):
         for t in ops.tensors(step):
-            keep = t.is_variable or isinstance(t, ops.Fault) or (preserve and t.index >= 0)
+            keep = isinstance(t, ops.Fault) or (preserve and t.index >= 0)
             touch(t, *((0, end) if keep else (number, number)))
     for t in graph.outputs:
         touch(t, end, end)
@@ -306,10 +307,11 @@ RUN_SIGNATURE: jit.Signature = ("int64[2]", "int64[2]", "int64[2]", "int", "int6
 class Instance:
     """A program with memory of its own. One thread at a time may run it."""
 
-    def __init__(self, program: Program, progress: jit.Progress | None = None) -> None:
+    def __init__(self, program: Program, progress: jit.Progress | None = None, state: State | None = None) -> None:
         jit.compile_all(program.kernels(), progress)
         self.program, self.threads = program, program.threads
-        self._memory = _allocate(program.plan.nbytes + arena.SLACK)
+        self.state = state or State()
+        self._memory = allocate(program.plan.nbytes + arena.SLACK)
         self._arrays: dict[Tensor, np.ndarray] = {}
         self._keep: list[Any] = []  # records, which the table mentions by address
         self._stretches = self._make_stretches()
@@ -323,7 +325,6 @@ class Instance:
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
         self._staged = self._stage() if self.is_native else None
         self._faults = [(t, self.array(t)) for t in program.blocks if isinstance(t, ops.Fault)]
-        self.reset()
 
     @property
     def is_native(self) -> bool:
@@ -342,6 +343,9 @@ class Instance:
         root = self.program.root(tensor)
         if root in self.program.constants:
             return self.program.constants[root].reshape(tensor.shape)
+        if root.is_variable:
+            held = self.state.array(self.program.graph.index, root)
+            return held.reshape(-1).view(ops.storage_dtype(tensor.dtype)).reshape(tensor.shape)
         start = self.program.plan.offsets[root]
         raw = self._memory[start : start + ops.storage_nbytes(tensor)]
         return raw.view(ops.storage_dtype(tensor.dtype)).reshape(tensor.shape)
@@ -357,13 +361,12 @@ class Instance:
     def holds(self, tensor: Tensor) -> bool:
         """Whether the tensor has memory here."""
         root = self.program.root(tensor)
-        return root in self.program.constants or root in self.program.plan.offsets
+        program = self.program
+        return root in program.constants or root in program.plan.offsets or root in program.variables
 
     def reset(self) -> None:
         """Set every variable tensor to zero."""
-        for tensor in self.program.blocks:
-            if tensor.is_variable:
-                self.array(tensor)[...] = ops.stored_zero(tensor)
+        self.state.reset_variables()
 
     # The table
 
@@ -522,16 +525,6 @@ class Staged(NamedTuple):
 STAGED_BYTES = 1 << 15
 FIRST_THREAD, ONE_THREAD = ctypes.c_int64(0), ctypes.c_int64(1)  # made once: ctypes converts integers slowly
 COUNT_WORD = 9  # of a record of run_table: after three arrays of three words
-
-
-def _allocate(nbytes: int) -> np.ndarray:
-    """Zeroed bytes that begin at a multiple of the arena's alignment."""
-    try:
-        raw = np.zeros(nbytes + arena.ALIGN, np.uint8)
-    except (MemoryError, ValueError) as error:
-        raise UnsupportedError(f"the tensors take {nbytes:,} bytes, more than this machine has") from error
-    start = -jit.address(raw) % arena.ALIGN
-    return raw[start : start + nbytes]
 
 
 class Team:

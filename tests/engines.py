@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from int8rt import litert, program, reader
+from int8rt import litert, program, reader, session
 from int8rt.numerics import numerics
 
 REFERENCE = numerics("reference")
@@ -21,10 +21,9 @@ REFERENCE = numerics("reference")
 
 def run_program(model: bytes, *inputs: np.ndarray, threads: int = 1) -> list[np.ndarray]:
     """The outputs of the native program."""
-    graph = reader.read(model).main
-    shapes = {t.index: np.shape(x) for t, x in zip(graph.inputs, inputs, strict=True)}
-    instance = program.Instance(program.build(graph, REFERENCE, shapes, threads=threads))
-    return instance.run([np.ascontiguousarray(x) for x in inputs])
+    running = session.Session(reader.read(model).main, REFERENCE, threads=threads)
+    running.prepare([np.shape(x) for x in inputs])
+    return running.run([np.array(x, order="C") for x in inputs])
 
 
 def run_reference(model: bytes, *inputs: np.ndarray) -> list[np.ndarray]:

@@ -115,6 +115,20 @@ def copy(
     return [Call(move, Flat(x, dtype), Flat(y, dtype), np.array(box, np.int64), writes=[y], work=math.prod(shape))]
 
 
+def copy_whole(x: Tensor, y: Tensor) -> list[Step]:
+    """The step that makes y, in memory of its own, what x is now."""
+    if x.size == 0:
+        return []
+    box = np.array([0, 0, 1, *Axis(1, 0, 0), *Axis(ops.storage_nbytes(x), 1, 1)], np.int64)
+    return [Call(move, Flat(x, UNITS[1]), Flat(y, UNITS[1]), box, writes=[y], work=x.size)]
+
+
+def filled(y: Tensor, value: int = 0) -> list[Step]:
+    """The step that writes one value, in the tensor's own type, to all of y."""
+    constant = Tensor("value", (1,), y.dtype, data=np.full(1, value, y.dtype))
+    return copy(constant, y, y.shape, [0] * len(y.shape), strides(y.shape))
+
+
 UNITS = {n: np.dtype(f"int{8 * n}") for n in (2, 4, 8)} | {1: np.dtype(np.uint8)}
 
 

@@ -31,7 +31,7 @@ def input_and_axes(node: Node) -> tuple[Tensor, tuple[int, ...]]:
     if x is None or given is None or given.dtype != np.int32:
         raise ModelError(f"{node.label}: inputs {node.inputs}; a tensor and int32 axes were expected")
     if given.data is None:
-        raise ops.refuse(node, "axes must be constants")
+        raise ops.NotConstant(f"{node.label}: the axes {given.name!r} are not constant")
     rank = len(x.shape)
     axes = [int(a) + rank * (a < 0) for a in given.data.reshape(-1)] if rank else []
     if not all(0 <= a < rank for a in axes):

@@ -43,7 +43,7 @@ def axes(node: Node) -> tuple[Tensor, Axis, Axis]:
     if x is None or size is None or len(x.shape) != 4 or size.dtype != np.int32 or size.shape != (2,):
         raise ModelError(f"{node.label}: inputs {node.inputs}; an image of four dimensions and int32[2] were expected")
     if size.data is None:
-        raise ops.refuse(node, "the size must be a constant")
+        raise ops.NotConstant(f"{node.label}: the size {size.name!r} is not a constant")
     wanted = [int(n) for n in size.data]
     if min(wanted) < 1 or min(x.shape[1:3]) < 1:
         raise ModelError(f"{node.label}: cannot resize {list(x.shape)} to height and width {wanted}")

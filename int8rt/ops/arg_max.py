@@ -47,7 +47,7 @@ def _input_and_axis(node: Node) -> tuple[Tensor, int]:
     if x is None or given is None or given.dtype not in (np.int32, np.int64) or given.size != 1:
         raise ModelError(f"{node.label}: inputs {node.inputs}; a tensor and one axis, int32 or int64, were expected")
     if given.data is None:
-        raise ops.refuse(node, "the axis must be a constant")
+        raise ops.NotConstant(f"{node.label}: the axis {given.name!r} is not a constant")
     axis = int(given.data.reshape(-1)[0])
     if not -len(x.shape) <= axis < len(x.shape) or x.shape[axis] < 1:
         raise ModelError(f"{node.label}: no largest value along axis {axis} of {list(x.shape)}")

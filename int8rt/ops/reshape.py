@@ -9,7 +9,7 @@ import numpy as np
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics import Numerics
-from int8rt.ops import View
+from int8rt.ops import NotConstant, View
 from int8rt.ops._move import operand, same_type
 
 
@@ -39,7 +39,7 @@ def _wanted(node: Node) -> list[int]:
         return [] if given == [0] else given  # how old converters wrote a scalar
     if shape.data is not None:
         return [int(d) for d in shape.data]
-    return list(node.outputs[0].shape)  # known only at run time: what the file declares
+    raise NotConstant(f"{node.label}: the shape {shape.name!r} is not a constant")
 
 
 def reference(node: Node, x: np.ndarray, shape: np.ndarray | None = None) -> np.ndarray:

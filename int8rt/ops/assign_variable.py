@@ -1,0 +1,26 @@
+"""ASSIGN_VARIABLE: a resource takes value, shape and type of the second input. The first stands for its memory."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Runtime, Step
+from int8rt.ops._move import copy_whole, operand, same_type
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    same_type(node, operand(node, 1))
+    return []
+
+
+def control(node: Node, runtime: Runtime, handle: np.ndarray, value: np.ndarray) -> list[NoReturn]:
+    runtime.assign(handle.item(), value)
+    return []
+
+
+def prepare(node: Node, numerics: Numerics) -> list[Step]:
+    return copy_whole(operand(node, 1), operand(node))
