@@ -16,6 +16,11 @@ EXP_FACTORS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 2
 EXP_CENTER = 1895147668  # exp(-1/8)
 ONE_THIRD = 715827883
 
+SQRT_HALF = 1518500250  # in Q0.31, as are those below
+FOURTH_ROOT_HALF = 1805811301
+LOG_2 = 1488522236
+LOG_2_Q26 = 46516320
+
 
 def exp_on_negative(x: np.ndarray) -> np.ndarray:
     """exp(x) in Q0.31 of x <= 0 in Q5.26: a polynomial on [-1/4, 0), then one product per set bit of what is left."""
@@ -77,5 +82,30 @@ def inverse_sqrt(x: int) -> tuple[int, int]:
     for _ in range(5):
         cube = saturating_shift(high_product(high_product(y, y), y), 6)
         y = saturating_shift(high_product(402653184, y) - high_product(half, cube), 3)
-    y = high_product(y, 1518500250)  # times sqrt(1/2)
+    y = high_product(y, SQRT_HALF)
     return (y << -shift, 0) if shift < 0 else (y, -shift)
+
+
+@inline
+def log_q12(x: int) -> int:
+    """log(x) in Q5.26 of a scalar x >= 1 in Q12.19, which may be above that range: x = r * 2**p, twice.
+
+    Of the two ways to split off a power, the one with the smaller rest counts; log(r) is a quotient of polynomials.
+    Source: log_x_for_x_greater_than_or_equal_to_1_impl of TFLite's ``internal/common.h``.
+    """
+    beyond = max(bit_length(x) - 31, 0)
+    x >>= beyond
+    headroom = 31 - bit_length(x)
+    r_a = high_product(x << headroom, SQRT_HALF) << 1
+    power_a = ((11 - headroom) << 25) + 8388608
+    headroom_b = 31 - bit_length(high_product(x, SQRT_HALF))
+    r_b = saturating_shift(x, headroom_b)
+    power_b = ((12 - headroom_b) << 25) - 8388608
+    r, power = min(r_a, r_b), max(power_a, power_b)
+    p = (r + FOURTH_ROOT_HALF + 1) >> 1
+    q = (r - FOURTH_ROOT_HALF) * 2
+    q2 = high_product(q, q)
+    numerator = high_product(q, r) + high_product(high_product(q, q2), 117049297)
+    denominator = high_product(p, 1057819769 + q + high_product(127690142, q2)) + high_product(638450708, q)
+    ratio = high_product(shift_half_away(numerator, 6), one_over_one_plus(denominator))
+    return saturating_shift(high_product(power, LOG_2) + ratio, 1) + beyond * LOG_2_Q26

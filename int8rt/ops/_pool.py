@@ -1,6 +1,9 @@
-"""What AVERAGE_POOL_2D and MAX_POOL_2D share: which nodes are accepted, and to what their outputs are clamped."""
+"""What pooling operators share: which nodes are accepted, to what outputs are clamped, and means of float32 values."""
 
 from __future__ import annotations
+
+import functools
+from typing import Any
 
 import numpy as np
 
@@ -8,9 +11,13 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import ACTIVATIONS, activation_range
 from int8rt.graph import Node, Tensor
-from int8rt.ops._window import Window, window
+from int8rt.jit import Inline, Kernel, inline
+from int8rt.ops import Call
+from int8rt.ops._window import Window, window, windows
+from int8rt.simd import fill_within, get, put
 
 TYPES = ("int8", "uint8", "int16", "float32")
+BLOCK = 256  # channels that are summed at a time
 
 
 def pool(node: Node) -> tuple[Tensor, Window]:
@@ -56,3 +63,70 @@ def clamp(node: Node, y: np.ndarray) -> np.ndarray:
     _, lo, hi = limits(node)
     y = np.where(y < lo, lo, y)
     return np.where(hi < y, hi, y).astype(node.outputs[0].dtype)
+
+
+# Means of float32 values
+
+
+def float_mean(node: Node, x: np.ndarray) -> np.ndarray:
+    """The mean under every window, [n, out_h, out_w, c], summed row by row in float32. For references."""
+    _, g = pool(node)
+    seen, inside = windows(x, g, fill=0)
+    total = np.zeros(node.outputs[0].shape, np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for row in range(g.height):
+            for col in range(g.width):
+                total = total + seen[:, :, :, row, col]
+    return np.asarray(total / inside.sum(axis=(2, 3))[None, ..., None].astype(np.float32))
+
+
+def mean_of_floats(node: Node, term: Inline, finish: Inline) -> Call:
+    """The Call for ``finish(mean of term(x))`` under every window, clamped."""
+    x, g = pool(node)
+    (y,) = node.outputs
+    sums = ops.scratch_per_thread(f"{y.name}/sums", min(BLOCK, x.shape[3]), np.float32)
+    work = y.size * g.height * g.width
+    return Call(mean_pool(term, finish), x, *g, stored_limits(node), sums, y, writes=[y, sums], work=work)
+
+
+@inline
+def unchanged(v: float) -> float:
+    """v."""
+    return v
+
+
+@functools.cache
+def mean_pool(term: Inline, finish: Inline) -> Kernel:
+    """The kernel for float32 NHWC images; taps outside do not count. Dilations are 1, limits end with the clamp's."""
+
+    def mean_pool(
+        thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
+        dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, sums: Any, y: Any,
+    ) -> None:  # fmt: skip
+        batch, in_h, in_w, channels = x.shape
+        lo, hi = limits[1], limits[2]
+        size = sums.shape[1]
+        mine = thread * size
+        for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+            n = line // out_h
+            top = (line - n * out_h) * stride_h - pad_top
+            first, last = max(top, 0), min(top + height, in_h)
+            for out_col in range(out_w):
+                left = out_col * stride_w - pad_left
+                start, end = max(left, 0), min(left + width, in_w)
+                count = np.float32((last - first) * (end - start))
+                for block in range(0, channels, size):
+                    some = min(size, channels - block)
+                    fill_within(sums, mine, some, np.float32(0))
+                    for row in range(first, last):
+                        for col in range(start, end):
+                            at = ((n * in_h + row) * in_w + col) * channels + block
+                            for c in range(some):
+                                put(sums, mine + c, get(sums, mine + c) + term(get(x, at + c)))
+                    to = (line * out_w + out_col) * channels + block
+                    for c in range(some):
+                        mean = finish(get(sums, mine + c) / count)
+                        mean = lo if mean < lo else mean
+                        put(y, to + c, hi if hi < mean else mean)
+
+    return Kernel(mean_pool, f"{__name__}:mean_pool[{term.function.__name__},{finish.function.__name__}]")

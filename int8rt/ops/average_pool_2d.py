@@ -17,11 +17,9 @@ from int8rt.graph import Node
 from int8rt.jit import kernel
 from int8rt.numerics import Numerics
 from int8rt.ops import Call
-from int8rt.ops._pool import check, clamp, pool, stored_limits
+from int8rt.ops._pool import BLOCK, check, clamp, float_mean, mean_of_floats, pool, stored_limits, unchanged
 from int8rt.ops._window import windows
 from int8rt.simd import fill_within, get, put
-
-BLOCK = 256  # channels that are summed at a time
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -32,36 +30,26 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 def reference(node: Node, x: np.ndarray) -> np.ndarray:
     check(node)
     _, g = pool(node)
+    if x.dtype == np.float32:
+        return clamp(node, float_mean(node, x))
     seen, inside = windows(x, g, fill=0)
     count = inside.sum(axis=(2, 3))[None, ..., None]
-    if x.dtype == np.float32:
-        return clamp(node, _float_total(seen, node.outputs[0].shape) / count.astype(np.float32))
     total = seen.sum(axis=(3, 4), dtype=np.int64)
     return clamp(node, np.sign(total) * ((np.abs(total) + count // 2) // count))
-
-
-def _float_total(seen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    total = np.zeros(shape, np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for row in range(seen.shape[3]):
-            for col in range(seen.shape[4]):
-                total = total + seen[:, :, :, row, col]
-    return total
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:
     check(node)
     x, g = pool(node)
     (y,) = node.outputs
-    is_float = x.dtype == np.float32
+    if x.dtype == np.float32:
+        return mean_of_floats(node, unchanged, unchanged)
     fits = g.height * g.width < 1 << 15  # so that sums of 16-bit values stay within int32
-    dtype = np.float32 if is_float else np.int32 if fits else np.int64
+    dtype = np.int32 if fits else np.int64
     sums = ops.scratch_per_thread(f"{y.name}/sums", min(BLOCK, x.shape[3]), dtype)
     offset = ops.INT8_OFFSET if x.dtype == np.int8 else 0
     work = y.size * g.height * g.width
     place = (x, *g, stored_limits(node))
-    if is_float:
-        return Call(average_pool_float, *place, sums, y, writes=[y, sums], work=work)
     return Call(average_pool, *place, offset, sums, y, writes=[y, sums], work=work)
 
 
@@ -100,36 +88,3 @@ def average_pool(
                     total = np.float64(get(sums, mine + c)) - zero
                     q = np.trunc((total + np.copysign(half, total)) / count) + offset
                     put(y, to + c, min(max(q, lo), hi))
-
-
-@kernel
-def average_pool_float(
-    thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
-    dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, sums: Any, y: Any,
-) -> None:  # fmt: skip
-    """As ``average_pool``, for float32."""
-    batch, in_h, in_w, channels = x.shape
-    lo, hi = limits[1], limits[2]
-    size = sums.shape[1]
-    mine = thread * size
-    for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-        n = line // out_h
-        top = (line - n * out_h) * stride_h - pad_top
-        first, last = max(top, 0), min(top + height, in_h)
-        for out_col in range(out_w):
-            left = out_col * stride_w - pad_left
-            start, end = max(left, 0), min(left + width, in_w)
-            count = np.float32((last - first) * (end - start))
-            for block in range(0, channels, size):
-                some = min(size, channels - block)
-                fill_within(sums, mine, some, np.float32(0))
-                for row in range(first, last):
-                    for col in range(start, end):
-                        at = ((n * in_h + row) * in_w + col) * channels + block
-                        for c in range(some):
-                            put(sums, mine + c, get(sums, mine + c) + get(x, at + c))
-                to = (line * out_w + out_col) * channels + block
-                for c in range(some):
-                    mean = get(sums, mine + c) / count
-                    mean = lo if mean < lo else mean
-                    put(y, to + c, hi if hi < mean else mean)

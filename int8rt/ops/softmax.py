@@ -19,13 +19,14 @@ import numpy as np
 
 from int8rt import libm
 from int8rt.errors import ModelError
-from int8rt.fixedmath import bit_length, exp_on_negative, one_over_one_plus
+from int8rt.fixedmath import bit_length, one_over_one_plus
 from int8rt.fixedpoint import high_product, quantize_multiplier, requantize_double_rounding, shift_half_away
 from int8rt.graph import Node, Tensor
 from int8rt.jit import kernel
 from int8rt.numerics import Numerics
 from int8rt.ops import INT8_OFFSET, Call, Step, refuse
 from int8rt.ops._lookup import check_scales, check_symmetric, curve, flat, interpolate, unary
+from int8rt.ops._softmax import differences, largest_of_rows
 from int8rt.simd import get, put
 
 # {input: outputs}
@@ -62,28 +63,13 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
     difference = x.max(-1, keepdims=True).astype(np.int64) - x
     if x.dtype == np.int16:
         return _int16(exponentials_int16(x_, node.options.beta)[difference])
-    return _eight_bits(exponentials(x_, node.options.beta)[difference], y_)
+    return _eight_bits(differences(x_, node.options.beta).exponentials[difference], y_)
 
 
 def _float(x: np.ndarray, beta: np.float32) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # inf - inf
-        e = libm.exp((x - _largest(x)) * beta)
+        e = libm.exp((x - largest_of_rows(x)) * beta)
     return e / np.add.accumulate(e, -1, dtype=np.float32)[..., -1:]
-
-
-def _largest(x: np.ndarray) -> np.ndarray:
-    """The largest number of each row that is not NaN, and no less than the smallest finite one."""
-    return np.maximum(np.fmax.reduce(x, -1, keepdims=True), np.finfo(np.float32).min)
-
-
-def exponentials(x: Tensor, beta: float) -> np.ndarray:
-    """exp(-beta s_x d) in Q0.31 for d = 0 ... 255: int32; 0 where LiteRT leaves a difference out."""
-    real = min(np.float64(np.float32(beta)) * np.float64(x.scale) * (1 << 26), 2.0**31 - 1)
-    multiplier, shift = quantize_multiplier(real)
-    d = np.arange(256)
-    used = d <= math.floor(31.0 * 2.0**26 / 2.0 ** int(shift))
-    scaled = requantize_double_rounding(np.where(used, -d, 0), multiplier, shift)
-    return np.where(used, exp_on_negative(scaled), 0).astype(np.int32)
 
 
 def _eight_bits(e: np.ndarray, y: Tensor) -> np.ndarray:
@@ -135,7 +121,7 @@ def prepare(node: Node, numerics: Numerics) -> Step:
     if x.dtype == np.int16:
         parameters = exponentials_int16(x, node.options.beta), reciprocals_int16()
         return Call(softmax_int16, flat(x), depth, *parameters, flat(y), writes=[y], in_place=x, work=work)
-    table = exponentials(x, node.options.beta)
+    table = differences(x, node.options.beta).exponentials
     info = np.iinfo(y.dtype)
     offset = INT8_OFFSET if y.dtype == np.int8 else 0
     limits = info.bits, info.min + offset, info.max + offset
