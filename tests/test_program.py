@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from writer import RELU, SAME, VALID, Op, T, model, network
+from writer import RELU, SAME, SIGN_BIT, Op, T, model, network
 
-from int8rt import arena, ops, program, reader
+from int8rt import arena, ops, program, reader, state
 from int8rt.errors import ModelError, UnsupportedError
 from int8rt.graph import Tensor
 from int8rt.numerics import numerics
@@ -222,25 +222,28 @@ def test_declared_shapes_are_not_believed():
 
 def test_all_missing_operators_are_named_at_once():
     x, y = T(np.float32, (2,)), T(np.float32, (2,))
-    h = [T(np.float32, (2,)) for _ in range(4)]
+    h = [T(np.float32, (2,)) for _ in range(3)]
     nodes = [
-        Op("RFFT2D", [x], h[:1], version=2), Op("RELU", h[:1], h[1:2]), Op("UNIQUE", h[1:2], h[2:3]),
-        Op("RFFT2D", h[2:3], h[3:4], version=2), Op("CUSTOM", h[3:4], [y], custom_code="Mine"),
-    ]  # fmt: skip
+        Op("CUSTOM", [x], h[:1], custom_code="Mine", version=2),
+        Op("RELU", h[:1], h[1:2]),
+        Op("CUSTOM", h[1:2], h[2:3], custom_code="Theirs"),
+        Op("CUSTOM", h[2:3], [y], custom_code="Mine", version=2),
+    ]
     with pytest.raises(UnsupportedError) as raised:
         build(network(nodes, [x], [y]))
-    for words in ("RFFT2D version 2 (float32): 2 nodes", "UNIQUE version 1 (float32): 1 node", "Mine version 1"):
+    for words in ("Mine version 2 (float32): 2 nodes", "Theirs version 1 (float32): 1 node"):
         assert words in str(raised.value)
 
 
 def test_all_refused_nodes_are_named_at_once():
-    x, y = tensor((1, 4, 4, 2)), T(np.int32, (1, 4, 4, 2), 1.0)
-    w, w2 = tensor((2, 1, 1, 2), 0.1, 0), tensor((1, 1, 1, 2), 0.1, 0, data=np.ones((1, 1, 1, 2)), axis=3)
-    h = tensor((1, 4, 4, 2))
-    fields = {"padding": VALID, "stride_h": 1, "stride_w": 1}
-    nodes = [Op("CONV_2D", [x, w], [h], **fields), Op("DEPTHWISE_CONV_2D", [h, w2], [y], depth_multiplier=1, **fields)]
-    with pytest.raises(UnsupportedError, match=r"CONV_2D \(node 0\).*constants.*; DEPTHWISE_CONV_2D \(node 1\).*int32"):
-        build(network(nodes, [x, w], [y]))
+    x, h, y = tensor((2, 3)), tensor((2, 4)), tensor((2, 4))
+    w, v = (tensor(shape, 0.1, 0, data=np.ones(shape)) for shape in ((4, 3), (4, 4)))
+    nodes = [
+        Op("FULLY_CONNECTED", [x, w, None], [h], weights_format=1),
+        Op("FULLY_CONNECTED", [h, v, None], [y], fused_activation_function=SIGN_BIT),
+    ]
+    with pytest.raises(UnsupportedError, match=r"\(node 0\).*shuffled.*; FULLY_CONNECTED \(node 1\).*activation 5"):
+        build(network(nodes, [x], [y]))
 
 
 def test_malformed_nodes_are_named():
@@ -258,7 +261,7 @@ def test_number_of_outputs():
 @pytest.mark.parametrize("nbytes", [2**55, 2**62, 2**64, 2**90])
 def test_more_memory_than_there_is(nbytes):
     with pytest.raises(UnsupportedError, match=f"{nbytes:,} bytes"):
-        program._allocate(nbytes)
+        state.allocate(nbytes)
 
 
 def test_sizes_do_not_wrap():
