@@ -1,0 +1,70 @@
+"""LOCAL_RESPONSE_NORMALIZATION along the channels of an NHWC image, float32.
+
+    y[c] = x[c] * (bias + alpha * sum of x[i]^2 for c - radius <= i < c + radius) ^ -beta
+
+The window leaves c + radius out, as LiteRT's does. The power is the C library's ``powf``; LiteRT's results are at most
+2 units in the last place away.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from int8rt import libm
+from int8rt.errors import ModelError
+from int8rt.graph import Node
+from int8rt.jit import kernel
+from int8rt.numerics import Numerics
+from int8rt.ops import Call, Step, _lookup
+from int8rt.ops._lookup import check_types, flat, unary
+from int8rt.simd import get, put
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    x, _ = unary(node)
+    if len(x.shape) != 4:
+        raise ModelError(f"{node.label}: the input has shape {list(x.shape)}; four dimensions were expected")
+    return _lookup.shapes(node)
+
+
+def reference(node: Node, x: np.ndarray) -> np.ndarray:
+    o = node.options
+    channels = np.arange(x.shape[-1])
+    total = np.zeros_like(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for offset in range(-_radius(node), _radius(node)):
+            inside = (channels + offset >= 0) & (channels + offset < len(channels))
+            near = x[..., (channels + offset).clip(0, max(len(channels) - 1, 0))]
+            total = np.where(inside, total + near * near, total)
+        base = np.float32(o.bias) + np.float32(o.alpha) * total
+        return x * libm.pow(base, np.float32(-o.beta))
+
+
+def _radius(node: Node) -> int:
+    """The option, which beyond the channels makes no difference."""
+    x, _ = unary(node)
+    return max(0, min(int(node.options.radius), x.shape[-1]))
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    x, y = check_types(node, ["float32"])
+    o, depth, radius = node.options, x.shape[-1], _radius(node)
+    parameters = depth, radius, np.float32(o.bias), np.float32(o.alpha), np.float32(-o.beta)
+    return Call(normalize, flat(x), *parameters, flat(y), writes=[y], work=x.size * (2 * radius + 32))
+
+
+@kernel
+def normalize(
+    thread: int, threads: int, x: Any, depth: int, radius: int, bias: float, alpha: float, exponent: float, y: Any
+) -> None:  # fmt: skip
+    """Rows of ``depth`` channels; y must not be x."""
+    rows = x.size // max(depth, 1)
+    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+        first, last = row * depth, (row + 1) * depth
+        for i in range(first, last):
+            total = np.float32(0)
+            for near in range(max(i - radius, first), min(i + radius, last)):
+                total += get(x, near) * get(x, near)
+            put(y, i, get(x, i) * np.float32(np.float32(bias + alpha * total) ** exponent))
