@@ -12,6 +12,7 @@ at a time, and the weights repeat with the channels; with a larger one, every ou
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -20,10 +21,10 @@ import numpy as np
 from int8rt.dot import split_bytes
 from int8rt.fixedpoint import requantize_double_rounding
 from int8rt.graph import Tensor
-from int8rt.jit import kernel
+from int8rt.jit import Kernel, kernel
 from int8rt.ops import Call
 from int8rt.requantization import ROWS, Columns, Rounding, fitted, formula
-from int8rt.simd import INTERLEAVED, get, lanes_dot, lanes_requantize, lanes_start, put
+from int8rt.simd import INTERLEAVED, get, lanes_dot, lanes_load, lanes_requantize, lanes_start, put
 
 BLOCK = 64  # channels that are worked on together
 
@@ -39,45 +40,130 @@ class Geometry(NamedTuple):
     dilation_w: int
 
 
-@kernel
-def depthwise(
-    thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, columns: Any, runs: int, step: int, w: Any,
-    p: Any, lo: int, hi: int, y: Any,
-) -> None:  # fmt: skip
+@functools.cache
+def depthwise(kind: str) -> Kernel:
     """x [n, h, w, c], y [n, out_h, out_w, c]; columns: where the filter's columns lie, in bytes; dilation: of its rows.
 
     A row of outputs is made of ``runs``, whose inputs are ``step`` bytes apart. w: int8 [block, four rows * column, 64, 4],
     p: int32 [block, ROWS, 64], the formula's rows; both with lanes INTERLEAVED.
     """
-    batch, out_h, out_w, channels = y.shape
-    line, length = x.shape[2] * channels, out_w * channels // runs
-    blocks, taps = w.shape[0], w.shape[1]
-    passes = taps // ((height + 3) // 4 * columns.size)  # weights of nine bits come in two
-    for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-        n = row // out_h
-        start = (n * x.shape[1] + (row - n * out_h) * stride_h) * line
-        for run in range(runs):
-            block = 0
-            for i in range(0, length, BLOCK):
-                acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
-                weights = block * taps * 4 * BLOCK
-                for _ in range(passes):
-                    for first in range(0, height, 4):
-                        # rows beyond the filter have weights of zero: any that can be read will do
-                        a = start + first * dilation * line + i
-                        b = start + min(first + 1, height - 1) * dilation * line + i
-                        c = start + min(first + 2, height - 1) * dilation * line + i
-                        d = start + min(first + 3, height - 1) * dilation * line + i
-                        for column in range(columns.size):
-                            at = columns[column]
-                            acc = lanes_dot(acc, x, a + at, b + at, c + at, d + at, w, weights)
-                            weights += 4 * BLOCK
-                to = (row * runs + run) * length + i
-                lanes_requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, length - i)
-                block += 1
-                if block == blocks:
-                    block = 0
-            start += step
+    requantize = lanes_requantize[kind]
+
+    def depthwise(
+        thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, columns: Any, runs: int, step: int, w: Any,
+        p: Any, lo: int, hi: int, y: Any,
+    ) -> None:  # fmt: skip
+        batch, out_h, out_w, channels = y.shape
+        line, length = x.shape[2] * channels, out_w * channels // runs
+        blocks, taps = w.shape[0], w.shape[1]
+        passes = taps // ((height + 3) // 4 * columns.size)  # weights of nine bits come in two
+        for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+            n = row // out_h
+            start = (n * x.shape[1] + (row - n * out_h) * stride_h) * line
+            for run in range(runs):
+                block = 0
+                for i in range(0, length, BLOCK):
+                    acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
+                    weights = block * taps * 4 * BLOCK
+                    for _ in range(passes):
+                        for first in range(0, height, 4):
+                            # rows beyond the filter have weights of zero: any that can be read will do
+                            a = start + first * dilation * line + i
+                            b = start + min(first + 1, height - 1) * dilation * line + i
+                            c = start + min(first + 2, height - 1) * dilation * line + i
+                            d = start + min(first + 3, height - 1) * dilation * line + i
+                            for column in range(columns.size):
+                                at = columns[column]
+                                acc = lanes_dot(acc, lanes_load(x, a + at, b + at, c + at, d + at), w, weights)
+                                weights += 4 * BLOCK
+                    to = (row * runs + run) * length + i
+                    requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, length - i)
+                    block += 1
+                    if block == blocks:
+                        block = 0
+                start += step
+
+    return Kernel(depthwise, f"{__name__}:depthwise[{kind}]")
+
+
+@functools.cache
+def depthwise_3(kind: str) -> Kernel:
+    """``depthwise`` for three columns of at most four rows, without loops over the filter."""
+    requantize = lanes_requantize[kind]
+
+    def depthwise_3(
+        thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, columns: Any, runs: int, step: int, w: Any,
+        p: Any, lo: int, hi: int, y: Any,
+    ) -> None:  # fmt: skip
+        batch, out_h, out_w, channels = y.shape
+        line, length = x.shape[2] * channels, out_w * channels // runs
+        second, third = columns[1], columns[2]
+        rows = min(1, height - 1), min(2, height - 1), min(3, height - 1)
+        for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+            n = row // out_h
+            a = (n * x.shape[1] + (row - n * out_h) * stride_h) * line
+            b, c, d = a + rows[0] * dilation * line, a + rows[1] * dilation * line, a + rows[2] * dilation * line
+            to = row * out_w * channels
+            for run in range(runs):
+                at = run * step
+                block = 0
+                for i in range(0, length, BLOCK):
+                    acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
+                    weights = block * 12 * BLOCK
+                    j = at + i
+                    acc = lanes_dot(acc, lanes_load(x, a + j, b + j, c + j, d + j), w, weights)
+                    j = at + i + second
+                    acc = lanes_dot(acc, lanes_load(x, a + j, b + j, c + j, d + j), w, weights + 4 * BLOCK)
+                    j = at + i + third
+                    acc = lanes_dot(acc, lanes_load(x, a + j, b + j, c + j, d + j), w, weights + 8 * BLOCK)
+                    requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to + i, length - i)
+                    block += 1
+                    if block == w.shape[0]:
+                        block = 0
+                to += length
+
+    return Kernel(depthwise_3, f"{__name__}:depthwise_3[{kind}]")
+
+
+@functools.cache
+def depthwise_3_whole(stride: int, kind: str) -> Kernel:
+    """``depthwise_3`` for whole blocks of channels: neighbouring outputs share the columns of their windows."""
+    requantize = lanes_requantize[kind]
+
+    def depthwise_3_whole(
+        thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, w: Any, p: Any, lo: int, hi: int, y: Any
+    ) -> None:  # fmt: skip
+        batch, out_h, out_w, channels = y.shape
+        line = x.shape[2] * channels
+        rows = min(1, height - 1), min(2, height - 1), min(3, height - 1)
+        for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+            n = row // out_h
+            start = (n * x.shape[1] + (row - n * out_h) * stride_h) * line
+            for block in range(channels // BLOCK):
+                a = start + block * BLOCK
+                b, c, d = a + rows[0] * dilation * line, a + rows[1] * dilation * line, a + rows[2] * dilation * line
+                to = row * out_w * channels + block * BLOCK
+                weights = block * 12 * BLOCK
+                left = lanes_load(x, a, b, c, d)
+                middle = lanes_load(x, a + channels, b + channels, c + channels, d + channels)
+                j = 2 * channels
+                for _ in range(out_w):
+                    right = lanes_load(x, a + j, b + j, c + j, d + j)
+                    acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
+                    acc = lanes_dot(acc, left, w, weights)
+                    acc = lanes_dot(acc, middle, w, weights + 4 * BLOCK)
+                    acc = lanes_dot(acc, right, w, weights + 8 * BLOCK)
+                    requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, BLOCK)
+                    to += channels
+                    if stride == 1:
+                        left, middle = middle, right
+                        j += channels
+                    else:
+                        j += channels
+                        left, middle = right, lanes_load(x, a + j, b + j, c + j, d + j)
+                        j += channels
+
+    return Kernel(depthwise_3_whole, f"{__name__}:depthwise_3_whole[{stride} {kind}]")
 
 
 @kernel
@@ -109,7 +195,7 @@ def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y
     flat = w.reshape(-1, w.shape[2]).T
     columns = fitted(Columns(flat, bias, r))
     f = formula(columns)
-    if f is None or f.kind != "fixed" or x.shape[3] != y.shape[3]:
+    if f is None or f.kind == "double" or x.shape[3] != y.shape[3]:
         return _plain(x, g, w, bias, r, y)
     channels = y.shape[3]
     runs = 1 if g.stride_w == 1 else y.shape[2]
@@ -122,9 +208,14 @@ def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y
     packed = four.reshape(-1, len(lanes), BLOCK, 4).transpose(1, 0, 2, 3)
     p = np.pad(f.rows, [(0, 0), (0, 1)])[:, lanes].transpose(1, 0, 2)
     offsets = np.arange(g.width) * g.dilation_w * channels
-    place = (g.height, g.dilation_h, g.stride_h, offsets, runs, g.stride_w * channels)
+    tables = (packed, np.ascontiguousarray(p), r.lo, r.hi)
     work = y.size * g.height * g.width
-    return Call(depthwise, x, *place, packed, np.ascontiguousarray(p), r.lo, r.hi, y, writes=[y], work=work)
+    near = g.width == 3 and g.height <= 4 and len(parts) == 1
+    if near and channels % BLOCK == 0 and g.stride_w <= 2 and g.dilation_w == 1:
+        args = (g.height, g.dilation_h, g.stride_h, *tables)
+        return Call(depthwise_3_whole(g.stride_w, f.kind), x, *args, y, writes=[y], work=work)
+    args = (g.height, g.dilation_h, g.stride_h, offsets, runs, g.stride_w * channels, *tables)
+    return Call((depthwise_3 if near else depthwise)(f.kind), x, *args, y, writes=[y], work=work)
 
 
 def _lanes(channels: int, runs: int) -> np.ndarray:

@@ -32,7 +32,7 @@ LANES = simd.LANES
 
 
 class Segments(NamedTuple):
-    """How a row of x is made: see the module's docstring. Kernels take the fields in this order."""
+    """How a row of x is made: see the module's docstring."""
 
     offsets: np.ndarray  # int32 [rows]
     starts: np.ndarray  # int64 [segments]
@@ -100,10 +100,13 @@ def panels(values: np.ndarray, order: list[int]) -> np.ndarray:
 
 
 def widest(rows: int, columns: int) -> tuple[int, int]:
-    """(rows, vectors) of the tile that wastes the fewest lanes on this many columns; the widest of equals."""
+    """(rows, vectors) of the tile that takes the least time for this many rows and columns.
+
+    A panel costs as much as its lanes, used or not, and about a quarter of a vector more.
+    """
     tiles = simd.tiles() if rows > 1 else simd.SINGLE_ROW
-    vectors = min(sorted(tiles, reverse=True), key=lambda v: -(-columns // (v * LANES)) * v)
-    return tiles[vectors], vectors
+    vectors = min(tiles, key=lambda v: -(-columns // (v * LANES)) * (v + 0.25))
+    return min(tiles[vectors], rows), vectors
 
 
 # Kernels
@@ -117,16 +120,15 @@ def dot(rows: int, vectors: int, kind: str) -> Kernel:
     width, deep = LANES * vectors, 4 * LANES * vectors
 
     def dot(
-        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, p: Any, lo: int,
-        hi: int, columns: int, y: Any, first: int, stride: int,
+        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, p: Any, lo: int, hi: int,
+        columns: int, y: Any, first: int, stride: int,
     ) -> None:  # fmt: skip
-        last = offsets.size - 1
-        tiles = (last + rows) // rows
+        tiles = (offsets.size + rows - 1) // rows
         total = w.shape[0] * tiles
         for item in range(total * thread // threads, total * (thread + 1) // threads):
             panel = item // tiles
-            m = (item - panel * tiles) * rows
-            pointers = t_rows(x, offsets, m, last)
+            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
+            pointers = t_rows(x, offsets, m)
             at = panel * w.shape[1] * deep
             acc = t_start(p, (panel * ROWS + ROWS - 1) * width)
             for s in range(starts.size):
@@ -134,7 +136,7 @@ def dot(rows: int, vectors: int, kind: str) -> Kernel:
                     acc = t_dot(acc, pointers, k, w, at)
                     at += deep
             c = panel * width
-            t_requantize(acc, p, panel * ROWS * width, lo, hi, y, first + c, stride, m, last, columns - c)
+            t_requantize(acc, p, panel * ROWS * width, lo, hi, y, first + m * stride + c, stride, columns - c)
 
     return Kernel(dot, f"{__name__}:dot[{rows}x{vectors} {kind}]")
 
@@ -151,14 +153,13 @@ def dot_accumulate(rows: int, vectors: int) -> Kernel:
         multiplier: Any, shift: Any, scale: Any, zero_point: int, lo: int, hi: int, columns: int, sums: Any, y: Any,
         first: int, stride: int,
     ) -> None:  # fmt: skip
-        last = offsets.size - 1
-        tiles = (last + rows) // rows
+        tiles = (offsets.size + rows - 1) // rows
         total = w.shape[0] * tiles
         mine = thread * rows * width  # each thread has its own part of sums
         for item in range(total * thread // threads, total * (thread + 1) // threads):
             panel = item // tiles
-            m = (item - panel * tiles) * rows
-            pointers = t_rows(x, offsets, m, last)
+            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
+            pointers = t_rows(x, offsets, m)
             at = panel * w.shape[1] * deep
             acc = t_start(bias, panel * width)
             for s in range(starts.size):
@@ -166,7 +167,7 @@ def dot_accumulate(rows: int, vectors: int) -> Kernel:
                     acc = t_dot(acc, pointers, k, w, at)
                     at += deep
             t_store(acc, sums, mine)
-            for r in range(min(rows, last + 1 - m)):
+            for r in range(rows):
                 for c in range(panel * width, min((panel + 1) * width, columns)):
                     total_ = np.int64(get(sums, mine + r * width + c - panel * width))
                     if scale.size:
@@ -186,17 +187,17 @@ def call(x: Tensor, segments: Segments, columns: Columns, y: Tensor, first: int 
     f = formula(columns)
     order = simd.column_order(vectors) if f is not None else list(range(vectors * LANES))
     packed, passes = pack(columns.w, len(segments.starts), vectors, order)
-    segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
+    rows_of_x = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
     work = len(segments.offsets) * columns.w.size
     place = (y, first, stride or count)
     r = columns.rounding
     if f is not None:
         args: tuple[Any, ...] = (packed, _constants(f, order), r.lo, r.hi, count)
-        return Call(dot(rows, vectors, f.kind), x, *segments, *args, *place, writes=[y], work=work)
+        return Call(dot(rows, vectors, f.kind), x, *rows_of_x, *args, *place, writes=[y], work=work)
     sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
     wrapped = panels((columns.bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32), order)
     args = (packed, wrapped, *r, count, sums)
-    return Call(dot_accumulate(rows, vectors), x, *segments, *args, *place, writes=[y, sums], work=work)
+    return Call(dot_accumulate(rows, vectors), x, *rows_of_x, *args, *place, writes=[y, sums], work=work)
 
 
 def _constants(f: Formula, order: list[int]) -> np.ndarray:

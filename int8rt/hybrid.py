@@ -219,16 +219,15 @@ def dot_scale(rows: int, vectors: int) -> Kernel:
         zero_point: Any, weight_scale: Any, weight_sums: Any, bias: Any, weight_first: int, limits: Any, sums: Any,
         y: Any, first: int, stride: int,
     ) -> None:  # fmt: skip
-        last = offsets.size - 1
-        tiles = (last + rows) // rows
+        tiles = (offsets.size + rows - 1) // rows
         total = w.shape[0] * tiles
         mine = thread * rows * width
         lo, hi = limits[0], limits[1]
         each = offsets.size // zero_point.size  # rows of one image
         for item in range(total * thread // threads, total * (thread + 1) // threads):
             panel = item // tiles
-            m = (item - panel * tiles) * rows
-            pointers = t_rows(x, offsets, m, last)
+            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
+            pointers = t_rows(x, offsets, m)
             at = panel * w.shape[1] * deep
             acc = t_start(begin, panel * width)
             for s in range(starts.size):
@@ -237,7 +236,7 @@ def dot_scale(rows: int, vectors: int) -> Kernel:
                     at += deep
             t_store(acc, sums, mine)
             column = panel * width
-            for r in range(min(rows, last + 1 - m)):
+            for r in range(rows):
                 n = (m + r) // each
                 x_scale, zero = scale[n, 0], zero_point[n]
                 to, at_sum = first + (m + r) * stride + column, mine + r * width

@@ -92,7 +92,8 @@ MAX_SHIFT = 22
 class Formula(NamedTuple):
     """Constants of a formula for the kernel of that kind, int32 [ROWS, columns]; the last row is the bias.
 
-    ``fixed``: 2m, C, e, N, B + bias. ``double``: the scales' low and high words, zero point, nothing, bias.
+    ``fixed``: 2m, C, e, N, B + bias. ``plain``: the same where N is 0 or changes nothing, since the clamp begins at the zero
+    point. ``double``: the scales' low and high words, zero point, nothing, bias.
     """
 
     kind: str
@@ -137,7 +138,8 @@ def formula(columns: Columns) -> Formula | None:
     rows = [2 * m, half + (r.zero_point << e) - added, e, negative, b + columns.bias]
     zero = np.zeros_like(m)
     constants = [zero, low, zero, zero, zero]
-    return Formula("fixed", _int32([np.where(exact, row, other) for row, other in zip(rows, constants, strict=True)]))
+    kind = "plain" if r.lo >= r.zero_point or not negative.any() else "fixed"
+    return Formula(kind, _int32([np.where(exact, row, other) for row, other in zip(rows, constants, strict=True)]))
 
 
 def _multiplier(r: Rounding) -> tuple[np.ndarray, np.ndarray]:

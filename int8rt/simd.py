@@ -7,10 +7,10 @@ compiler is given, since an instruction that the target lacks would abort the pr
 
 A tile is R rows by V vectors of int32 accumulators; ``tile(R, V)`` gives the words over it:
 
-    rows  = t.rows(x, offsets, m, last)       addresses of R rows of bytes: x + offsets[min(m + r, last)]
+    rows  = t.rows(x, offsets, m)             addresses of R rows of bytes: x + offsets[m + r]
     acc   = t.start(bias, at)                 V vectors, the same for every row
     acc   = t.dot(acc, rows, k, w, at)        acc[r, 16 v + i] += sum over j < 4 of rows[r][k + j] * w[at + 64 v + 4 i + j]
-    t.requantize(acc, p, at, lo, hi, y, offset, stride, m, last, columns)
+    t.requantize(acc, p, at, lo, hi, y, to, stride, columns)
     t.store(acc, scratch)                     R x 16 V int32
 
 Bytes of x are unsigned (storage form), bytes of w signed.
@@ -133,7 +133,7 @@ SINGLE_ROW = {8: 1, 4: 1, 2: 1, 1: 1}  # tiles for one row, which waits for its 
 
 def tiles() -> dict[int, int]:
     """{vectors: rows} of the tiles whose accumulators fit this CPU's registers."""
-    return {4: 6, 3: 8, 2: 12, 1: 12} if has("avx512bw") else {1: 4}
+    return {4: 6, 3: 8, 2: 8, 1: 12} if has("avx512bw") else {1: 4}
 
 
 # Building blocks in LLVM
@@ -184,29 +184,27 @@ def _store(builder: Any, value: Any, pointer: Any) -> None:
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=1)
 
 
-def _smaller(builder: Any, a: Any, b: Any) -> Any:
-    return builder.select(builder.icmp_signed("<", a, b), a, b)
-
-
 def _clamp(builder: Any, v: Any, lo: Any, hi: Any) -> Any:
     v = builder.select(builder.icmp_signed("<", v, lo), lo, v)
     return builder.select(builder.icmp_signed(">", v, hi), hi, v)
 
 
-def _store_columns(builder: Any, value: Any, pointer: Any, columns: Any) -> None:
-    """Store the first ``columns`` bytes of a vector of bytes."""
-    lanes = value.type.count
+def _store_columns(builder: Any, values: list[Any], pointers: list[Any], columns: Any) -> None:
+    """Store the first ``columns`` bytes of each vector of bytes."""
+    lanes = values[0].type.count
     with builder.if_else(builder.icmp_signed(">=", columns, I64(lanes))) as (whole, some):
         with whole:
-            _store(builder, value, pointer)
+            for value, pointer in zip(values, pointers, strict=True):
+                _store(builder, value, pointer)
         with some:
             order = ir.Constant(ir.VectorType(I8, lanes), list(range(lanes)))
+            columns = builder.select(builder.icmp_signed("<", columns, I64(0)), I64(0), columns)
             keep = builder.icmp_unsigned("<", order, _spread(builder, builder.trunc(columns, I8), lanes))
-            target = value.type.as_pointer()
-            name = f"llvm.masked.store.v{lanes}i8.p0"
-            mask = ir.VectorType(ir.IntType(1), lanes)
-            function = _declare(builder, name, ir.VoidType(), [value.type, target, I32, mask])
-            builder.call(function, [value, builder.bitcast(pointer, target), I32(1), keep])
+            type_, mask = values[0].type, ir.VectorType(ir.IntType(1), lanes)
+            name, target = f"llvm.masked.store.v{lanes}i8.p0", type_.as_pointer()
+            function = _declare(builder, name, ir.VoidType(), [type_, target, I32, mask])
+            for value, pointer in zip(values, pointers, strict=True):
+                builder.call(function, [value, builder.bitcast(pointer, target), I32(1), keep])
 
 
 # Types of Numba
@@ -460,66 +458,96 @@ def lanes_start(typing: Any, p: Any, at: Any) -> Any:
 
 
 @Word
-def lanes_dot(typing: Any, acc: Any, x: Any, a: Any, b: Any, c: Any, d: Any, w: Any, at: Any) -> Any:
-    """Add to 64 lanes i the products of x[a + i], x[b + i], x[c + i], x[d + i] with four weights from w[at:].
+def lanes_load(typing: Any, x: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """64 groups of four bytes, x[a + i], x[b + i], x[c + i], x[d + i]: the groups i come in INTERLEAVED order."""
+    from numba.core import types
 
-    The bytes of the four rows are interleaved, which brings the lanes into INTERLEAVED order; so are acc and w.
-    """
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        rows = [_load(builder, _address(context, builder, sig.args[0], args[0], start), BYTES) for start in args[1:]]
+        pairs = [[_unpack(builder, *rows[i : i + 2], 1, high) for high in (0, 1)] for i in (0, 2)]
+        return _gather(
+            builder, [_unpack(builder, pairs[0][i], pairs[1][i], 2, high) for i in (0, 1) for high in (0, 1)]
+        )
+
+    return _array_type("Groups64", BYTES, 4)(x, *[types.int64] * 4), generate
+
+
+@Word
+def lanes_dot(typing: Any, acc: Any, groups: Any, w: Any, at: Any) -> Any:
+    """acc[i] + the product of group i with four weights from w[at + 4 i:], for 64 lanes i in any one order."""
     from numba.core import types
 
     lower = DOT[lowering()][1]
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        acc, x, *starts, w, at = args
-        rows = [_load(builder, _address(context, builder, sig.args[1], x, start), BYTES) for start in starts]
-        pairs = [[_unpack(builder, *rows[i : i + 2], 1, high) for high in (0, 1)] for i in (0, 2)]
-        groups = [_unpack(builder, pairs[0][i], pairs[1][i], 2, high) for i in (0, 1) for high in (0, 1)]
-        weights = _address(context, builder, sig.args[6], w, at)
+        acc, groups, w, at = args
+        pointer = _address(context, builder, sig.args[2], w, at)
         sums = []
-        for v, (value, four) in enumerate(zip(_spread_out(builder, acc), groups, strict=True)):
-            sums.append(lower(builder, value, four, _load(builder, builder.gep(weights, [I64(64 * v)]), BYTES)))
+        for v, (value, four) in enumerate(
+            zip(_spread_out(builder, acc), _spread_out(builder, groups), strict=True)
+        ):  # fmt: skip
+            sums.append(lower(builder, value, four, _load(builder, builder.gep(pointer, [I64(64 * v)]), BYTES)))
         return _gather(builder, sums)
 
-    return acc(acc, x, *[types.int64] * 4, w, types.int64), generate
+    return acc(acc, groups, w, types.int64), generate
 
 
 # Lane number 16 v + 4 l + d of interleaved rows stands for byte 16 l + 4 v + d.
 INTERLEAVED = [16 * lane + 4 * v + d for v in range(4) for lane in range(4) for d in range(4)]
 
 
-@Word
-def lanes_requantize(
-    typing: Any, acc: Any, p: Any, at: Any, step: Any, lo: Any, hi: Any, y: Any, to: Any, count: Any
-) -> Any:  # fmt: skip
-    """Store the first ``count`` of 64 accumulators at y[to:]; p: the fixed-point formula's rows, ``step`` apart."""
-    from numba.core import types
+def _lanes_requantize(rows_used: int, rule: Callable[..., Any]) -> Word:
+    def lanes_requantize(
+        typing: Any, acc: Any, p: Any, at: Any, step: Any, lo: Any, hi: Any, y: Any, to: Any, count: Any
+    ) -> Any:  # fmt: skip
+        from numba.core import types
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        acc, p, at, step, lo, hi, y, to, count = args
-        rows = []
-        for _ in range(4):
-            rows.append(_address(context, builder, sig.args[1], p, at))
-            at = builder.add(at, step)
-        results = []
-        for v, value in enumerate(_spread_out(builder, acc)):
-            parameters = [_load(builder, builder.gep(row, [I64(64 * v)]), INT32S) for row in rows]
-            results.append(_fixed(builder, value, *parameters))
-        lo, hi = (builder.trunc(limit, I8) for limit in (lo, hi))
-        pointer = _address(context, builder, sig.args[6], y, to)
-        _store_columns(builder, _narrow(builder, results, lo, hi, interleaved=True), pointer, count)
-        return context.get_dummy_value()
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, p, at, step, lo, hi, y, to, count = args
+            rows = []
+            for _ in range(rows_used):
+                rows.append(_address(context, builder, sig.args[1], p, at))
+                at = builder.add(at, step)
+            results = []
+            for v, value in enumerate(_spread_out(builder, acc)):
+                parameters = [_load(builder, builder.gep(row, [I64(64 * v)]), INT32S) for row in rows]
+                results.append(rule(builder, value, *parameters))
+            lo, hi = (builder.trunc(limit, I8) for limit in (lo, hi))
+            pointer = _address(context, builder, sig.args[6], y, to)
+            _store_columns(builder, [_narrow(builder, results, lo, hi, interleaved=True)], [pointer], count)
+            return context.get_dummy_value()
 
-    integers = types.int64
-    return types.none(acc, p, *[integers] * 4, y, integers, integers), generate
+        integers = types.int64
+        return types.none(acc, p, *[integers] * 4, y, integers, integers), generate
 
-
-# Tiles
+    return Word(lanes_requantize)
 
 
 @functools.cache
 def tile(rows: int, vectors: int) -> SimpleNamespace:
     """The words over a tile of ``rows`` by ``16 * vectors`` int32 accumulators; see the module's docstring."""
     return _Tile(rows, vectors).words()
+
+
+@functools.cache
+def row_addresses(count: int) -> Word:
+    """The word ``rows(x, offsets, m)``: the addresses of x + offsets[m + r], in elements of x, for r below count."""
+
+    def rows(typing: Any, x: Any, offsets: Any, m: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            x, offsets, m = args
+            first = _address(context, builder, sig.args[1], offsets, m)
+            pointers = []
+            for r in range(count):
+                offset = _load(builder, builder.gep(first, [I64(4 * r)]), I32)
+                pointers.append(_address(context, builder, sig.args[0], x, builder.sext(offset, I64)))
+            return _gather(builder, pointers)
+
+        return _array_type(f"Rows{count}", I8.as_pointer(), count)(x, offsets, types.int64), generate
+
+    return Word(rows)
 
 
 class _Tile:
@@ -529,33 +557,16 @@ class _Tile:
 
     def words(self) -> SimpleNamespace:
         return SimpleNamespace(
-            rows=Word(self._rows), start=Word(self._start), dot=Word(self._dot), store=Word(self._store),
+            rows=row_addresses(self.rows), start=Word(self._start), dot=Word(self._dot), store=Word(self._store),
             requantize={
-                "fixed": Word(self._requantize_fixed), "double": Word(self._requantize_double),
+                "plain": Word(self._requantize_plain), "fixed": Word(self._requantize_fixed),
+                "double": Word(self._requantize_double),
             },
         )  # fmt: skip
 
     @property
     def accumulators(self) -> Any:
         return _array_type(f"Tile{self.size}", INT32S, self.rows * self.vectors)
-
-    @property
-    def pointers(self) -> Any:
-        return _array_type(f"Rows{self.rows}", I8.as_pointer(), self.rows)
-
-    def _rows(self, typing: Any, x: Any, offsets: Any, m: Any, last: Any) -> Any:
-        from numba.core import types
-
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            x, offsets, m, last = args
-            pointers = []
-            for r in range(self.rows):
-                at = _smaller(builder, builder.add(m, I64(r)), last)
-                offset = _load(builder, _address(context, builder, sig.args[1], offsets, at), I32)
-                pointers.append(_address(context, builder, sig.args[0], x, builder.sext(offset, I64)))
-            return _gather(builder, pointers)
-
-        return self.pointers(x, offsets, types.int64, types.int64), generate
 
     def _start(self, typing: Any, bias: Any, at: Any) -> Any:
         from numba.core import types
@@ -604,23 +615,32 @@ class _Tile:
         return types.none(acc, scratch, types.int64), generate
 
     def _requantize_fixed(
-        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, offset: Any, stride: Any, m: Any,
-        last: Any, columns: Any,
+        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, to: Any, stride: Any, columns: Any
     ) -> Any:  # fmt: skip
-        """The fixed-point formula of requantization, and one store per row of ``columns`` bytes.
+        """The fixed-point formula of requantization, and a store of ``columns`` bytes per row, to y[to + r * stride:].
 
-        Row r goes to y[offset + min(m + r, last) * stride:]. p holds the formula's rows, 16 V int32 each, from ``at``.
+        p holds the formula's rows, 16 V int32 each, from ``at``.
         """
 
+        return self._requantizing(acc, p, y, self._rows_of(4), _fixed)
+
+    def _requantize_plain(
+        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, to: Any, stride: Any, columns: Any
+    ) -> Any:  # fmt: skip
+        """The fixed-point formula without its N, otherwise as ``_requantize_fixed``."""
+        return self._requantizing(acc, p, y, self._rows_of(3), _plain)
+
+    def _rows_of(self, count: int) -> Callable[..., list[Any]]:
+        """A function that loads the first rows of a formula for vector v."""
+
         def constants(builder: Any, pointer: Any, v: int) -> list[Any]:
-            places = [64 * (row * self.vectors + v) for row in range(4)]
+            places = [64 * (row * self.vectors + v) for row in range(count)]
             return [_load(builder, builder.gep(pointer, [I64(place)]), INT32S) for place in places]
 
-        return self._requantizing(acc, p, y, constants, _fixed)
+        return constants
 
     def _requantize_double(
-        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, offset: Any, stride: Any, m: Any,
-        last: Any, columns: Any,
+        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, to: Any, stride: Any, columns: Any
     ) -> Any:  # fmt: skip
         """The float64 formula, otherwise as ``_requantize_fixed``."""
 
@@ -635,7 +655,7 @@ class _Tile:
         from numba.core import types
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            acc, p, at, lo, hi, y, offset, stride, m, last, columns = args
+            acc, p, at, lo, hi, y, to, stride, columns = args
             lo, hi = (builder.trunc(v, I8) for v in (lo, hi))
             parameters = _address(context, builder, sig.args[1], p, at)
             acc = _spread_out(builder, acc)
@@ -644,24 +664,17 @@ class _Tile:
                 given = constants(builder, parameters, v)
                 for r in range(self.rows):
                     results[r].append(rule(builder, acc[r * self.vectors + v], *given))
-            for r in range(self.rows):
-                row = _smaller(builder, builder.add(m, I64(r)), last)
-                place = builder.add(offset, builder.mul(row, stride))
-                self._store_row(context, builder, sig.args[5], y, place, results[r], lo, hi, columns)
+            start = _address(context, builder, sig.args[5], y, to)
+            pointers = [builder.gep(start, [builder.mul(stride, I64(r))]) for r in range(self.rows)]
+            for first in range(0, self.vectors, 4):  # one store takes four vectors
+                bytes_ = [_narrow(builder, row[first : first + 4], lo, hi) for row in results]
+                at = I64(LANES * first)
+                places = [builder.gep(pointer, [at]) for pointer in pointers]
+                _store_columns(builder, bytes_, places, builder.sub(columns, at))
             return context.get_dummy_value()
 
         integers = types.int64
-        return types.none(acc, p, integers, integers, integers, y, *[integers] * 5), generate
-
-    def _store_row(
-        self, context: Any, builder: Any, type_: Any, y: Any, place: Any, vectors: list[Any], lo: Any, hi: Any, columns: Any
-    ) -> None:  # fmt: skip
-        """The first ``columns`` of a row of results, four vectors to a store."""
-        for first in range(0, self.vectors, 4):
-            value = _narrow(builder, vectors[first : first + 4], lo, hi)
-            at = I64(LANES * first)
-            pointer = _address(context, builder, type_, y, builder.add(place, at))
-            _store_columns(builder, value, pointer, builder.sub(columns, at))
+        return types.none(acc, p, integers, integers, integers, y, *[integers] * 3), generate
 
 
 def column_order(vectors: int) -> list[int]:
@@ -711,7 +724,9 @@ def _narrow_by_packs(builder: Any, vectors: list[Any]) -> Any:
     high = builder.call(to_words, [vectors[2], vectors[count - 1]]) if count > 2 else low
     packed = builder.bitcast(builder.call(to_bytes, [low, high]), INT32S)
     if count < 4:
-        packed = builder.shuffle_vector(packed, packed, _indices(4 * lane + v for lane in range(4) for v in range(count)))
+        packed = builder.shuffle_vector(
+            packed, packed, _indices(4 * lane + v for lane in range(4) for v in range(count))
+        )
     return builder.bitcast(packed, ir.VectorType(I8, count * LANES))
 
 
@@ -731,17 +746,32 @@ def _double(builder: Any, x: Any, low_scale: Any, high_scale: Any, zero_point: A
 
 def _fixed(builder: Any, x: Any, multiplier: Any, constant: Any, shift: Any, bias: Any) -> Any:
     """((x * multiplier) >> 32) + constant, less one where x < bias, shifted right: all unsigned up to the last."""
+    q = builder.add(_high_product(builder, x, multiplier), constant)
+    q = builder.select(builder.icmp_unsigned("<", x, bias), builder.add(q, _splat(INT32S, -1)), q)
+    return builder.ashr(q, shift)
+
+
+def _plain(builder: Any, x: Any, multiplier: Any, constant: Any, shift: Any) -> Any:
+    """``_fixed`` without the correction of negative values."""
+    return builder.ashr(builder.add(_high_product(builder, x, multiplier), constant), shift)
+
+
+def _high_product(builder: Any, x: Any, multiplier: Any) -> Any:
+    """(x * multiplier) >> 32, unsigned."""
     pairs = ir.VectorType(I64, LANES // 2)
     low = _splat(pairs, 0xFFFFFFFF)
     x2, m2 = builder.bitcast(x, pairs), builder.bitcast(multiplier, pairs)
     even = builder.mul(builder.and_(x2, low), builder.and_(m2, low))
     up = _splat(pairs, 32)
     odd = builder.mul(builder.lshr(x2, up), builder.lshr(m2, up))
-    high = builder.shuffle_vector(
+    return builder.shuffle_vector(
         builder.bitcast(even, INT32S),
         builder.bitcast(odd, INT32S),
         _indices(i for pair in range(LANES // 2) for i in (2 * pair + 1, LANES + 2 * pair + 1)),
     )
-    q = builder.add(high, constant)
-    q = builder.select(builder.icmp_unsigned("<", x, bias), builder.add(q, _splat(INT32S, -1)), q)
-    return builder.ashr(q, shift)
+
+
+# lanes_requantize[kind](acc, p, at, step, lo, hi, y, to, count): store the first ``count`` of 64 accumulators at y[to:] by
+# a formula of that kind, whose rows are ``step`` apart in p.
+# Tiles
+lanes_requantize = {"fixed": _lanes_requantize(4, _fixed), "plain": _lanes_requantize(3, _plain)}

@@ -83,7 +83,7 @@ STEPS = {
 def tile(kind: str, rows: int, vectors: int) -> SimpleNamespace:
     """The words over a tile: rows, start, dot and store as in ``simd``, for that kind of x; start gives zeros."""
     t = _Tile(STEPS[kind], kind, rows, vectors)
-    return SimpleNamespace(rows=Word(t.pointers), start=Word(t.start), dot=Word(t.dot), store=Word(t.store))
+    return SimpleNamespace(rows=simd.row_addresses(rows), start=Word(t.start), dot=Word(t.dot), store=Word(t.store))
 
 
 class _Tile:
@@ -94,21 +94,6 @@ class _Tile:
     @property
     def accumulators(self) -> Any:
         return simd._array_type(self.name, self.step.sums, self.rows * self.vectors)
-
-    def pointers(self, typing: Any, x: Any, offsets: Any, m: Any, last: Any) -> Any:
-        from numba.core import types
-
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            x, offsets, m, last = args
-            pointers = []
-            for r in range(self.rows):
-                at = simd._smaller(builder, builder.add(m, simd.I64(r)), last)
-                offset = simd._load(builder, simd._address(context, builder, sig.args[1], offsets, at), I32)
-                pointers.append(simd._address(context, builder, sig.args[0], x, builder.sext(offset, simd.I64)))
-            return simd._gather(builder, pointers)
-
-        row = simd._array_type(f"Rows{self.rows}", simd.I8.as_pointer(), self.rows)
-        return row(x, offsets, types.int64, types.int64), generate
 
     def start(self, typing: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -161,15 +146,14 @@ def float_dot(rows: int, vectors: int) -> Kernel:
         thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, bias: Any, limits: Any,
         columns: int, sums: Any, y: Any, first: int, stride: int,
     ) -> None:  # fmt: skip
-        last = offsets.size - 1
-        tiles = (last + rows) // rows
+        tiles = (offsets.size + rows - 1) // rows
         total = w.shape[0] * tiles
         mine = thread * rows * width
         lo, hi = limits[0], limits[1]
         for item in range(total * thread // threads, total * (thread + 1) // threads):
             panel = item // tiles
-            m = (item - panel * tiles) * rows
-            pointers = t_rows(x, offsets, m, last)
+            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
+            pointers = t_rows(x, offsets, m)
             at = panel * w.shape[1] * width
             acc = t_start()
             for s in range(starts.size):
@@ -178,7 +162,7 @@ def float_dot(rows: int, vectors: int) -> Kernel:
                     at += width
             t_store(acc, sums, mine)
             column = panel * width
-            for r in range(min(rows, last + 1 - m)):
+            for r in range(rows):
                 to = first + (m + r) * stride + column
                 for c in range(min(width, columns - column)):
                     v = get(sums, mine + r * width + c) + get(bias, column + c)
@@ -290,14 +274,13 @@ def int16_dot(rows: int, vectors: int) -> Kernel:
         bias: Any, multiplier: Any, shift: Any, scale: Any, bits: int, lo: int, hi: int, sums: Any, totals: Any,
         y: Any, first: int, stride: int,
     ) -> None:  # fmt: skip
-        last = offsets.size - 1
-        tiles = (last + rows) // rows
+        tiles = (offsets.size + rows - 1) // rows
         total = w.shape[0] * tiles
         mine = thread * rows * width
         for item in range(total * thread // threads, total * (thread + 1) // threads):
             panel = item // tiles
-            m = (item - panel * tiles) * rows
-            pointers = t_rows(x, offsets, m, last)
+            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
+            pointers = t_rows(x, offsets, m)
             at = panel * w.shape[1] * 2 * width
             fill_within(totals, mine, rows * width, 0)
             for begin in range(0, starts.size, group):
@@ -310,7 +293,7 @@ def int16_dot(rows: int, vectors: int) -> Kernel:
                 for i in range(mine, mine + rows * width):
                     put(totals, i, get(totals, i) + np.int64(get(sums, i)))
             column = panel * width
-            for r in range(min(rows, last + 1 - m)):
+            for r in range(rows):
                 to = first + (m + r) * stride
                 for c in range(column, min(column + width, bias.size)):
                     total_ = get(totals, mine + r * width + c - column) + bias[c]
