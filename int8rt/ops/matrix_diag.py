@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from int8rt.errors import ModelError
-from int8rt.graph import Node, Tensor
+from int8rt.graph import Node
 from int8rt.numerics import Numerics
 from int8rt.ops import Step
-from int8rt.ops._move import copy, operand, same_type, strides
+from int8rt.ops._move import copy, filled, operand, same_type
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -31,12 +31,10 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
     _check(node)
     x, (y,) = operand(node), node.outputs
-    zero = Tensor("zero", (1,), y.dtype, data=np.zeros(1, y.dtype))
     n, count = x.shape[-1], math.prod(x.shape[:-1])
     if n == 1:
         return copy(x, y, (count,), (1,), (1,))
-    fill = copy(zero, y, y.shape, [0] * len(y.shape), strides(y.shape))
-    return fill + copy(x, y, (count, n), (n, 1), (n * n, n + 1))
+    return filled(y) + copy(x, y, (count, n), (n, 1), (n * n, n + 1))
 
 
 def _check(node: Node) -> None:

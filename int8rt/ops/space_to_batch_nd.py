@@ -9,10 +9,10 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.graph import Node, Tensor
+from int8rt.graph import Node
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _batches
-from int8rt.ops._move import copy, operand, strides
+from int8rt.ops._move import filled, operand
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
@@ -42,11 +42,8 @@ def reference(node: Node, x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
     b = _batches.checked(node)
     x, (y,) = operand(node), node.outputs
-    steps: list[Step] = []
-    if any([*b.before, *b.after]):
-        zero = Tensor("zero", (1,), y.dtype, data=np.full(1, _zero(node), y.dtype))
-        steps = copy(zero, y, y.shape, [0] * len(y.shape), strides(y.shape))
-    return steps + _batches.copies(b, x, y, to_batches=True)
+    padding = filled(y, _zero(node)) if any([*b.before, *b.after]) else []
+    return padding + _batches.copies(b, x, y, to_batches=True)
 
 
 def _zero(node: Node) -> int:

@@ -1,0 +1,34 @@
+"""BROADCAST_ARGS: the shape to which two shapes are broadcast."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import InputError, ModelError
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Step
+from int8rt.ops._index import integer_type
+from int8rt.ops._move import operand, same_type
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    a, b = operand(node), operand(node, 1)
+    integer_type(node, a)
+    same_type(node, a, b, *node.outputs)
+    if len(a.shape) != 1 or len(b.shape) != 1:
+        raise ModelError(f"{node.label}: ranks {len(a.shape)} and {len(b.shape)}; two shapes of rank 1 were expected")
+    return [(max(a.shape[0], b.shape[0]),)]
+
+
+def reference(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    rank = max(len(a), len(b))
+    a, b = (np.concatenate([np.ones(rank - len(shape), shape.dtype), shape]) for shape in (a, b))
+    if ((a != b) & (a != 1) & (b != 1)).any():
+        raise InputError(f"{node.label}: {a.tolist()} and {b.tolist()} cannot be broadcast to one another")
+    return np.where(a == 1, b, a)
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    return ops.by_reference(node, reference)

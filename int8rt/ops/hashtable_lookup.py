@@ -1,0 +1,50 @@
+"""HASHTABLE_LOOKUP: the rows whose keys, which ascend, equal the queries; the stored 0 where there is no such key.
+
+The second output says, 1 or 0, whether a query was found.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import ModelError
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Step
+from int8rt.ops._index import integer_type
+from int8rt.ops._move import operand, same_type
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    queries, keys, rows = (operand(node, i) for i in range(3))
+    if len(queries.shape) != 1 or len(keys.shape) != 1 or rows.shape[:1] != keys.shape:
+        found = [list(t.shape) for t in (queries, keys, rows)]
+        raise ModelError(f"{node.label}: queries, keys and rows of {found}; vectors and a row per key were expected")
+    return [(queries.shape[0], *rows.shape[1:]), queries.shape]
+
+
+def reference(
+    node: Node, queries: np.ndarray, keys: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    _check(node)
+    at = np.searchsorted(keys, queries)
+    found = np.isin(queries, keys)
+    y = np.zeros((len(queries), *rows.shape[1:]), rows.dtype)
+    y[found] = rows[at[found]]
+    return y, found.astype(np.uint8)
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    _check(node)
+    return ops.by_reference(node, reference)
+
+
+def _check(node: Node) -> None:
+    queries, keys, rows = (operand(node, i) for i in range(3))
+    y, hits = node.outputs
+    integer_type(node, queries, np.int32)
+    integer_type(node, keys, np.int32)
+    same_type(node, rows, y)
+    if hits.dtype != np.uint8:
+        raise ModelError(f"{node.label}: {hits.name!r} is {hits.type}; uint8 was expected")

@@ -1,0 +1,33 @@
+"""UNIQUE: the different values of a vector in the order in which they first appear, and which one each element is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import ModelError
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Step
+from int8rt.ops._move import operand, same_type
+
+
+def shapes(node: Node) -> list[tuple[int, ...]] | None:
+    """Known only together with the vector's values."""
+    x = operand(node)
+    if len(x.shape) != 1 or len(node.outputs) != 2:
+        raise ModelError(f"{node.label}: {list(x.shape)}, {len(node.outputs)} outputs; rank 1 and 2 were expected")
+    same_type(node, x, node.outputs[0])
+    return None if x.data is None else [(len(np.unique(x.data, equal_nan=False)),), x.shape]
+
+
+def reference(node: Node, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    _, first, which = np.unique(x, return_index=True, return_inverse=True, equal_nan=False)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return x[np.sort(first)], place[which]
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    return ops.by_reference(node, reference)
