@@ -1,4 +1,4 @@
-"""DEQUANTIZE: integers, or float16 constants, to float32: y = scale * (x - zero_point), rounded once.
+"""DEQUANTIZE: integers to float32: y = scale * (x - zero_point), rounded once; float16 to float32 as it is.
 
 Integers may have a scale per channel. Those of 2 and 4 bits are supported as constants, which are unpacked when a file
 is read.
@@ -19,8 +19,8 @@ from int8rt.ops import Call, Step, _affine, _lookup
 from int8rt.ops._lookup import flat, unary
 from int8rt.simd import get, put
 
-CONSTANT_TYPES = ("int8", "uint8", "int16", "float16", "int4", "uint4", "int2")
-TYPES = CONSTANT_TYPES[:3]
+TYPES = ("int8", "uint8", "int16", "float16")
+CONSTANT_TYPES = (*TYPES, "int4", "uint4", "int2")
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -29,7 +29,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
         raise ModelError(f"{node.label}: the output is {y.type}, expected float32")
     if x.type not in (CONSTANT_TYPES if x.is_constant else TYPES):
         raise ops.refuse(
-            node, f"supported are {', '.join(TYPES)}, and of constants {', '.join(CONSTANT_TYPES[3:])} too"
+            node, f"supported are {', '.join(TYPES)}, and of constants {', '.join(CONSTANT_TYPES[len(TYPES) :])} too"
         )
     _affine.check(node, x)
     return _lookup.shapes(node)
@@ -46,6 +46,8 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
 
 def prepare(node: Node, numerics: Numerics) -> Step:
     x, y = unary(node)
+    if x.dtype == np.float16:
+        return ops.by_reference(node, reference)
     s = _affine.lines(x)
     return Call(dequantize, flat(x), s.scale, s.zero_point, s.inner, flat(y), writes=[y])
 

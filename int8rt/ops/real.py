@@ -1,0 +1,26 @@
+"""REAL: the real part of complex numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.jit import inline
+from int8rt.numerics import Numerics
+from int8rt.ops import Step, _complex
+
+shapes = _complex.shapes
+
+
+def reference(node: Node, x: np.ndarray) -> np.ndarray:
+    return x.real
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    return _complex.step(node, real_part)
+
+
+@inline
+def real_part(re: float, im: float) -> float:
+    """The real part."""
+    return re
