@@ -25,10 +25,12 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from int8rt import program, reader
+from int8rt import reader
 from int8rt.errors import InputError, ModelError, UnsupportedError
 from int8rt.graph import Graph, Node, Signature, Subgraph, Tensor
 from int8rt.numerics import numerics
+from int8rt.session import Session
+from int8rt.state import Resources
 
 Details = dict[str, Any]
 
@@ -118,7 +120,8 @@ class Interpreter:
         self._main = graph.main
         self._compress = compress
         self._signatures = {signature.key: signature for signature in graph.signatures}
-        self._states = [_State(subgraph, options) for subgraph in graph.subgraphs]
+        resources = Resources()
+        self._states = [_State(subgraph, options, resources) for subgraph in graph.subgraphs]
 
     # Running
 
@@ -144,7 +147,10 @@ class Interpreter:
             self._states[0].resize(input_index, _shape(tensor_size), strict)
 
     def reset_all_variables(self) -> None:
-        """Set every variable tensor to zero, the state before the first run."""
+        """Set every variable tensor to zero, the state before the first run.
+
+        Resources (VAR_HANDLE) keep their values, as in LiteRT.
+        """
         with self._lock:
             for state in self._states:
                 state.reset()
@@ -304,17 +310,19 @@ class SignatureRunner:
 
 
 class _State:
-    """One subgraph at work: the shapes asked for, the program for them, and arrays in the model's own types.
+    """One subgraph at work: the shapes asked for, the session for them, and arrays in the model's own types.
 
     ``_arrays`` holds by tensor index what callers write and read: every input and output, and what they have a view of.
     """
 
-    def __init__(self, graph: Subgraph, options: _Options) -> None:
+    def __init__(self, graph: Subgraph, options: _Options, resources: Resources) -> None:
         self.file = graph
-        self._graph = graph  # with the shapes of the last program
+        self._resources = resources
+        self._graph = graph  # with the shapes that are known
         self._options = options
         self._shapes = {t.index: t.shape for t in graph.inputs if t.data is None}
-        self._instance: program.Instance | None = None
+        self._session: Session | None = None
+        self._is_ready = False
         self._arrays: dict[int, np.ndarray] = {}
 
     # Shapes
@@ -333,23 +341,26 @@ class _State:
                 f"shape signature {t.shape_signature or current} can change"
             )
         self._shapes[t.index] = shape
-        self._instance = None
+        self._is_ready = False
 
     def allocate(self) -> None:
-        """Make the program for the shapes asked for."""
-        if self._instance is not None:
+        """Get a session ready for the shapes asked for."""
+        if self._is_ready:
             return
         for t in (*self.file.inputs, *self.file.outputs):
             if t.dtype == object:
                 raise UnsupportedError(f"{_label(t)} is {t.type_name}, expected numbers")
         rules, (threads, preserve, _) = numerics("reference"), self._options
         try:
-            plan = program.build(self.file, rules, self._shapes, preserve, threads)
+            if self._session is None:
+                self._session = Session(self.file, rules, preserve, threads, self._resources)
+            self._session.prepare([self._shapes.get(t.index, t.shape) for t in self.file.inputs])
         except ModelError as error:
             raise PrepareError(f"cannot prepare inputs of shapes {list(self._shapes.values())}: {error}") from error
-        self._instance = program.Instance(plan)
-        self._graph = plan.graph
-        ports = {t.index: t for t in (*plan.graph.inputs, *plan.graph.outputs)}
+        self._session.reset_variables()
+        self._is_ready = True
+        self._graph = self._session.graph
+        ports = {t.index: t for t in (*self._graph.inputs, *self._graph.outputs)}
         self._arrays = {index: self._kept(t) for index, t in ports.items()}
 
     def _kept(self, t: Tensor) -> np.ndarray:
@@ -366,8 +377,8 @@ class _State:
         t = self._tensor(index)
         if t.is_constant:
             raise CallError(f"{_label(t)} is constant, expected an input or a variable")
-        instance = self._ready(t)
-        if not (t.is_variable or t in (*instance.program.graph.inputs, *instance.program.graph.outputs)):
+        self._ready(t)
+        if not (t.is_variable or t in (*self._graph.inputs, *self._graph.outputs)):
             raise CallError(f"{_label(t)} is computed by the model, expected an input or a variable")
         if value.dtype.newbyteorder("=") != t.dtype:
             raise CallError(f"cannot set {_label(t)}: found {value.dtype.name}, expected {t.dtype.name}")
@@ -383,54 +394,66 @@ class _State:
         t = self._tensor(index)
         if t.is_constant:
             return np.array(_constant(t))
-        instance = self._ready(t)
-        return self._arrays[t.index].copy() if t.index in self._arrays else self._computed(t, instance)
+        session = self._ready(t)
+        return self._arrays[t.index].copy() if t.index in self._arrays else self._computed(t, session)
 
     def view(self, index: int) -> np.ndarray:
         """An array that stays connected to the tensor."""
         t = self._tensor(index)
         if t.is_constant:
             return _constant(t)
-        instance = self._ready(t)
+        session = self._ready(t)
         if t.index not in self._arrays:
-            self._arrays[t.index] = self._computed(t, instance)
+            self._arrays[t.index] = self._computed(t, session)
         return self._arrays[t.index].view()
 
-    def _computed(self, t: Tensor, instance: program.Instance) -> np.ndarray:
-        """A copy of what the program's memory holds for a tensor, where that is its value."""
+    def _computed(self, t: Tensor, session: Session) -> np.ndarray:
+        """A copy of what memory holds for a tensor, where that is its value."""
         if not (t.is_variable or self._options.preserve):
             raise CallError(
                 f"{_label(t)} is neither input nor output, and others use its memory after it; "
                 "to read it pass experimental_preserve_all_tensors=True to the Interpreter"
             )
-        if not instance.holds(t):
+        value = session.read_tensor(t.index)
+        if value is None:
             raise CallError(f"{_label(t)} has no value: no operator reads or writes it")
-        return instance.read(t)
+        return value
 
     # Running
 
     def invoke(self) -> None:
-        """Run once: from the arrays into the program's memory and back."""
-        instance = self._instance
-        if instance is None:
+        """Run once: from the arrays into the session's memory and back."""
+        session = self._session
+        if session is None or not self._is_ready:
             raise CallError("invoke() on an interpreter that is not ready, expected allocate_tensors() before it")
-        graph = instance.program.graph
         for t in self._variables():
-            instance.write(t, self._arrays[t.index])
-        results = instance.run([self._arrays[t.index] for t in graph.inputs])
-        for t, result in zip(graph.outputs, results, strict=True):
-            self._arrays[t.index][...] = result
-        ports = {t.index for t in (*graph.inputs, *graph.outputs)}
-        for index, array in self._arrays.items():
-            if index not in ports or graph.tensors[index].is_variable:
-                array[...] = instance.read(graph.tensors[index])
+            session.write_variable(t.index, self._arrays[t.index])
+        results = session.run([self._arrays[t.index] for t in self.file.inputs])
+        self._graph = session.graph
+        for t, result in zip(self.file.outputs, results, strict=True):
+            self._store(t.index, result)
+        ports = {t.index for t in (*self.file.inputs, *self.file.outputs)}
+        for index in self._arrays:
+            if index not in ports or self.file.tensors[index].is_variable:
+                value = session.read_tensor(index)
+                assert value is not None
+                self._store(index, value)
+
+    def _store(self, index: int, value: np.ndarray) -> None:
+        """Give a tensor's array another value; the array itself stays as long as the shape does."""
+        if self._arrays[index].shape == value.shape:
+            self._arrays[index][...] = value
+        else:
+            self._arrays[index] = value
 
     def reset(self) -> None:
         """Set every variable to zero."""
-        if self._instance is not None:
-            self._instance.reset()
+        if self._session is not None and self._is_ready:
+            self._session.reset_variables()
             for t in self._variables():
-                self._arrays[t.index][...] = self._instance.read(t)
+                value = self._session.read_tensor(t.index)
+                assert value is not None
+                self._store(t.index, value)
 
     def _variables(self) -> list[Tensor]:
         """The variables that callers have a view of."""
@@ -465,10 +488,10 @@ class _State:
             raise CallError(f"tensor {number} does not exist, expected 0 to {len(self._graph.tensors) - 1}")
         return self._graph.tensors[number]
 
-    def _ready(self, t: Tensor) -> program.Instance:
-        if self._instance is None:
+    def _ready(self, t: Tensor) -> Session:
+        if self._session is None or not self._is_ready:
             raise CallError(f"{_label(t)} has no memory yet, expected allocate_tensors() before its use")
-        return self._instance
+        return self._session
 
 
 # Arguments

@@ -152,7 +152,7 @@ def _prepared(stretch: Stretch, numerics: Numerics) -> tuple[list[tuple[Node, St
     for number, node in enumerate(stretch.nodes):
         try:
             steps = ops.as_steps(located(node, ops.find(node.op).prepare, node, numerics))
-            prepared += [(node, step) for step in steps]
+            prepared += [(node, step) for step in steps if not _is_empty(node, step)]
         except ops.NotConstant:
             stretch = stretch.ended_before(number)
             break
@@ -163,6 +163,15 @@ def _prepared(stretch: Stretch, numerics: Numerics) -> tuple[list[tuple[Node, St
         counts = [f": {len(nodes)} nodes" if len(nodes) > 1 else "" for nodes in refused.values()]
         raise UnsupportedError("; ".join(why + count for why, count in zip(listed, counts, strict=True)))
     return prepared, stretch
+
+
+def _is_empty(node: Node, step: Step) -> bool:
+    """Whether a step does nothing, as all that its node writes is empty."""
+    return (
+        bool(node.outputs)
+        and all(t.size == 0 for t in node.outputs)
+        and not (isinstance(step, Call) and any(t.is_variable for t in step.writes))
+    )
 
 
 def _without_stale_views(

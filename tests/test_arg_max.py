@@ -105,6 +105,3 @@ def test_malformed() -> None:
         run_program(arg_max(x, 0, output_type=4), x)
     with pytest.raises(UnsupportedError, match="supported"):
         run_program(arg_max(x.astype(np.int64), 0), x.astype(np.int64))
-    inputs = [T(np.int8, x.shape, 0.1), T(np.int32, (1,))]
-    with pytest.raises(UnsupportedError, match="constant"):
-        run_program(model("ARG_MAX", inputs, [T(np.int32, (3,))], output_type=2), x, np.array([0], np.int32))

@@ -42,4 +42,3 @@ def test_malformed() -> None:
     refused(ModelError, "input 1", model("EXPAND_DIMS", [x], [tensor(np.int8)]))
     refused(ModelError, "is int16", model("EXPAND_DIMS", [x, indices(0)], [tensor(np.int16)]))
     refused(UnsupportedError, "quantization", model("EXPAND_DIMS", [x, indices(0)], [T(np.int8, (1,), 0.06, -7)]))
-    refused(UnsupportedError, "constant", expand_dims(x, T(np.int32, ())))

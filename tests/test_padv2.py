@@ -59,4 +59,3 @@ def test_malformed() -> None:
     refused(ModelError, "int16", model("PADV2", [x, p, tensor(np.int16, (1,))], [y]))
     refused(UnsupportedError, "quantization", model("PADV2", [x, p, T(np.int8, (1,), 0.05, 3)], [y]))
     refused(UnsupportedError, "quantization", model("PADV2", [x, p, T(np.int8, (1,), 0.06, -7)], [y]))
-    refused(UnsupportedError, "constant", model("PADV2", [x, T(np.int32, (1, 2)), tensor(np.int8, (1,))], [y]))

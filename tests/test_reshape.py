@@ -73,8 +73,8 @@ def test_scales_may_differ() -> None:
 
 
 def test_a_shape_known_at_run_time_only() -> None:
-    """What the file declares is believed."""
-    content = reshape(tensor(np.int8, (2, 3)), T(np.int32, (2,)), y=(3, 2))
+    """What the file declares is not believed."""
+    content = reshape(tensor(np.int8, (2, 3)), T(np.int32, (2,)), y=(3, 3))
     check(content, values(np.int8, (2, 3)), np.array([3, 2], np.int32))
 
 
@@ -108,7 +108,6 @@ def test_malformed_shapes(wanted: list[int]) -> None:
 
 def test_other_malformed_nodes() -> None:
     x = tensor(np.int8, (2, 3))
-    refused(ModelError, "does not fit", reshape(x, T(np.int32, (2,)), y=(3, 3)))
     refused(ModelError, "is int16", model("RESHAPE", [x, indices([6])], [tensor(np.int16)]))
     refused(ModelError, "input 0", model("RESHAPE", [None, indices([6])], [tensor(np.int8)]))
     refused(ModelError, "outputs", model("RESHAPE", [x, indices([6])], [tensor(np.int8), tensor(np.int8)]))

@@ -111,7 +111,5 @@ def test_malformed() -> None:
     with pytest.raises(ModelError, match="four dimensions"):
         run_program(model(OP, [T(np.int8, (4, 4), 0.1), T(np.int32, (2,), data=np.array([8, 8], np.int32))], [y]),
                     x[0, 0])  # fmt: skip
-    with pytest.raises(UnsupportedError, match="constant"):
-        run_program(model(OP, [T(np.int8, x.shape, 0.1), T(np.int32, (2,))], [y]), x, np.array([8, 8], np.int32))
     with pytest.raises(UnsupportedError, match="supported"):
         run_program(resize(x.astype(np.int32), (8, 8)), x.astype(np.int32))

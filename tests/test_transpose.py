@@ -8,7 +8,7 @@ from engines import check, run_program, run_reference, same
 from moves import TYPES, calls, indices, refused, tensor, values
 from writer import T, model
 
-from int8rt.errors import ModelError, UnsupportedError
+from int8rt.errors import ModelError
 
 
 def transpose(x: T, perm: object) -> bytes:
@@ -77,4 +77,3 @@ def test_malformed() -> None:
     refused(ModelError, "axis 2", transpose(x, [0, 2]))
     refused(ModelError, "input 1", model("TRANSPOSE", [x], [tensor(np.int8)]))
     refused(ModelError, "is uint8", model("TRANSPOSE", [x, indices([1, 0])], [tensor(np.uint8)]))
-    refused(UnsupportedError, "must be a constant", transpose(x, T(np.int32, (2,))))
