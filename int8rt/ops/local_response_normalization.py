@@ -2,8 +2,7 @@
 
     y[c] = x[c] * (bias + alpha * sum of x[i]^2 for c - radius <= i < c + radius) ^ -beta
 
-The window leaves c + radius out, as LiteRT's does. The power is the C library's ``powf``; LiteRT's results are at most
-2 units in the last place away.
+The window leaves c + radius out, as LiteRT's does. Squares are summed in float32, the rest up to the power is float64.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import libm
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.jit import kernel
@@ -33,13 +31,13 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
     o = node.options
     channels = np.arange(x.shape[-1])
     total = np.zeros_like(x)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         for offset in range(-_radius(node), _radius(node)):
             inside = (channels + offset >= 0) & (channels + offset < len(channels))
             near = x[..., (channels + offset).clip(0, max(len(channels) - 1, 0))]
             total = np.where(inside, total + near * near, total)
-        base = np.float32(o.bias) + np.float32(o.alpha) * total
-        return x * libm.pow(base, np.float32(-o.beta))
+        base = np.float64(o.bias) + np.float64(o.alpha) * total.astype(np.float64)
+        return x * (base ** np.float64(-o.beta)).astype(np.float32)
 
 
 def _radius(node: Node) -> int:
@@ -51,7 +49,7 @@ def _radius(node: Node) -> int:
 def prepare(node: Node, numerics: Numerics) -> Step:
     x, y = check_types(node, ["float32"])
     o, depth, radius = node.options, x.shape[-1], _radius(node)
-    parameters = depth, radius, np.float32(o.bias), np.float32(o.alpha), np.float32(-o.beta)
+    parameters = depth, radius, float(o.bias), float(o.alpha), -float(o.beta)
     return Call(normalize, flat(x), *parameters, flat(y), writes=[y], work=x.size * (2 * radius + 32))
 
 
@@ -67,4 +65,4 @@ def normalize(
             total = np.float32(0)
             for near in range(max(i - radius, first), min(i + radius, last)):
                 total += get(x, near) * get(x, near)
-            put(y, i, get(x, i) * np.float32(np.float32(bias + alpha * total) ** exponent))
+            put(y, i, get(x, i) * np.float32((bias + alpha * np.float64(total)) ** exponent))
