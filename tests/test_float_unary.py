@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import unary
+import writer
 from engines import check
+from writer import T
 
 from int8rt.errors import UnsupportedError
 
@@ -46,6 +48,13 @@ def test_nan(op):
 def test_shapes(op, shape):
     x = np.random.default_rng(3).normal(size=shape).astype(np.float32)
     check(unary.float_node(op, shape), x, resolver=FUNCTIONS[op])
+
+
+@pytest.mark.parametrize("op", ["NEG", "SIN", "COS", "FLOOR", "ROUND"])
+def test_half_precision(op):
+    x = unary.every(np.uint16).view(np.float16)
+    x = x[~np.isnan(x)]
+    check(writer.model(op, [T(np.float16, x.shape)], [T(np.float16, x.shape)]), x, resolver=FUNCTIONS[op])
 
 
 @pytest.mark.parametrize("op", FUNCTIONS)

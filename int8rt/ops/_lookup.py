@@ -113,6 +113,12 @@ def each(f: Inline, x: Tensor, y: Tensor) -> Call:
     return elementwise(mapping(f), x, y)
 
 
+def reals(node: Node, f: Inline, reference: Callable[..., Any]) -> Step:
+    """The step for a formula of float32; float16, which kernels do not have, goes through the reference."""
+    x, y = check_types(node, ("float16", "float32"))
+    return ops.by_reference(node, reference) if x.dtype == np.float16 else each(f, x, y)
+
+
 @functools.cache
 def mapping(f: Inline) -> Kernel:
     """The kernel for a formula of one value; the types follow from the Call."""

@@ -1,4 +1,4 @@
-"""COS: y = cos(x) of float32, the C library's ``cosf``."""
+"""COS: y = cos(x) the C library's ``cosf`` of float32; float16 through float32."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from int8rt.graph import Node
 from int8rt.jit import inline
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lookup
-from int8rt.ops._lookup import check, each
+from int8rt.ops._lookup import reals
 
 shapes = _lookup.shapes
 
 
 def reference(node: Node, x: np.ndarray) -> np.ndarray:
-    return libm.cos(x)
+    return libm.cos(x).astype(x.dtype)
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    return each(cos, *check(node, ["float32"]))
+    return reals(node, cos, reference)
 
 
 @inline

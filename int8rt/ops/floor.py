@@ -1,4 +1,4 @@
-"""FLOOR: the largest integer that is not above x, float32."""
+"""FLOOR: the largest integer that is not above x, of float16 and float32."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from int8rt.graph import Node
 from int8rt.jit import inline
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lookup
-from int8rt.ops._lookup import check, each
+from int8rt.ops._lookup import reals
 
 shapes = _lookup.shapes
 
@@ -18,7 +18,7 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    return each(floor, *check(node, ["float32"]))
+    return reals(node, floor, reference)
 
 
 @inline

@@ -23,7 +23,9 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    x, y = check_types(node, ["int8", "int16", "int32", "int64", "float32"])
+    x, y = check_types(node, ["int8", "int16", "int32", "int64", "float16", "float32"])
+    if x.dtype == np.float16:
+        return ops.by_reference(node, reference)
     if x.dtype not in (np.int8, np.int16):
         return each(negative, x, y)
     if x.zero_point or y.zero_point or x.scale != y.scale:

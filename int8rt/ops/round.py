@@ -1,4 +1,4 @@
-"""ROUND: the nearest integer of float32, halves to even. BUILTIN_REF has no such operator, LiteRT's BUILTIN has.
+"""ROUND: the nearest integer, halves to even. BUILTIN_REF has no such operator, LiteRT's BUILTIN has.
 
 As it adds 1 to what lies below, values from -1/2 to 0 become +0.
 """
@@ -11,21 +11,21 @@ from int8rt.graph import Node
 from int8rt.jit import inline
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lookup
-from int8rt.ops._lookup import check, each
+from int8rt.ops._lookup import reals
 
 shapes = _lookup.shapes
 
 
 def reference(node: Node, x: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):  # inf - inf
+    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf
         below = np.floor(x)
         rest = x - below
         stays = (rest < 0.5) | ((rest == 0.5) & (np.floor(below / 2) * 2 == below))
-        return np.where(stays, below, below + np.float32(1))
+        return np.where(stays, below, below + x.dtype.type(1))
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    return each(round_half_even, *check(node, ["float32"]))
+    return reals(node, round_half_even, reference)
 
 
 @inline

@@ -1,4 +1,4 @@
-"""SIN: y = sin(x) of float32, the C library's ``sinf``."""
+"""SIN: y = sin(x) the C library's ``sinf`` of float32; float16 through float32."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from int8rt.graph import Node
 from int8rt.jit import inline
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lookup
-from int8rt.ops._lookup import check, each
+from int8rt.ops._lookup import reals
 
 shapes = _lookup.shapes
 
 
 def reference(node: Node, x: np.ndarray) -> np.ndarray:
-    return libm.sin(x)
+    return libm.sin(x).astype(x.dtype)
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    return each(sin, *check(node, ["float32"]))
+    return reals(node, sin, reference)
 
 
 @inline
