@@ -5,9 +5,12 @@ scale max|x| / 127 and zero point 0, or asymmetric over [min(x, 0), max(x, 0)]. 
 
     y[m, c] = bias[c] + sum * (s_x * s_w[c])      or, ``weight_first``,      (sum * s_w[c]) * s_x + bias[c]
 
-with the int32 sum over k of (q[m, k] - z_x) * w[c, k]. LiteRT chooses its SIMD code when it is compiled, so that its
-reference kernels quantize with it too: of the n values of an image, those before n // 8 * 8 have one half added in
-float32 and are truncated, the others are rounded half away from zero.
+with the int32 sum over k of (q[m, k] - z_x) * w[c, k]. ``by_terms``, as TRANSPOSE_CONV does it, every product is
+scaled, ``(product * s_w[c]) * s_x``, and added in float32 to those before.
+
+LiteRT chooses its SIMD code when it is compiled, so that its reference kernels quantize with it too: of the n values of
+an image, those before n // 8 * 8 have one half added in float32 and are truncated, the others are rounded half away
+from zero. Where all values are so small that 1 / scale is infinite the two differ much: see ``overflowed``.
 
 Sources: TFLite's ``neon_tensor_utils.cc`` (NeonSymmetricQuantizeFloats, NeonAsymmetricQuantizeFloats),
 ``MatrixBatchVectorMultiplyAccumulate`` and the Hybrid* reference kernels.
@@ -61,11 +64,26 @@ def quantized(x: np.ndarray, symmetric: bool) -> Quantized:
     """x, float32 of any shape, quantized as one image."""
     flat = np.asarray(x, np.float32).reshape(-1)
     scale, inverse, zero_point = _range(flat, symmetric)
-    v = flat * inverse
     full = flat.size // GROUP * GROUP
+    if np.isinf(inverse):
+        q = np.array([overflowed(v, zero_point, symmetric, i < full) for i, v in enumerate(flat)], np.int64)
+        return Quantized(q.reshape(x.shape), scale, zero_point)
+    v = flat * inverse
     head = np.trunc(v[:full] + np.copysign(np.float32(0.5), v[:full]))
     q = zero_point + np.concatenate([head, round_half_away_float(v[full:])]).astype(np.int64)
     return Quantized(q.clip(-127 if symmetric else -128, 127).reshape(x.shape), scale, zero_point)
+
+
+@inline
+def overflowed(x: float, zero_point: int, symmetric: int, in_head: bool) -> int:
+    """The q of x where 1 / scale is infinite: what x86-64 makes of casting infinities and 0 * infinity to int32."""
+    if symmetric:
+        return 127 if in_head and x > 0 else -127
+    if in_head:  # the cast saturates, the addition of the zero point wraps
+        if x > 0:
+            return -128 if zero_point > 0 else 127
+        return 127 if zero_point < 0 else -128
+    return 127 if x > 0 else -128 if x < 0 else 0
 
 
 def _range(flat: np.ndarray, symmetric: bool) -> tuple[np.float32, np.float32, int]:
@@ -87,9 +105,10 @@ def _range(flat: np.ndarray, symmetric: bool) -> tuple[np.float32, np.float32, i
 def scaled(acc: np.ndarray, x_scale: Any, s: Scaling) -> np.ndarray:
     """float32 outputs of sums [..., columns], zero points taken off, without limits; x_scale broadcasts."""
     sums = acc.astype(np.float32)
-    if s.weight_first:
-        return np.asarray(sums * s.weight_scale * x_scale + s.bias)
-    return np.asarray(sums * (x_scale * s.weight_scale) + s.bias)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if s.weight_first:
+            return np.asarray(sums * s.weight_scale * x_scale + s.bias)
+        return np.asarray(sums * (x_scale * s.weight_scale) + s.bias)
 
 
 # Quantizing
@@ -186,14 +205,18 @@ def quantize_images(
             to += left * channels
             within = row * width * channels
             at = n * size + within
-            head = min(run, full - within)
-            for i in range(head):
-                v = x[at + i] * inverse
-                q = zero + np.int32(v + np.copysign(np.float32(0.5), v))
-                put(y, to + i, min(max(q, lowest), 255))
-            for i in range(max(head, 0), run):
-                q = zero + np.int32(round_half_away_float(x[at + i] * inverse))
-                put(y, to + i, min(max(q, lowest), 255))
+            head = max(min(run, full - within), 0)
+            if inverse == np.inf:
+                for i in range(run):
+                    put(y, to + i, 128 + overflowed(x[at + i], zero_point[n], symmetric, i < head))
+            else:
+                for i in range(head):
+                    v = x[at + i] * inverse
+                    q = zero + np.int32(v + np.copysign(np.float32(0.5), v))
+                    put(y, to + i, min(max(q, lowest), 255))
+                for i in range(head, run):
+                    q = zero + np.int32(round_half_away_float(x[at + i] * inverse))
+                    put(y, to + i, min(max(q, lowest), 255))
 
 
 # Products
@@ -263,6 +286,42 @@ def dot_call(
     sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
     args = (x, *segments, packed, begin, *images, *s, sums, y, first, stride or columns)
     return Call(dot_scale(rows, vectors), *args, writes=[y, sums], work=len(segments.offsets) * w.size)
+
+
+@kernel
+def dot_terms(
+    thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, scale: Any, zero_point: Any,
+    weight_scale: Any, bias: Any, limits: Any, y: Any, first: int, stride: int,
+) -> None:  # fmt: skip
+    """As ``dot_scale``, but every product is scaled before it is added; w: float32 [depth of all segments, columns]."""
+    rows, columns = offsets.size, bias.size
+    each = rows // zero_point.size
+    lo, hi = limits[0], limits[1]
+    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+        n = row // each
+        x_scale, zero = scale[n, 0], zero_point[n] + 128
+        to, at = first + row * stride, 0
+        fill_within(y, to, columns, np.float32(0))
+        for s in range(starts.size):
+            for k in range(offsets[row] + starts[s], offsets[row] + starts[s] + depth):
+                value = np.float32(np.int32(get(x, k)) - zero)
+                for c in range(columns):
+                    put(y, to + c, get(y, to + c) + value * get(w, at + c) * get(weight_scale, c) * x_scale)
+                at += columns
+        for c in range(columns):
+            v = get(y, to + c) + get(bias, c)
+            v = lo if v < lo else v
+            v = hi if hi < v else v
+            put(y, to + c, v)
+
+
+def terms_call(
+    x: Tensor, images: Images, segments: Segments, w: np.ndarray, s: Scaling, y: Tensor, first: int = 0, stride: int = 0
+) -> Call:
+    """As ``dot_call``, by terms."""
+    place = y, first, stride or len(w)
+    args = (np.ascontiguousarray(w.T, np.float32), *images, s.weight_scale, s.bias, s.limits, *place)
+    return Call(dot_terms, x, *segments, *args, writes=[y], work=len(segments.offsets) * w.size)
 
 
 @kernel

@@ -56,6 +56,7 @@ class Operands(NamedTuple):
     int32_bias: bool = True  # whether int16 activations may have one
     symmetric: bool = False  # how float activations are quantized: see int8rt.hybrid
     weight_first: bool = False
+    by_terms: bool = False
     keeps_infinities: bool = False  # of float results without an activation
 
     @property
@@ -279,7 +280,11 @@ class Hybrid:
         return Padded(z, height, width, calls, known)
 
     def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
-        return [hybrid.dot_call(x.tensor, x.extra, s, w, self.scaling.part(channels), *into)]
+        if self.o.by_terms:
+            return [hybrid.terms_call(x.tensor, x.extra, s, w, self.scaling.part(channels), *into)]
+        sums = w.sum(axis=1, dtype=np.int64).astype(np.int32)
+        scaling = self.scaling.part(channels)._replace(weight_sums=sums)
+        return [hybrid.dot_call(x.tensor, x.extra, s, w, scaling, *into)]
 
     def depthwise(self, x: Padded, g: Window) -> list[Call]:
         y = self.o.y
@@ -327,6 +332,19 @@ class Meaning(NamedTuple):
     x: np.ndarray  # int64, or float32
     w: np.ndarray
     finish: Callable[[np.ndarray], np.ndarray]  # sums [..., channels] to outputs
+    term_scale: Any = None  # (of each channel, of each image): factors, in this order, of every product
+
+    def add(self, acc: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
+        """acc += x @ w.T; float32 products are added one after another, from the first to the last."""
+        if acc.dtype != FLOAT32:
+            acc += x @ w.T
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k in range(x.shape[-1]):
+                product = x[..., k, None] * w[:, k]
+                for factor in self.term_scale or ():
+                    product *= factor
+                acc += product
 
 
 def meaning(o: Operands, x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> Meaning:
@@ -340,12 +358,12 @@ def meaning(o: Operands, x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> 
         s = _scaling(o, w, np.zeros(o.channels, FLOAT32) if b is None else b.reshape(-1))
         images = [hybrid.quantized(image, o.symmetric) for image in x]
         numbers = np.stack([image.q - image.zero_point for image in images])
-
-        def dequantize(acc: np.ndarray) -> np.ndarray:
-            x_scale = np.array([i.scale for i in images], FLOAT32).reshape(-1, *[1] * (acc.ndim - 1))
-            return clamp(hybrid.scaled(acc, x_scale, s), s.limits)
-
-        return Meaning(numbers, weights, dequantize)
+        x_scale = np.array([i.scale for i in images], FLOAT32).reshape(-1, *[1] * (x.ndim - 1))
+        if o.by_terms:
+            factors = s.weight_scale, x_scale
+            numbers, weights = numbers.astype(FLOAT32), weights.astype(FLOAT32)
+            return Meaning(numbers, weights, lambda acc: clamp(acc + s.bias, s.limits), factors)
+        return Meaning(numbers, weights, lambda acc: clamp(hybrid.scaled(acc, x_scale, s), s.limits))
     bias = np.zeros(o.channels, np.int64) if b is None else b.astype(np.int64).reshape(-1)
     if kind == "int16":
         rules = _rules(o, bias)
@@ -363,15 +381,6 @@ def _requantized(o: Operands, acc: np.ndarray) -> np.ndarray:
     else:
         q = requantize_double_rounding(acc, *quantize_multiplier(real))
     return (q + o.y.zero_point).clip(lo, hi).astype(o.y.dtype)
-
-
-def add_products(acc: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
-    """acc += x @ w.T; float32 products are added one after another, from the first to the last."""
-    if x.dtype != FLOAT32:
-        acc += x @ w.T
-        return
-    for k in range(x.shape[-1]):
-        acc += x[..., k, None] * w[:, k]
 
 
 def scales(o: Operands) -> np.ndarray:

@@ -19,7 +19,7 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.numerics import NUMERICS, Numerics
 from int8rt.ops import Step
-from int8rt.ops._linear import FLOAT32, Into, Operands, add_products, kind_of, meaning, optional, product, scales_differ
+from int8rt.ops._linear import FLOAT32, Into, Operands, kind_of, meaning, optional, product, scales_differ
 from int8rt.ops._window import Window, row_offsets, window, windows
 
 
@@ -39,7 +39,7 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
     for group, first in enumerate(range(0, w.shape[0], size)):
         part = seen[..., group * w.shape[3] : (group + 1) * w.shape[3]]
         rows = part.reshape(*part.shape[:3], -1)
-        add_products(acc[..., first : first + size], rows, m.w[first : first + size].reshape(size, -1))
+        m.add(acc[..., first : first + size], rows, m.w[first : first + size].reshape(size, -1))
     return m.finish(acc)
 
 

@@ -20,7 +20,7 @@ from int8rt.jit import kernel
 from int8rt.numerics import NUMERICS, Numerics
 from int8rt.ops import Call, Step
 from int8rt.ops._elementwise import limits
-from int8rt.ops._linear import Into, Operands, add_products, kind_of, meaning, optional, product, scales
+from int8rt.ops._linear import Into, Operands, kind_of, meaning, optional, product, scales
 from int8rt.requantization import rule_a, rule_c
 from int8rt.simd import get, put
 
@@ -40,7 +40,7 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
     (y,) = node.outputs
     m = meaning(_operands(node, NUMERICS["reference"]), x.reshape(-1, w.shape[1]), w, b)
     acc = np.zeros((len(m.x), w.shape[0]), m.x.dtype)
-    add_products(acc, m.x, m.w)
+    m.add(acc, m.x, m.w)
     return m.finish(acc).reshape(y.shape)
 
 

@@ -23,7 +23,7 @@ from int8rt.graph import Node, Tensor
 from int8rt.jit import kernel
 from int8rt.numerics import NUMERICS, Numerics
 from int8rt.ops import Call, Step
-from int8rt.ops._linear import Into, Operands, add_products, kind_of, meaning, optional, product
+from int8rt.ops._linear import Into, Operands, kind_of, meaning, optional, product
 from int8rt.ops._window import Window, row_offsets, window
 from int8rt.simd import copy_within
 
@@ -76,7 +76,7 @@ def reference(
         for col in reversed(range(h.filter)):
             rows = slice(row, row + (x.shape[1] - 1) * v.stride + 1, v.stride)
             cols = slice(col, col + (x.shape[2] - 1) * h.stride + 1, h.stride)
-            add_products(acc[:, rows, cols], m.x, m.w[:, row, col])
+            m.add(acc[:, rows, cols], m.x, m.w[:, row, col])
     return m.finish(acc[:, v.pad : v.pad + v.out, h.pad : h.pad + h.out])
 
 
@@ -106,7 +106,7 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
 
 def _operands(node: Node, numerics: Numerics) -> Operands:
     x, w = _inputs(node)
-    return Operands(node, x, w, optional(node, BIAS), node.outputs[0], 0, numerics.convolution, weight_first=True)
+    return Operands(node, x, w, optional(node, BIAS), node.outputs[0], 0, numerics.convolution, by_terms=True)
 
 
 def _phases(w: np.ndarray, v: Direction, h: Direction) -> np.ndarray:

@@ -1,0 +1,119 @@
+"""Products of int16 activations with weights of 8, 4 and 2 bits against LiteRT's BUILTIN_REF."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from engines import check, run_litert, run_program, run_reference, same
+from products import GEOMETRIES, Product, cases, some
+from writer import RELU, RELU6, RELU_N1_TO_1, SIGN_BIT
+
+from int8rt import reader
+from int8rt.errors import ModelError, UnsupportedError
+
+INT32, INT64 = 2, 4
+CONVOLUTIONS = ("CONV_2D", "GROUPED", "TRANSPOSE_CONV")
+ALL = (*CONVOLUTIONS, "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+I16 = np.int16
+
+
+def with_int32_bias(case: Product) -> Product:
+    return replace(case, bias=np.int32, options={**case.options, "quantized_bias_type": INT32})
+
+
+CASES = [
+    *cases(*ALL, activations=I16, bias=np.int64),
+    *cases(*ALL, activations=I16, bias=np.int64, per_channel=False),
+    *(with_int32_bias(case) for case in cases(*CONVOLUTIONS, "FULLY_CONNECTED", activations=I16)),
+    *some("TRANSPOSE_CONV", "FULLY_CONNECTED", "DEPTHWISE_CONV_2D", activations=I16),  # no bias
+    *some(*ALL, activations=I16, bias=np.int64, activation=RELU),
+    *some(*ALL, activations=I16, bias=np.int64, activation=RELU6, fit=0.01),
+    *some(*ALL, activations=I16, bias=np.int64, activation=RELU_N1_TO_1, fit=0.01),
+    *cases(*ALL, activations=I16, bias=np.int64, values="ends"),
+    *cases(*ALL, activations=I16, bias=np.int64, values="lowest", fit=60),
+    *some(*ALL, activations=I16, bias=np.int64, fit=100),
+    *some(*ALL, activations=I16, bias=np.int64, fit=1e7),
+    *some(*ALL, activations=I16, bias=np.int64, fit=0.0002),
+    *some("CONV_2D", "GROUPED", "FULLY_CONNECTED", activations=I16, bias=np.int64, weights="INT4"),
+    *some("FULLY_CONNECTED", activations=I16, bias=np.int64, weights="INT2"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.op} {c}")
+def test_int16(case):
+    content, inputs = case.model()
+    check(content, *inputs)
+
+
+@pytest.mark.parametrize("depth", [510, 511, 512, 513, 514, 1021, 1022, 1023, 1024, 5000])
+def test_long_sums(depth):
+    """Sums beyond int32, which come out of the parts into which a long row is cut."""
+    geometry = {"op": "FULLY_CONNECTED", "x": (7, depth), "w": (20, depth)}
+    for values in ("lowest", "ends"):
+        content, inputs = Product(**geometry, activations=I16, bias=np.int64, values=values, fit=60).model()
+        check(content, *inputs)
+    content, inputs = Product(
+        "CONV_2D", (1, 3, 3, depth), (5, 2, 2, depth), activations=I16, bias=np.int64, values="lowest", fit=60
+    ).model()
+    check(content, *inputs)
+
+
+@pytest.mark.parametrize("op", ["FULLY_CONNECTED", "CONV_2D", "TRANSPOSE_CONV"])
+def test_int32_bias_without_the_option(op):
+    """Older converters leave out quantized_bias_type. LiteRT then reads the int32 bias as int64, past its end.
+
+    What is meant is what it computes with the option.
+    """
+    for geometry in GEOMETRIES[op][:4]:
+        case = Product(**geometry, activations=I16, bias=np.int32)
+        content, inputs = case.model()
+        expected = run_litert(*_flat(with_int32_bias(case).model()))
+        same("LiteRT with the option", expected, run_program(content, *inputs))
+        same("reference", run_reference(content, *inputs), expected)
+
+
+def _flat(model):
+    return model[0], *model[1]
+
+
+def test_int32_accumulators_wrap():
+    case = Product("FULLY_CONNECTED", (3, 3000), (5, 3000), activations=I16, values="lowest", fit=60)
+    content, inputs = with_int32_bias(case).model()
+    check(content, *inputs)
+
+
+def test_threads():
+    for op in ALL:
+        for case in cases(op, activations=I16, bias=np.int64):
+            content, inputs = case.model()
+            same("one thread", run_program(content, *inputs), run_program(content, *inputs, threads=2))
+
+
+CONV, DEPTHWISE = GEOMETRIES["CONV_2D"][0], GEOMETRIES["DEPTHWISE_CONV_2D"][0]
+REFUSED = {
+    "int32 bias of DEPTHWISE": (Product(**DEPTHWISE, activations=I16, bias=np.int32), ModelError),
+    "int4 of DEPTHWISE": (Product(**DEPTHWISE, activations=I16, weights="INT4"), UnsupportedError),
+    "option and bias": (
+        replace(Product(**CONV, activations=I16, bias=np.int64), options={"quantized_bias_type": INT32}), ModelError,
+    ),
+    "unknown option": (
+        replace(Product(**CONV, activations=I16, bias=np.int64), options={"quantized_bias_type": 9}), ModelError,
+    ),
+    "zero point": (Product(**CONV, activations=I16, bias=np.int64, zero_points=(1, 0)), ModelError),
+    "zero point of y": (Product(**CONV, activations=I16, bias=np.int64, zero_points=(0, 1)), ModelError),
+    "activation": (Product(**CONV, activations=I16, bias=np.int64, activation=SIGN_BIT), UnsupportedError),
+    "int2 of CONV_2D": (Product(**CONV, activations=I16, bias=np.int64, weights="INT2"), UnsupportedError),
+    "scale": (Product(**CONV, activations=I16, bias=np.int64, fit=1e-9), UnsupportedError),
+    "int4 of TRANSPOSE_CONV": (
+        Product(**GEOMETRIES["TRANSPOSE_CONV"][0], activations=I16, weights="INT4"), UnsupportedError,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "error"), REFUSED.values(), ids=REFUSED)
+def test_refused(case, error):
+    content, inputs = case.model()
+    with pytest.raises(error, match=reader.read(content).main.nodes[0].op):
+        run_program(content, *inputs)
