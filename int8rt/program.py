@@ -2,16 +2,14 @@
 
 A Program is an immutable plan of a stretch of nodes whose shapes are known (``infer``). What runs is an Instance of it:
 the arena, a record of arguments per call, and a table of (entry point, record) that a small compiled loop walks.
-Threads walk the same table side by side and meet at a barrier after each call.
+``team`` has the loop and its threads.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -25,13 +23,12 @@ from int8rt.infer import Stretch, infer, located, refuse_missing
 from int8rt.numerics import Numerics
 from int8rt.ops import Call, Flat, PythonCall, Step, View
 from int8rt.ops._move import copy_whole
-from int8rt.simd import atomic_add, atomic_load, call, copy_bytes, give_way
 from int8rt.state import Resources, State, allocate
+from int8rt.team import Team, kernels
 
 Shapes = Mapping[int, tuple[int, ...]]
 
-# Small calls are not worth a meeting of threads
-WORK_WORTH_SHARING = 100_000
+WORK_WORTH_SHARING = 400_000  # operations of a call: smaller ones are not worth a meeting of threads
 
 
 # Programs
@@ -66,7 +63,7 @@ class Program:
     def kernels(self) -> list[tuple[jit.Kernel, jit.Signature]]:
         """Which entry points the program needs."""
         needed = [(c.kernel, _signature(c)) for c in self.calls if not isinstance(c, PythonCall)]
-        return [(run_table, RUN_SIGNATURE), *needed]
+        return [*kernels(self.threads), *needed]
 
 
 def build(
@@ -267,52 +264,6 @@ def _type_name(arg: Any) -> str:
 # Running
 
 
-@jit.kernel
-def run_table(
-    thread: int, threads: int, table: Any, inputs: Any, outputs: Any, count: int, barrier: Any
-) -> None:  # fmt: skip
-    """Run the program ``count`` times.
-
-    Rows of the table are (entry, record, shared), those of inputs and outputs (caller's address, ours, bytes, flip);
-    the caller's addresses advance by bytes with each time.
-    """
-    target = 0
-    for item in range(count):
-        if thread == 0:
-            for i in range(inputs.shape[0]):
-                n = inputs[i, 2]
-                copy_bytes(inputs[i, 1], inputs[i, 0] + item * n, n, inputs[i, 3])
-        target = meet(barrier, target, threads)
-        for i in range(table.shape[0]):
-            if table[i, 2] != 0:
-                call(table[i, 0], table[i, 1], thread, threads)
-            elif thread == 0:
-                call(table[i, 0], table[i, 1], 0, 1)
-            target = meet(barrier, target, threads)
-        if thread == 0:
-            for i in range(outputs.shape[0]):
-                n = outputs[i, 2]
-                copy_bytes(outputs[i, 0] + item * n, outputs[i, 1], n, outputs[i, 3])
-
-
-@jit.inline
-def meet(barrier: Any, target: int, threads: int) -> int:
-    """Wait until all threads are here. barrier[0] counts arrivals over the whole run; gives the next target."""
-    if threads == 1:
-        return 0
-    target += threads
-    if atomic_add(barrier, 0, 1) + 1 < target:
-        spins = 0
-        while atomic_load(barrier, 0) < target:
-            spins += 1
-            if spins > 2000:  # somebody else needs this CPU
-                give_way()
-    return target
-
-
-RUN_SIGNATURE: jit.Signature = ("int64[2]", "int64[2]", "int64[2]", "int", "int64[1]")
-
-
 class Instance:
     """A program with memory of its own. One thread at a time may run it."""
 
@@ -326,10 +277,8 @@ class Instance:
         self._stretches = self._make_stretches()
         self._inputs = self._ports(program.graph.inputs)
         self._outputs = self._ports(program.graph.outputs)
-        self._barrier = np.zeros(16, np.int64)
-        self._run = jit.native(run_table, RUN_SIGNATURE)
         is_shared = any(isinstance(s, np.ndarray) and s[:, 2].any() for s in self._stretches)
-        self._team = Team(self.threads) if self.threads > 1 and is_shared else None
+        self._team = Team(self.threads if is_shared else 1)
         self._parts = [self._part(s) for s in self._stretches]
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
         self._staged = self._stage() if self.is_native else None
@@ -388,7 +337,7 @@ class Instance:
             else:
                 stretches[-1].append(self._row(step))
         return [
-            np.array(s, np.int64).reshape(-1, 3) if isinstance(s, list) else s
+            _table(s) if isinstance(s, list) else s
             for s in stretches
             if not isinstance(s, list) or s or len(stretches) == 1
         ]
@@ -423,11 +372,12 @@ class Instance:
             return run_python
         entry, address, _ = self._row(step)
         no_ports = np.zeros((0, 4), np.int64)
-        record = self._record(np.array([(entry, address, 0)], np.int64), no_ports, no_ports)
+        record = self._record(_table([(entry, address, 0)]), no_ports, no_ports)
+        alone = Team(1)
 
         def run_native(times: int) -> None:
             record.words[COUNT_WORD] = times
-            self._run(record.address, FIRST_THREAD, ONE_THREAD)
+            alone.run(record.address)
 
         return run_native
 
@@ -438,7 +388,7 @@ class Instance:
         return np.array(rows, np.int64).reshape(-1, 4)
 
     def _record(self, table: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> Record:
-        words = jit.pack((table, inputs, outputs, 1, self._barrier))
+        words = jit.pack((table, inputs, outputs, 1, self._team.array))
         self._keep += [words, table, inputs, outputs]
         return Record(words, ctypes.c_void_p(jit.address(words)))
 
@@ -509,11 +459,13 @@ class Instance:
         return np.empty(tensor.shape if count == 1 else (count * first[0], *rest), tensor.dtype)
 
     def _call(self, record: Record) -> None:
-        if self._team is None:
-            self._run(record.address, FIRST_THREAD, ONE_THREAD)
-        else:
-            self._barrier[0] = 0
-            self._team.run(lambda thread: self._run(record.address, thread, self.threads))
+        self._team.run(record.address)
+
+
+def _table(rows: list[tuple[int, int, int]]) -> np.ndarray:
+    """Rows (entry, record, shared) with a fourth word: whether threads meet after the row, since its or the next one's work is shared."""
+    shared = [row[2] for row in rows] + [0]
+    return np.array([(*row, row[2] | shared[i + 1]) for i, row in enumerate(rows)], np.int64).reshape(-1, 4)
 
 
 class Record(NamedTuple):
@@ -532,22 +484,4 @@ class Staged(NamedTuple):
 
 
 STAGED_BYTES = 1 << 15
-FIRST_THREAD, ONE_THREAD = ctypes.c_int64(0), ctypes.c_int64(1)  # made once: ctypes converts integers slowly
 COUNT_WORD = 9  # of a record of run_table: after three arrays of three words
-
-
-class Team:
-    """Threads side by side with the caller: ``run(f)`` calls f(0) here and f(1) ... f(n - 1) elsewhere."""
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._process = -1
-
-    def run(self, function: Callable[[int], None]) -> None:
-        """Call function(thread) for every thread at the same time, and wait for all."""
-        if self._process != os.getpid():  # threads do not survive a fork
-            self._process, self._others = os.getpid(), ThreadPoolExecutor(self.threads - 1, "int8rt")
-        others = [self._others.submit(function, thread) for thread in range(1, self.threads)]
-        function(0)
-        for other in others:
-            other.result()

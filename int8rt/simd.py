@@ -21,6 +21,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from platform import machine
 from types import SimpleNamespace
 from typing import Any
 
@@ -418,6 +419,21 @@ def atomic_load(typing: Any, array: Any, at: Any) -> Any:
         return builder.load_atomic(builder.gep(data, [args[1]]), "acquire", 8)
 
     return types.int64(array, types.int64), generate
+
+
+@Word
+def pause(typing: Any) -> Any:
+    """Let the CPU rest for a moment while spinning."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if machine() in ("x86_64", "AMD64"):
+            builder.call(_declare(builder, "llvm.x86.sse2.pause", ir.VoidType(), []), [])
+        elif machine() in ("aarch64", "arm64"):
+            builder.call(_declare(builder, "llvm.aarch64.hint", ir.VoidType(), [I32]), [I32(1)])
+        return context.get_dummy_value()
+
+    return types.none(), generate
 
 
 @Word
