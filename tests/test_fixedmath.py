@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from int8rt import libm
-from int8rt.fixedmath import bit_length, exp_on_negative, one_over_one_plus, saturating_shift
+from int8rt.fixedmath import bit_length, exp_on_negative, inverse_sqrt, log_q12, one_over_one_plus, saturating_shift
 from int8rt.jit import kernel
 
 
@@ -42,3 +43,14 @@ def test_libm_is_within_one_unit_of_the_last_place():
     np.testing.assert_array_max_ulp(libm.exp(x), np.exp(x.astype(np.float64)).astype(np.float32), 1)
     np.testing.assert_array_max_ulp(libm.tanh(x), np.tanh(x.astype(np.float64)).astype(np.float32), 2)
     assert libm.exp(x).shape == x.shape
+
+
+@pytest.mark.parametrize("x", [2, 3, 100, 12345, 2**27 - 1, 2**27, 2**29 - 1, 2**29, 2**31 + 7, 2**40 + 3])
+def test_inverse_sqrt(x):
+    multiplier, shift = inverse_sqrt(x)
+    assert multiplier / 2**31 * 2.0**shift == pytest.approx(x**-0.5, rel=1e-5)  # five steps from a bad start
+
+
+@pytest.mark.parametrize("x", [1.0, 1.0001, 1.5, 2.0, 10.0, 1000.0, 4095.9, 4096.0, 1e6])
+def test_log_q12(x):
+    assert log_q12(int(x * 2**19)) / 2**26 == pytest.approx(np.log(x), abs=3e-6)
