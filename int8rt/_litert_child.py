@@ -1,8 +1,8 @@
 """The other side of ``litert.py``: a process that imports LiteRT once and answers requests over its pipes.
 
 It is started by its path and imports nothing of int8rt, so that it starts fast and holds no threads: every request runs
-in a fork of it, which LiteRT may abort. Where there is no fork, requests run in this process itself, and its end is the
-crash that the other side sees.
+in a fork of it, which LiteRT may abort. Where there is no fork, or the other side wants none since an interpreter is to
+be kept, requests run in this process itself, and its end is the crash that the other side sees.
 
 A message is its length in 8 bytes and a pickle. Replies are ``("ok", value)``, ``("error", type name, text)`` or
 ``("crash", exit status, last words on stderr)``.
@@ -55,8 +55,11 @@ def main() -> None:
     from importlib.metadata import version
 
     send(replies, pickle.dumps(("ok", version("ai-edge-litert"))))
+    forks = hasattr(os, "fork") and sys.argv[3] == "1"
+    if not forks:
+        _leave_no_core_dump()
     while (request := receive(sys.stdin.buffer)) is not None:
-        send(replies, _answer_in_fork(request) if hasattr(os, "fork") else _answer(request))
+        send(replies, _answer_in_fork(request) if forks else _answer(request))
 
 
 def _answer_in_fork(request: bytes) -> bytes:
@@ -81,6 +84,8 @@ def _answer_in_fork(request: bytes) -> bytes:
 
 
 def _leave_no_core_dump() -> None:
+    if os.name == "nt":
+        return
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -184,7 +189,43 @@ def _time(model: bytes | str, inputs: Any, resolver: str, repeat: int, warmup: i
     return seconds[warmup:]
 
 
-_ACTIONS: dict[str, Callable[..., Any]] = {"run": _run, "details": _details, "time": _time}
+_kept: list[Callable[[], tuple[float, float]]] = []  # what one run of the open model is, if there is one
+
+
+def _open(model: bytes | str, resolver: str, inputs: Any, threads: int) -> None:
+    _kept.clear()
+    interpreter = _interpreter(model, resolver, threads)
+    interpreter.allocate_tensors()
+    values = list(_by_index(interpreter, inputs).items())
+    results = [detail["index"] for detail in interpreter.get_output_details()]
+
+    def run() -> tuple[float, float]:
+        start = time.perf_counter()
+        for index, value in values:
+            interpreter.set_tensor(index, value)
+        before = time.perf_counter()
+        interpreter.invoke()
+        after = time.perf_counter()
+        for index in results:
+            interpreter.get_tensor(index)
+        return time.perf_counter() - start, after - before
+
+    _kept.append(run)
+
+
+def _burst(seconds: float) -> list[tuple[float, float]]:
+    if not _kept:
+        raise InputError("no model is open")
+    end = time.perf_counter() + seconds
+    times = [_kept[0]()]
+    while time.perf_counter() < end:
+        times.append(_kept[0]())
+    return times
+
+
+_ACTIONS: dict[str, Callable[..., Any]] = {
+    "run": _run, "details": _details, "time": _time, "open": _open, "burst": _burst,
+}  # fmt: skip
 
 if __name__ == "__main__":
     main()

@@ -129,6 +129,30 @@ def test_time(server):
     assert all(0 < s < 1 for s in seconds)
 
 
+def test_stopwatch():
+    with litert.Stopwatch() as watch:
+        with pytest.raises(InputError, match="no model is open"):
+            watch.burst(0)
+        for resolver in litert.RESOLVERS:
+            watch.open(doubled_plus_one(), X, resolver=resolver, threads=2)
+            times = watch.burst(0) + watch.burst(0.01)
+            assert len(times) > 2
+            assert all(0 < invoke < whole < 1 for whole, invoke in times)
+        with pytest.raises(InputError, match="2 inputs given, but the model has 1"):
+            watch.open(doubled_plus_one(), [X, X])
+        with pytest.raises(InputError, match="no model is open"):
+            watch.burst(0)
+
+
+def test_stopwatch_after_a_crash():
+    with litert.Stopwatch() as watch:
+        watch.open(aborting(), np.zeros((1, 1000), np.int8))
+        with pytest.raises(litert.LiteRTCrash, match=r"signal 6 \(Aborted\)"):
+            watch.burst(0)
+        watch.open(doubled_plus_one(), X)
+        assert watch.burst(0)
+
+
 def test_version(server):
     assert server.version.count(".") == 2
 
