@@ -18,7 +18,7 @@ from int8rt import ops
 from int8rt.errors import Error, ModelError, UnsupportedError
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.ops import Name, NotConstant
-from int8rt.ops._control import handle_of
+from int8rt.ops._control import handle_of, truth
 from int8rt.state import Form, Resource, Resources, resource
 
 MAX_INLINED = 100_000  # nodes; subgraphs that run one another twice each grow without bound
@@ -198,7 +198,8 @@ def _inlined(origin: Node, node: Node) -> list[Node] | None:
         subgraph, inputs = node.subgraphs[0], origin.inputs
     elif node.op == "IF" and node.inputs and node.inputs[0] is not None and node.inputs[0].data is not None:
         located(node, ops.find(node.op).shapes, node)
-        subgraph, inputs = node.subgraphs[0 if node.inputs[0].data.item() else 1], origin.inputs[1:]
+        then, otherwise = node.subgraphs
+        subgraph, inputs = then if truth(node, node.inputs[0].data) else otherwise, origin.inputs[1:]
     else:
         return None
     pairs = [*zip(subgraph.inputs, inputs), *zip(subgraph.outputs, origin.outputs)]

@@ -105,19 +105,24 @@ class State:
         self._variables: dict[tuple[int, int, Form], tuple[Tensor, np.ndarray]] = {}
 
     def array(self, subgraph: int, t: Tensor) -> np.ndarray:
-        """The memory of a variable, zero at first, or of a resource."""
+        """The memory of a variable, or of a resource."""
         if isinstance(t, Resource):
             return self.resources.array(t.resource, t.form)
         key = subgraph, t.index, Form(t.shape, t.dtype)
         if key not in self._variables:
             self._variables[key] = t, zeros(t.shape, t.dtype)
-            self._variables[key][1][...] = ops.stored_zero(t)
+            self._variables[key][1][...] = _first_value(t)
         return self._variables[key][1]
 
     def reset_variables(self) -> None:
         """Set every variable tensor to zero."""
         for t, array in self._variables.values():
-            array[...] = ops.stored_zero(t)
+            array[...] = _first_value(t)
+
+
+def _first_value(t: Tensor) -> int:
+    """What a variable begins with, stored: zero bytes, of int8 the zero point, as in LiteRT (not so of uint8)."""
+    return ops.stored_zero(t) if t.dtype == np.int8 else 0
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from int8rt.errors import ModelError, UnsupportedError
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.ops import Name
@@ -23,7 +25,7 @@ def check_call(
             if t is None or t.type != own.type:
                 found = "nothing" if t is None else f"{t.name!r} of {t.type}"
                 raise ModelError(
-                    f"{node.label}: {own.name!r} of subgraph {subgraph.index} is {own.type}, but what meets it is {found}"
+                    f"{node.label}: {own.name!r} of subgraph {subgraph.index} is {own.type}, what meets it {found}"
                 )
 
 
@@ -31,6 +33,13 @@ def check_condition(node: Node, t: Tensor | None) -> None:
     """Raise ModelError unless a tensor is one bool, as far as its shape is known."""
     if t is None or t.type != "bool":
         raise ModelError(f"{node.label}: the condition is {t!r}; a bool was expected")
+
+
+def truth(node: Node, value: np.ndarray) -> bool:
+    """What a condition says. Raises ModelError unless it is one bool."""
+    if value.size != 1:
+        raise ModelError(f"{node.label}: the condition has shape {list(value.shape)}; one bool was expected")
+    return bool(value.item())
 
 
 def handle_of(node: Node) -> Name:

@@ -8,7 +8,7 @@ import numpy as np
 
 from int8rt.graph import Node
 from int8rt.ops import Runtime
-from int8rt.ops._control import check_call, check_condition
+from int8rt.ops._control import check_call, check_condition, truth
 
 
 def shapes(node: Node) -> None:
@@ -19,4 +19,4 @@ def shapes(node: Node) -> None:
 
 def control(node: Node, runtime: Runtime, condition: np.ndarray, *arrays: np.ndarray) -> Sequence[np.ndarray]:
     then, otherwise = node.subgraphs
-    return runtime.call(then if condition.item() else otherwise, arrays)
+    return runtime.call(then if truth(node, condition) else otherwise, arrays)

@@ -12,7 +12,7 @@ import numpy as np
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.ops import Runtime
-from int8rt.ops._control import check_call, check_condition
+from int8rt.ops._control import check_call, check_condition, truth
 
 
 def shapes(node: Node) -> None:
@@ -28,6 +28,6 @@ def shapes(node: Node) -> None:
 def control(node: Node, runtime: Runtime, *arrays: np.ndarray) -> Sequence[np.ndarray]:
     condition, body = node.subgraphs
     values: Sequence[np.ndarray] = arrays
-    while runtime.call(condition, values)[0].item():
+    while truth(node, runtime.call(condition, values)[0]):
         values = runtime.call(body, values)
     return values

@@ -1,0 +1,46 @@
+"""Runs in sequence, which share state: sessions, the reference evaluator and LiteRT must agree at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from engines import REFERENCE, same
+from writer import T
+
+from int8rt import litert, reader
+from int8rt.evaluator import reference
+from int8rt.session import Session
+from int8rt.state import State
+
+
+def handle() -> T:
+    """A tensor that says which resource is meant."""
+    return T(None, (), type_name="RESOURCE")
+
+
+def session(model: bytes, *shapes: Sequence[int], **options: Any) -> Session:
+    """A session that is ready, for the shapes that the model declares if none are given."""
+    graph = reader.read(model).main
+    running = Session(graph, REFERENCE, **options)
+    running.prepare(shapes or [t.shape for t in graph.inputs])
+    return running
+
+
+def check_steps(model: bytes, *steps: Sequence[np.ndarray], with_litert: bool = True) -> list[list[np.ndarray]]:
+    """Assert that all engines give the same bytes at every step; returns the outputs of each."""
+    graph = reader.read(model).main
+    running, state = session(model, *(np.shape(x) for x in steps[0])), State()
+    found = [running.run([np.array(x, order="C") for x in inputs]) for inputs in steps]
+    for inputs, outputs in zip(steps, found, strict=True):
+        values = reference(graph, *inputs, state=state)
+        same("reference", [values[t.index] for t in graph.outputs], outputs)
+    if not with_litert:
+        return found
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    expected = litert.run_steps(model, [list(inputs) for inputs in steps], resolver="reference")
+    for theirs, outputs in zip(expected, found, strict=True):
+        same("LiteRT", theirs, outputs)
+    return found
