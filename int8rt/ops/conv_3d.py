@@ -42,10 +42,10 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
         for tap in np.ndindex(w.shape[:3]):
             at = [taps(a, np.arange(n), p, t) for a, n, p, t in zip(geometry, y.shape[1:4], before, tap, strict=True)]
             inside = [np.flatnonzero((i >= 0) & (i < n)) for i, n in zip(at, x.shape[1:4], strict=True)]
-            source = np.ix_(range(x.shape[0]), *(i[k] for i, k in zip(at, inside, strict=True)))
-            target = np.ix_(range(x.shape[0]), *inside)
+            source = np.ix_(np.arange(x.shape[0]), *(i[k] for i, k in zip(at, inside, strict=True)))
+            target = np.ix_(np.arange(x.shape[0]), *inside)
             for channel in range(x.shape[4]):
-                acc[target] += x[source][..., channel, None] * w[(*tap, channel)]
+                acc[target] += x[source][..., channel, None] * w[tap][channel]
         return clamp(acc if b is None else acc + b, limits(node, y))
 
 
