@@ -155,12 +155,12 @@ def tables(cell_integer_bits: int) -> np.ndarray:
 # Reference
 
 
-def reference(node: Node, cell: Cell, sequence: Steps, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> np.ndarray:
+def reference(p: Parameters, sequence: Steps, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> np.ndarray:
     """The outputs [rows, outputs]; h and c change in place."""
-    p = parameters(node, cell, node.inputs[0])  # type: ignore[arg-type]
+    cells, outputs = p.r.shape[1:]
     rows = x.reshape(-1, x.shape[-1]).astype(np.int64)
-    y = np.zeros((len(rows), cell.outputs), np.int8)
-    h_, c_ = h.reshape(-1, cell.outputs), c.reshape(-1, cell.cells)
+    y = np.zeros((len(rows), outputs), np.int8)
+    h_, c_ = h.reshape(-1, outputs), c.reshape(-1, cells)
     for group in range(sequence.groups):
         mine = slice(group * sequence.batch, (group + 1) * sequence.batch)
         for t in range(sequence.steps):

@@ -1,0 +1,388 @@
+"""LSTM with float32 activations; its weights are float32 or int8 (hybrid).
+
+Hybrid: input and output state are quantized per row as they come, products are integers, and everything else is
+float32; normalization and peephole products as well. See ``_recurrent`` for the order of the sums.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import ModelError
+from int8rt.graph import Node, Tensor
+from int8rt.jit import Kernel, inline
+from int8rt.ops import Call, Flat
+from int8rt.ops._lstm import FORGET, INPUT, OUTPUT, UPDATE, Cell, Four, Steps, check_types, stack
+from int8rt.ops._recurrent import (
+    ONE,
+    ZERO,
+    F,
+    activate,
+    activated,
+    check_activation,
+    dot,
+    dot_quantized,
+    hybrid_product,
+    is_zero,
+    product,
+    quantize_row,
+    sigmoid,
+    sigmoid_all,
+    vectors_in_fours,
+)
+from int8rt.simd import get, put
+
+NORM_EPSILON = F(1e-8)
+
+
+class Matrix(NamedTuple):
+    """Weights of up to four gates that multiply one vector; kernels take the fields in this order."""
+
+    w: np.ndarray  # float32 or int8 [gates, rows, depth]; empty where there is none
+    scale: np.ndarray  # float32 [gates]
+    sums: np.ndarray  # int64 [gates, rows]: sums of int8 weights
+    in_fours: int  # of the vectors that it multiplies
+
+
+class Parameters(NamedTuple):
+    """What a cell says, as the formulas want it; zeros for a gate that is left out."""
+
+    w: Matrix
+    r: Matrix
+    aux: Matrix
+    projection: Matrix
+    projection_bias: np.ndarray  # float32 [outputs]
+    bias: np.ndarray  # float32 [4, cells]
+    peephole: np.ndarray  # float32 [4, cells], empty where there is none
+    norm: np.ndarray  # float32 [4, cells], empty where there is none
+    activation: int
+    is_cifg: bool
+    is_hybrid: bool
+    is_symmetric: bool
+    cell_clip: np.float32
+    projection_clip: np.float32
+    offsets: tuple[int, ...]  # where LiteRT's gates begin, in values
+
+
+class Place(NamedTuple):
+    """Which way a sequence runs, and which columns of the output are its own."""
+
+    is_backward: bool = False
+    stride: int = 0  # columns of the output
+    column: int = 0  # the first
+
+
+def parameters(node: Node, cell: Cell, sequence: Steps, x: Tensor, aux: Tensor | None = None) -> Parameters:
+    """Raises ModelError, UnsupportedError."""
+    _check(node, cell, x, aux)
+    cells, outputs, inputs = cell.cells, cell.outputs, x.shape[-1]
+    batch = sequence.batch
+    is_hybrid = _first(cell.w).dtype == np.int8
+    none = np.zeros((0, cells), np.float32)
+    peephole = none
+    if cell.peephole[OUTPUT] is not None:
+        scales = [F(1) if t is None or not is_hybrid else t.scale for t in cell.peephole]
+        peephole = stack(cell.peephole, (cells,), np.float32) * np.array(scales, np.float32)[:, None]
+    has_projection = cell.projection is not None
+    q = (cell.projection, None, None, None)
+    return Parameters(
+        _matrix(cell.w, (cells, inputs), is_hybrid, batch), _matrix(cell.r, (cells, outputs), is_hybrid, batch),
+        _matrix(cell.aux, (cells, aux.shape[-1] if aux is not None else 0), is_hybrid, batch),
+        _matrix(q, (outputs, cells) if has_projection else (0, 0), is_hybrid, batch),
+        np.zeros(outputs, np.float32) if cell.projection_bias is None
+        else np.asarray(cell.projection_bias.data, np.float32),
+        stack(cell.bias, (cells,), np.float32), peephole,
+        stack(cell.norm, (cells,), np.float32) if cell.norm[OUTPUT] is not None else none,
+        check_activation(node.options.fused_activation_function), cell.w[INPUT] is None, is_hybrid,
+        not getattr(node.options, "asymmetric_quantize_inputs", False),
+        F(node.options.cell_clip), F(node.options.proj_clip), _offsets(cell, sequence),
+    )  # fmt: skip
+
+
+def _matrix(four: Four, shape: tuple[int, int], is_hybrid: bool, batch: int) -> Matrix:
+    if not any(t is not None for t in four):
+        shape = (0, 0)
+    w = stack(four, shape, np.int8 if is_hybrid else np.float32)
+    scale = np.array([1 if t is None else t.scale for t in four], np.float32)
+    sums = w.sum(axis=-1, dtype=np.int64) if is_hybrid else np.zeros((4, 0), np.int64)
+    return Matrix(w, scale, sums, vectors_in_fours(shape[1], shape[0], batch))
+
+
+def _offsets(cell: Cell, sequence: Steps) -> tuple[int, ...]:
+    """LiteRT keeps the gates in the order input, update, forget, output, and leaves a missing input gate out."""
+    one = sequence.groups * sequence.batch * cell.cells
+    order = [g for g in (INPUT, UPDATE, FORGET, OUTPUT) if g in cell.gates]
+    return tuple(order.index(g) * one if g in order else 0 for g in (INPUT, FORGET, UPDATE, OUTPUT))
+
+
+def _first(four: Four) -> Tensor:
+    t = four[OUTPUT]
+    assert t is not None
+    return t
+
+
+def _check(node: Node, cell: Cell, x: Tensor, aux: Tensor | None) -> None:
+    weights = _first(cell.w).dtype
+    matrices = (*cell.w, *cell.r, *cell.aux, *cell.peephole, cell.projection)
+    if weights not in (np.float32, np.int8) or any(t is not None and t.sparsity is not None for t in matrices):
+        raise ops.refuse(node, "weights must be float32 or int8 (and dense) where inputs are float32")
+    check_types(node, "weights", weights.type, matrices)
+    check_types(
+        node, "inputs, states, outputs, biases and normalization coefficients", np.float32,
+        (x, aux, cell.h, cell.c, *node.outputs, *cell.bias, *cell.norm, cell.projection_bias),
+    )  # fmt: skip
+    for t in matrices:
+        if weights == np.int8 and t is not None and (t.quantization is None or len(t.quantization.scale) != 1):
+            raise ModelError(f"{node.label}: the weights {t!r} must have one scale")
+
+
+# Reference
+
+
+def reference(
+    p: Parameters, sequence: Steps, x: np.ndarray, aux: np.ndarray | None, h: np.ndarray, c: np.ndarray, y: np.ndarray,
+    place: Place,
+) -> None:  # fmt: skip
+    """Fill some columns of y [rows, columns]; h and c change in place."""
+    cells, outputs = p.bias.shape[1], p.r.w.shape[2]
+    x = x.reshape(-1, x.shape[-1])
+    aux = None if aux is None else aux.reshape(-1, aux.shape[-1])
+    h_, c_ = h.reshape(-1, outputs), c.reshape(-1, cells)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        for group in range(sequence.groups):
+            mine = slice(group * sequence.batch, (group + 1) * sequence.batch)
+            for t in range(sequence.steps):
+                t_rel = sequence.steps - 1 - t if place.is_backward else t
+                first = (group * sequence.steps + t_rel) * sequence.batch
+                rows = slice(first, first + sequence.batch)
+                beside = None if aux is None else aux[rows]
+                h_[mine], c_[mine] = _step(p, x[rows], beside, h_[mine], c_[mine], group * cells)
+                y[rows, place.column : place.column + outputs] = h_[mine]
+
+
+def _step(
+    p: Parameters, x: np.ndarray, aux: np.ndarray | None, h: np.ndarray, c: np.ndarray, at: int
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    forget, update = _gate(p, FORGET, x, aux, h, c, at), _gate(p, UPDATE, x, aux, h, c, at)
+    write = ONE - forget if p.is_cifg else _gate(p, INPUT, x, aux, h, c, at)
+    c = forget * c + update * write
+    if p.cell_clip > 0:
+        c = c.clip(-p.cell_clip, p.cell_clip)
+    hidden = _gate(p, OUTPUT, x, aux, h, c, at) * activated(c, p.activation)
+    if not p.projection.w.size:
+        return hidden, c
+    h = np.broadcast_to(p.projection_bias, h.shape)
+    if hidden.any() or not p.is_hybrid:
+        h = h + _product(p, p.projection, 0, hidden)
+    return (h.clip(-p.projection_clip, p.projection_clip) if p.projection_clip > 0 else h), c
+
+
+def _gate(
+    p: Parameters, gate: int, x: np.ndarray, aux: np.ndarray | None, h: np.ndarray, c: np.ndarray, at: int
+) -> np.ndarray:  # fmt: skip
+    value = np.broadcast_to(ZERO if p.norm.size else p.bias[gate], c.shape)
+    if x.any():
+        value = value + _product(p, p.w, gate, x)
+    if aux is not None and p.aux.w.size and aux.any():
+        value = value + _product(p, p.aux, gate, aux)
+    if h.any() or not p.is_hybrid:
+        value = value + _product(p, p.r, gate, h)
+    if p.peephole.size and gate != UPDATE:
+        value = value + p.peephole[gate] * c
+    if p.norm.size:
+        value = _normalized(value) * p.norm[gate] + p.bias[gate]
+    if gate == UPDATE:
+        return activated(value, p.activation)
+    return sigmoid(value.reshape(-1), p.offsets[gate] + at).reshape(c.shape)
+
+
+def _product(p: Parameters, m: Matrix, gate: int, x: np.ndarray) -> np.ndarray:
+    if p.is_hybrid:
+        return hybrid_product(x, m.w[gate], m.scale[gate], p.is_symmetric)
+    return product(x, m.w[gate], m.in_fours)
+
+
+def _normalized(x: np.ndarray) -> np.ndarray:
+    count = F(x.shape[1])
+    mean = np.add.accumulate(x, axis=1, dtype=np.float32)[:, -1:] / count
+    difference = x - mean
+    variance = np.add.accumulate(difference * difference, axis=1, dtype=np.float32)[:, -1:] / count
+    return difference * (ONE / np.sqrt(variance + NORM_EPSILON))
+
+
+# Program
+
+
+def call(
+    cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor, aux: Tensor | None = None, place: Place = Place()
+) -> Call:  # fmt: skip
+    """The Call that runs a whole sequence."""
+    inputs, outputs, cells = x.shape[-1], cell.outputs, cell.cells
+    aux_inputs = p.aux.w.shape[2]
+    name = f"{y.name}/{place.column}"
+    gates = ops.scratch(f"{name}/gates", (4, sequence.batch, cells), np.float32)
+    widest = max(inputs, aux_inputs, outputs, cells)
+    q = ops.scratch(f"{name}/q", (4, sequence.batch, widest), np.int16)
+    scale = ops.scratch(f"{name}/scale", (4, sequence.batch), np.float32)
+    zero = ops.scratch(f"{name}/zero", (4, sequence.batch), np.int64)
+    sizes = np.array([*sequence, inputs, cells, outputs, aux_inputs, widest])
+    flags = np.array([
+        p.is_cifg, p.peephole.size > 0, p.norm.size > 0, p.projection.w.size > 0, p.activation, p.is_symmetric,
+        place.is_backward, place.stride or outputs, place.column, *p.offsets,
+    ], np.int64)  # fmt: skip
+    f = np.dtype(np.float32)
+    states = Flat(cell.c, f), Flat(cell.h, f), Flat(y, f)
+    return Call(
+        lstm_kernel(p.is_hybrid), Flat(x, f), Flat(x if aux is None else aux, f), *p.w, *p.r, *p.aux, *p.projection,
+        p.projection_bias, p.bias, p.peephole, p.norm, np.array([p.cell_clip, p.projection_clip], np.float32), sizes,
+        flags, q, scale, zero, gates, *states, writes=[y, cell.h, cell.c, gates, q, scale, zero],
+        work=sequence.groups * sequence.steps * sequence.batch * (p.w.w.size + p.r.w.size),
+    )  # fmt: skip
+
+
+@inline
+def _add_float(
+    value: Any, m: Any, m_scale: Any, m_sums: Any, gate: int, rows: int, row: int, x: Any, x_at: int, q: Any, q_at: int,
+    scale: Any, zero: Any, slot: int, depth: int, b: int, in_fours: int,
+) -> Any:  # fmt: skip
+    """value + row ``row`` of a gate's matrix times x, vector number b of the batch."""
+    return value + dot(m, (gate * rows + row) * depth, x, x_at, depth, row, rows, b, in_fours)
+
+
+@inline
+def _add_hybrid(
+    value: Any, m: Any, m_scale: Any, m_sums: Any, gate: int, rows: int, row: int, x: Any, x_at: int, q: Any, q_at: int,
+    scale: Any, zero: Any, slot: int, depth: int, b: int, in_fours: int,
+) -> Any:  # fmt: skip
+    """value + row ``row`` of a gate's matrix times the quantized x, number ``slot``."""
+    k = gate * rows + row
+    acc = dot_quantized(m, k * depth, q, q_at, depth) - get(zero, slot) * get(m_sums, k)
+    return value + F(acc) * (get(scale, slot) * get(m_scale, gate))
+
+
+@functools.cache
+def lstm_kernel(is_hybrid: bool) -> Kernel:
+    """The kernel for float32 or for int8 weights."""
+    add = _add_hybrid if is_hybrid else _add_float
+
+    def lstm(
+        x: Any, aux: Any, w: Any, w_scale: Any, w_sums: Any, w_fours: int, r: Any, r_scale: Any, r_sums: Any,
+        r_fours: int, a: Any, a_scale: Any, a_sums: Any, a_fours: int, p: Any, p_scale: Any, p_sums: Any, p_fours: int,
+        p_bias: Any, bias: Any, peephole: Any, norm: Any, clips: Any, sizes: Any, flags: Any, q: Any, scale: Any,
+        zero: Any, gates: Any, c: Any, h: Any, y: Any,
+    ) -> None:  # fmt: skip
+        groups, steps, batch, inputs = sizes[0], sizes[1], sizes[2], sizes[3]
+        cells, outputs, aux_inputs, widest = sizes[4], sizes[5], sizes[6], sizes[7]
+        is_cifg, has_peephole, has_norm, has_projection = flags[0], flags[1], flags[2], flags[3]
+        activation, is_symmetric, is_backward, stride, column = flags[4], flags[5], flags[6], flags[7], flags[8]
+        one, deep = batch * cells, batch * widest
+        for group in range(groups):
+            c_at, h_at = group * one, group * batch * outputs
+            for turn in range(steps):
+                row = (group * steps + (steps - 1 - turn if is_backward else turn)) * batch
+                has_x = not is_zero(x, row * inputs, batch * inputs)
+                has_aux = not is_zero(aux, row * aux_inputs, batch * aux_inputs)
+                has_h = not is_hybrid or not is_zero(h, h_at, batch * outputs)
+                if is_hybrid:
+                    for b in range(batch):
+                        at = b * widest
+                        if has_x:
+                            quantize_row(x, (row + b) * inputs, inputs, is_symmetric, q, at, scale, zero, b)
+                        if has_aux:
+                            quantize_row(
+                                aux, (row + b) * aux_inputs, aux_inputs, is_symmetric, q, deep + at, scale, zero,
+                                batch + b,
+                            )  # fmt: skip
+                        if has_h:
+                            quantize_row(
+                                h, h_at + b * outputs, outputs, is_symmetric, q, 2 * deep + at, scale, zero,
+                                2 * batch + b,
+                            )  # fmt: skip
+                for gate in range(4):
+                    if gate == INPUT and is_cifg:
+                        continue
+                    if gate == OUTPUT:  # which sees the cells as they become
+                        for i in range(one):
+                            forget = get(gates, FORGET * one + i)
+                            write = ONE - forget if is_cifg else get(gates, INPUT * one + i)
+                            value = forget * get(c, c_at + i) + get(gates, UPDATE * one + i) * write
+                            if clips[0] > ZERO:
+                                value = max(min(clips[0], value), -clips[0])
+                            put(c, c_at + i, value)
+                    for b in range(batch):
+                        for i in range(cells):
+                            k = gate * cells + i
+                            value = ZERO if has_norm else get(bias, k)
+                            at = b * widest
+                            if has_x:
+                                value = add(
+                                    value, w, w_scale, w_sums, gate, cells, i, x, (row + b) * inputs, q, at, scale, zero,
+                                    b, inputs, b, w_fours,
+                                )  # fmt: skip
+                            if has_aux:
+                                value = add(
+                                    value, a, a_scale, a_sums, gate, cells, i, aux, (row + b) * aux_inputs, q, deep + at,
+                                    scale, zero, batch + b, aux_inputs, b, a_fours,
+                                )  # fmt: skip
+                            if has_h:
+                                value = add(
+                                    value, r, r_scale, r_sums, gate, cells, i, h, h_at + b * outputs, q, 2 * deep + at,
+                                    scale, zero, 2 * batch + b, outputs, b, r_fours,
+                                )  # fmt: skip
+                            if has_peephole and gate != UPDATE:
+                                value = value + get(peephole, k) * get(c, c_at + b * cells + i)
+                            put(gates, gate * one + b * cells + i, value)
+                        if has_norm:
+                            normalize(gates, gate * one + b * cells, cells, norm, bias, gate * cells)
+                    if gate == UPDATE:
+                        for i in range(gate * one, (gate + 1) * one):
+                            put(gates, i, activate(get(gates, i), activation))
+                    else:
+                        sigmoid_all(gates, gate * one, one, flags[9 + gate] + group * cells)
+                for i in range(one):
+                    value = get(gates, OUTPUT * one + i) * activate(get(c, c_at + i), activation)
+                    if has_projection:
+                        put(gates, i, value)
+                    else:
+                        put(h, h_at + i, value)
+                if has_projection:
+                    has_hidden = not is_hybrid or not is_zero(gates, 0, one)
+                    for b in range(batch):
+                        at = 3 * deep + b * widest
+                        if is_hybrid and has_hidden:
+                            quantize_row(gates, b * cells, cells, is_symmetric, q, at, scale, zero, 3 * batch + b)
+                        for i in range(outputs):
+                            value = get(p_bias, i)
+                            if has_hidden:
+                                value = add(
+                                    value, p, p_scale, p_sums, 0, outputs, i, gates, b * cells, q, at, scale, zero,
+                                    3 * batch + b, cells, b, p_fours,
+                                )  # fmt: skip
+                            if clips[1] > ZERO:
+                                value = max(min(clips[1], value), -clips[1])
+                            put(h, h_at + b * outputs + i, value)
+                for b in range(batch):
+                    for i in range(outputs):
+                        put(y, (row + b) * stride + column + i, get(h, h_at + b * outputs + i))
+
+    return Kernel(lstm, f"{__name__}:lstm[{'hybrid' if is_hybrid else 'float'}]")
+
+
+@inline
+def normalize(x: Any, at: int, count: int, norm: Any, bias: Any, k: int) -> None:
+    """Layer normalization of one gate of one row, in place."""
+    total = ZERO
+    for i in range(at, at + count):
+        total += get(x, i)
+    mean = total / F(count)
+    squares = ZERO
+    for i in range(at, at + count):
+        difference = get(x, i) - mean
+        squares += difference * difference
+    inverse = ONE / np.sqrt(squares / F(count) + NORM_EPSILON)
+    for i in range(count):
+        put(x, at + i, (get(x, at + i) - mean) * inverse * get(norm, k + i) + get(bias, k + i))

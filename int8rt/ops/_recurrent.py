@@ -1,0 +1,331 @@
+"""Float32 arithmetic of LSTM, RNN and SVDF in the order in which LiteRT runs it, for kernels and for references.
+
+LiteRT takes sigmoid and tanh from Eigen, products from Eigen (LSTM) or from its NEON code (RNN, SVDF), both of which run
+on SSE: four lanes, no fused multiply-add. Which formula a sigmoid uses and in which order a product is summed depends on
+where a value lies, and so do the last bits:
+
+* sigmoid: in full vectors of four that begin at a multiple of 16 bytes, exp is a polynomial; before and after them it is
+  the C library's;
+LSTM:
+
+* product of a matrix and one vector: four sums, of every fourth term each, then the terms that are left over;
+* product of a matrix and several vectors: one sum from left to right, unless the product is small; but where four
+  vectors meet the rows behind the last full block of eight, terms go to two sums by turns (blocks of four rows) or to
+  four (the rest).
+
+RNN and SVDF: four sums of every fourth term each are added up and then added to what is there, and after them each term
+that is left over.
+
+Sources: TFLite ``lstm_eval.cc``, ``kernel_utils.cc`` and ``neon_tensor_utils.cc``; Eigen's functors, MathFunctionsImpl.h,
+GeneralProduct.h. Formulas checked against LiteRT 2.3.0; products deeper than about 300 of several vectors, which Eigen
+divides into blocks that depend on the CPU's caches, may differ in the last bits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from int8rt import hybrid, libm
+from int8rt.errors import UnsupportedError
+from int8rt.jit import inline
+from int8rt.simd import get, put
+
+LANES = 4
+SMALL_PRODUCT = 20  # sizes that sum to less are multiplied by lanes
+BY_LANES = -1
+IN_ORDER, CROSSED, NEIGHBOURS = range(
+    3
+)  # how four sums are added: ((a + b) + c) + d, (a + c) + (b + d), (a + b) + (c + d)
+
+NONE, RELU, RELU_N1_TO_1, RELU6, TANH, SIGN_BIT = range(6)
+ACTIVATIONS = {RELU: "RELU", RELU_N1_TO_1: "RELU_N1_TO_1", RELU6: "RELU6", TANH: "TANH", SIGN_BIT: "SIGN_BIT"}
+
+F = np.float32
+SIGMOID_TOP, SIGMOID_BOTTOM = F(16.6355324), F(-104)
+LOG2_E, LN2_HIGH, LN2_LOW = F(1.4426950408889634), F(-0.693359375), F(2.12194440e-4)
+EXP_2, EXP_3, EXP_4, EXP_5 = (
+    F(0.49999141693115234),
+    F(0.16666877269744873),
+    F(0.041898667812347412),
+    F(0.0083347130566835403),
+)
+HALF, ONE, ZERO = F(0.5), F(1), F(0)
+POWERS_FROM = -80
+POWERS = np.exp2(np.arange(POWERS_FROM, 20, dtype=np.float32))
+
+TANH_TOP = F(7.90738964080810547)
+TANH_9, TANH_7, TANH_5, TANH_3 = F(1.394553628e-8), F(2.102733560e-5), F(3.520756727e-3), F(1.340216100e-1)
+TANH_8, TANH_6, TANH_4, TANH_2 = F(8.015776984e-7), F(3.326951409e-4), F(2.597254514e-2), F(4.673548340e-1)
+
+
+def vectors_in_fours(depth: int, rows: int, batch: int) -> int:
+    """How many of ``batch`` vectors Eigen multiplies four at a time by [rows, depth]; BY_LANES where it sums by lanes."""
+    return BY_LANES if batch == 1 or depth + rows + batch < SMALL_PRODUCT else batch // 4 * 4
+
+
+def check_activation(activation: int, allow_none: bool = False) -> int:
+    """The same number. Raises UnsupportedError where it is of no function known here."""
+    if activation not in ACTIVATIONS and not (allow_none and activation == NONE):
+        raise UnsupportedError(f"activation {activation} is not supported; known are {', '.join(ACTIVATIONS.values())}")
+    return activation
+
+
+# References
+
+
+def sigmoid(x: np.ndarray, offset: int) -> np.ndarray:
+    """Of a vector whose first value is ``offset`` values behind a multiple of 16 bytes."""
+    head = min(-offset % LANES, x.size)
+    full = head + (x.size - head) // LANES * LANES
+    at = np.arange(x.size)
+    low = np.minimum(x, SIGMOID_TOP)
+    e = libm.exp(low)
+    half = np.maximum(low, SIGMOID_BOTTOM) * HALF
+    m = np.floor(half * LOG2_E + HALF)
+    r = m * LN2_LOW + (m * LN2_HIGH + half)
+    r2 = r * r
+    p = r2 * (r * (r2 * EXP_5 + EXP_3) + (r2 * EXP_4 + EXP_2)) + (r + ONE)
+    root = p * POWERS[np.nan_to_num(m).astype(np.int64) - POWERS_FROM]
+    squared = root * root
+    in_vector = np.where(x < SIGMOID_BOTTOM, ZERO, squared / (ONE + squared))
+    return np.where((at >= head) & (at < full), in_vector, e / (ONE + e))
+
+
+def tanh(x: np.ndarray) -> np.ndarray:
+    """A quotient of polynomials, odd over even."""
+    x = np.minimum(np.maximum(x, -TANH_TOP), TANH_TOP)
+    x2 = x * x
+    p = ((TANH_9 * x2 + TANH_7) * x2 + TANH_5) * x2 + TANH_3
+    q = (((TANH_8 * x2 + TANH_6) * x2 + TANH_4) * x2 + TANH_2) * x2 + ONE
+    return np.asarray((x2 * x * p + x) / q)
+
+
+def activated(x: np.ndarray, activation: int) -> np.ndarray:
+    """The function of that number."""
+    if activation == TANH:
+        return tanh(x)
+    if activation == SIGN_BIT:
+        return np.signbit(x).astype(np.float32)
+    low, high = {NONE: (-np.inf, np.inf), RELU: (0, np.inf), RELU_N1_TO_1: (-1, 1), RELU6: (0, 6)}[activation]
+    return np.minimum(np.maximum(x, F(low)), F(high))
+
+
+def product(x: np.ndarray, w: np.ndarray, in_fours: int) -> np.ndarray:
+    """x [batch, depth] times w [rows, depth] in Eigen's order: [batch, rows]."""
+    terms = x[:, None, :] * w[None]
+    if in_fours == BY_LANES:
+        return by_turns(terms, LANES, LANES, CROSSED)
+    result = _sum(terms)
+    eights, fours = len(w) // 8 * 8, len(w) // 4 * 4
+    result[:in_fours, eights:fours] = by_turns(terms[:in_fours, eights:fours], 2, 8)
+    result[:in_fours, fours:] = by_turns(terms[:in_fours, fours:], LANES, LANES, NEIGHBOURS)
+    return result
+
+
+def by_turns(terms: np.ndarray, sums: int, block: int, how: int = IN_ORDER) -> np.ndarray:
+    """Sum over the last axis: term i goes to sum i % sums, those behind the last full block to the total at the end."""
+    full = terms.shape[-1] // block * block
+    parts = _sum(np.moveaxis(terms[..., :full].reshape(*terms.shape[:-1], full // sums, sums), -1, -2))
+    if how == IN_ORDER:
+        total = _sum(parts)
+    else:
+        first, second, third, last = np.moveaxis(parts, -1, 0)
+        total = (first + third) + (second + last) if how == CROSSED else (first + second) + (third + last)
+    return _sum(np.concatenate([total[..., None], terms[..., full:]], axis=-1))
+
+
+def added(value: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    """value [...] plus terms [..., depth]: first those of full vectors, by lanes, then the others one by one."""
+    full = terms.shape[-1] // LANES * LANES
+    value = value + by_turns(terms[..., :full], LANES, LANES)
+    for k in range(full, terms.shape[-1]):
+        value = value + terms[..., k]
+    return value
+
+
+def _sum(x: np.ndarray) -> np.ndarray:
+    """Over the last axis, from left to right."""
+    zero = np.zeros((*x.shape[:-1], 1), np.float32)
+    return np.asarray(np.add.accumulate(np.concatenate([zero, x], axis=-1), axis=-1, dtype=np.float32)[..., -1])
+
+
+def hybrid_product(
+    x: np.ndarray, w: np.ndarray, w_scale: np.float32, is_symmetric: bool
+) -> np.ndarray:  # fmt: skip
+    """float32 x [batch, depth], quantized row by row, times int8 w [rows, depth]: [batch, rows]."""
+    results = []
+    for row in x:
+        q, scale, zero_point = hybrid.quantized(row, is_symmetric)
+        acc = w.astype(np.int64) @ q - zero_point * w.sum(axis=1, dtype=np.int64)
+        results.append(acc.astype(np.float32) * (scale * F(w_scale)))
+    return np.array(results, np.float32).reshape(len(x), len(w))
+
+
+# Kernels
+
+
+@inline
+def sigmoid_all(x: Any, at: int, count: int, offset: int) -> None:
+    """``sigmoid`` of count values from x[at], in place."""
+    head = min(-offset & (LANES - 1), count)
+    full = head + (count - head) // LANES * LANES
+    for i in range(count):
+        v = get(x, at + i)
+        if head <= i < full:
+            put(x, at + i, sigmoid_in_vector(v))
+        else:
+            e = math.exp(min(v, SIGMOID_TOP))
+            put(x, at + i, e / (ONE + e))
+
+
+@inline
+def sigmoid_in_vector(x: Any) -> Any:
+    """exp(x / 2) by a polynomial, squared, over one plus itself."""
+    if x < SIGMOID_BOTTOM:
+        return ZERO
+    if not x < SIGMOID_TOP:  # or not a number
+        x = SIGMOID_TOP
+    half = x * HALF
+    m = np.floor(half * LOG2_E + HALF)
+    r = m * LN2_LOW + (m * LN2_HIGH + half)
+    r2 = r * r
+    p = r2 * (r * (r2 * EXP_5 + EXP_3) + (r2 * EXP_4 + EXP_2)) + (r + ONE)
+    root = p * POWERS[np.int64(m) - POWERS_FROM]
+    squared = root * root
+    return squared / (ONE + squared)
+
+
+@inline
+def activate(x: Any, activation: int) -> Any:
+    """``activated`` of one value."""
+    if activation == TANH:
+        x = min(max(x, -TANH_TOP), TANH_TOP)
+        x2 = x * x
+        p = ((TANH_9 * x2 + TANH_7) * x2 + TANH_5) * x2 + TANH_3
+        q = (((TANH_8 * x2 + TANH_6) * x2 + TANH_4) * x2 + TANH_2) * x2 + ONE
+        return (x2 * x * p + x) / q
+    if activation == RELU:
+        return max(x, ZERO)
+    if activation == RELU_N1_TO_1:
+        return min(max(x, -ONE), ONE)
+    if activation == RELU6:
+        return min(max(x, ZERO), F(6))
+    if activation == SIGN_BIT:
+        return ONE if np.copysign(ONE, x) < ZERO else ZERO
+    return x
+
+
+@inline
+def dot_chain(w: Any, w_at: int, x: Any, x_at: int, count: int) -> Any:
+    """The sum of count products, from left to right."""
+    total = ZERO
+    for k in range(count):
+        total += get(w, w_at + k) * get(x, x_at + k)
+    return total
+
+
+@inline
+def dot_lanes(w: Any, w_at: int, x: Any, x_at: int, count: int, how: int) -> Any:
+    """The sum of count products by four sums, which are added in the order ``how``."""
+    a, b, c, d = ZERO, ZERO, ZERO, ZERO
+    full = count // LANES * LANES
+    for k in range(0, full, LANES):
+        a += get(w, w_at + k) * get(x, x_at + k)
+        b += get(w, w_at + k + 1) * get(x, x_at + k + 1)
+        c += get(w, w_at + k + 2) * get(x, x_at + k + 2)
+        d += get(w, w_at + k + 3) * get(x, x_at + k + 3)
+    if how == CROSSED:
+        total = (a + c) + (b + d)
+    else:
+        total = (a + b) + (c + d) if how == NEIGHBOURS else ((a + b) + c) + d
+    for k in range(full, count):
+        total += get(w, w_at + k) * get(x, x_at + k)
+    return total
+
+
+@inline
+def add_lanes(value: Any, w: Any, w_at: int, x: Any, x_at: int, count: int) -> Any:
+    """value plus count products: first those of full vectors, by lanes, then the others one by one."""
+    full = count // LANES * LANES
+    value += dot_lanes(w, w_at, x, x_at, full, IN_ORDER)
+    for k in range(full, count):
+        value += get(w, w_at + k) * get(x, x_at + k)
+    return value
+
+
+@inline
+def dot_two(w: Any, w_at: int, x: Any, x_at: int, count: int) -> Any:
+    """The sum of count products by two sums up to the last full block of eight."""
+    a, b = ZERO, ZERO
+    full = count // 8 * 8
+    for k in range(0, full, 2):
+        a += get(w, w_at + k) * get(x, x_at + k)
+        b += get(w, w_at + k + 1) * get(x, x_at + k + 1)
+    total = a + b
+    for k in range(full, count):
+        total += get(w, w_at + k) * get(x, x_at + k)
+    return total
+
+
+@inline
+def dot(w: Any, w_at: int, x: Any, x_at: int, count: int, row: int, rows: int, vector: int, in_fours: int) -> Any:
+    """The sum of count products in the order of ``product``, for one row of w and one vector."""
+    if in_fours == BY_LANES:
+        return dot_lanes(w, w_at, x, x_at, count, CROSSED)
+    if vector >= in_fours or row < rows // 8 * 8:
+        return dot_chain(w, w_at, x, x_at, count)
+    if row < rows // 4 * 4:
+        return dot_two(w, w_at, x, x_at, count)
+    return dot_lanes(w, w_at, x, x_at, count, NEIGHBOURS)
+
+
+@inline
+def dot_quantized(w: Any, w_at: int, q: Any, q_at: int, count: int) -> int:
+    """The sum of count products of int8 weights and quantized values."""
+    total = 0
+    for k in range(count):
+        total += np.int64(get(w, w_at + k)) * np.int64(get(q, q_at + k))
+    return total
+
+
+@inline
+def is_zero(x: Any, at: int, count: int) -> int:
+    """Whether count values from x[at] are all zero."""
+    for i in range(at, at + count):
+        if get(x, i) != ZERO:
+            return 0
+    return 1
+
+
+@inline
+def quantize_row(
+    x: Any, at: int, count: int, is_symmetric: int, q: Any, q_at: int, scale: Any, zero: Any, slot: int
+) -> None:
+    """``hybrid.quantized`` of one row; its scale goes to scale[slot] and its zero point to zero[slot]."""
+    low, high = ZERO, ZERO
+    for i in range(at, at + count):
+        low, high = min(low, get(x, i)), max(high, get(x, i))
+    inverse, zero_point, least, largest = ZERO, np.int64(0), -128, max(-low, high)
+    put(scale, slot, ONE)
+    if low < high and is_symmetric:
+        put(scale, slot, largest / F(127))
+        inverse, least = F(127) / largest, -127
+    elif low < high:
+        step = np.float64(high - low) / 255.0
+        below, above = np.float64(low) / step, np.float64(high) / step
+        real = -128.0 - below if 128.0 + abs(below) < 127.0 + abs(above) else 127.0 - above
+        real = np.trunc(real + np.copysign(0.49999999999999994, real))
+        zero_point = np.int64(min(max(real, -128.0), 127.0))
+        put(scale, slot, F(step))
+        if F(step) > ZERO:
+            inverse = F(1.0 / np.float64(F(step)))
+    put(zero, slot, zero_point)
+    full = count // hybrid.GROUP * hybrid.GROUP
+    for i in range(count):
+        v = get(x, at + i) * inverse
+        v = min(max(v, F(-512)), F(512))  # what is beyond is clamped below
+        v = np.trunc(v + np.copysign(HALF if i < full else F(0.49999997), v))
+        put(q, q_at + i, min(max(np.int64(v) + zero_point, least), 127))

@@ -1,0 +1,80 @@
+"""BIDIRECTIONAL_SEQUENCE_RNN: one RNN over a sequence, another over its reverse; float32, or hybrid.
+
+Outputs are two, or one with the backward outputs behind the forward ones. Without weights of its own an auxiliary input
+is the input of the backward cell; of sequences with the batch first, LiteRT gives the backward cell the input all the
+same. Hybrid sequences with time first it runs as often as they have steps, the states going on, and so does this. See ``_rnn``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import ModelError
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Step, _lstm, _rnn
+from int8rt.ops._lstm_float import Place
+from int8rt.ops._rnn import Rnn, tensor
+
+INPUTS = 12
+AUX = 9
+WEIGHTS, STATES, AUX_WEIGHTS = (1, 5), (4, 8), (10, 11)
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    directions = _parts(node)
+    units = [d.units for d in directions]
+    return [(*directions[0].x.shape[:-1], n) for n in ([sum(units)] if node.options.merge_outputs else units)]
+
+
+def reference(node: Node, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    results = [np.zeros((math.prod(s[:-1]), s[-1]), np.float32) for s in shapes(node)]
+    for number, d in enumerate(_parts(node)):
+        x = arrays[0] if d.x is node.inputs[0] else arrays[AUX]
+        _rnn.reference(node, d, x, arrays[AUX], arrays[STATES[number]], results[0 if d.y is node.outputs[0] else 1])
+    return tuple(results)
+
+
+def prepare(node: Node, numerics: Numerics) -> list[Step]:
+    return [_rnn.call(node, d) for d in _parts(node)]
+
+
+def _parts(node: Node) -> tuple[Rnn, Rnn]:
+    x = tensor(node, 0)
+    merged, time_major = node.options.merge_outputs, node.options.time_major
+    outputs = 1 if merged else 2
+    if len(node.inputs) != INPUTS or len(node.outputs) != outputs or len(x.shape) != 3:
+        raise ModelError(
+            f"{node.label}: {len(node.inputs)} inputs, the first {x!r}, and {len(node.outputs)} outputs; expected were "
+            f"{INPUTS}, the first of rank 3, and {outputs}"
+        )
+    aux = node.inputs[AUX]
+    beside = [node.inputs[i] for i in AUX_WEIGHTS]
+    has_weights = beside[0] is not None
+    if (beside[1] is not None) != has_weights or (has_weights and aux is None):
+        raise ModelError(
+            f"{node.label}: auxiliary weights {beside} and input {aux!r}; all of them or none were expected"
+        )
+    if aux is not None and aux.shape[:-1] != x.shape[:-1]:
+        raise ModelError(f"{node.label}: the auxiliary input {aux!r} has other rows than the input {x!r}")
+    sequence = _lstm.steps(x.shape, time_major)
+    is_hybrid = tensor(node, 1).dtype == np.int8
+    if aux is not None and (time_major or is_hybrid) and aux.shape[-1] != x.shape[-1]:
+        raise ops.refuse(node, "LiteRT reads rows of the input's depth from an auxiliary input of another depth")
+    source = aux if aux is not None and not has_weights and time_major else x
+    width = sum(tensor(node, i).shape[0] for i in WEIGHTS)
+    forward = Place(False, width) if merged else Place()
+    backward = Place(True, width, width - tensor(node, WEIGHTS[1]).shape[0]) if merged else Place(True)
+    directions = []
+    for number, (place, inputs) in enumerate(((forward, x), (backward, source))):
+        w, r, bias = (tensor(node, WEIGHTS[number] + i) for i in range(3))
+        rnn = Rnn(
+            inputs, aux if has_weights else None, w, r, beside[number], bias, tensor(node, STATES[number]),
+            node.outputs[0 if merged else number], sequence, place, sequence.steps if is_hybrid and time_major else 1,
+        )  # fmt: skip
+        _rnn.check(node, rnn)
+        directions.append(rnn)
+    return directions[0], directions[1]

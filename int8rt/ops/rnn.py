@@ -1,0 +1,42 @@
+"""RNN: one step, h <- activation(W x + R h + b), on [batch, depth]; float32 or hybrid. See ``_rnn``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.errors import ModelError
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Step, _rnn
+from int8rt.ops._lstm import Steps
+from int8rt.ops._rnn import Rnn, tensor
+
+INPUTS, STATE = 5, 4
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    rnn = _parts(node)
+    return [(rnn.x.shape[0], rnn.units)]
+
+
+def reference(node: Node, *arrays: np.ndarray) -> np.ndarray:
+    rnn = _parts(node)
+    y = np.zeros((rnn.x.shape[0], rnn.units), np.float32)
+    _rnn.reference(node, rnn, arrays[0], None, arrays[STATE], y)
+    return y
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    return _rnn.call(node, _parts(node))
+
+
+def _parts(node: Node) -> Rnn:
+    x = tensor(node, 0)
+    if len(node.inputs) != INPUTS or len(x.shape) != 2:
+        raise ModelError(
+            f"{node.label}: {len(node.inputs)} inputs, the first {x!r}; {INPUTS}, the first [batch, depth]"
+        )
+    w, r, bias, h = (tensor(node, i) for i in range(1, INPUTS))
+    rnn = Rnn(x, None, w, r, None, bias, h, node.outputs[0], Steps(1, 1, x.shape[0]))
+    _rnn.check(node, rnn)
+    return rnn

@@ -1,0 +1,291 @@
+"""SVDF: a layer of rank-one filters in depth and time, with a memory.
+
+    state[b, f] <- state[b, f] shifted by one, with W_feature[f] . x[b] at its end
+    y[b, u]     = activation(bias[u] + sum over the unit's filters f of W_time[f] . state[b, f])
+
+int8: state and W_time are int16; two requantizations by rule A, with int32 sums between them. LiteRT demands that the
+activation be RELU and applies none but the clamp to int8, which is one where the output's zero point is -128. float32 and hybrid (int8 weights, inputs quantized row by row): sums in the order of ``_recurrent``.
+Formulas: TFLite ``internal/reference/svdf.h``. The state is a variable tensor.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import ModelError
+from int8rt.fixedpoint import Multiplier, multiplier_of, requantize_double_rounding, scale_double, wrap_int32
+from int8rt.graph import Node, Tensor
+from int8rt.jit import Kernel, inline, kernel
+from int8rt.numerics import Numerics
+from int8rt.ops import INT8_OFFSET, Call, Flat, Step
+from int8rt.ops._lstm import check_types
+from int8rt.ops._recurrent import (
+    IN_ORDER,
+    LANES,
+    RELU,
+    ZERO,
+    F,
+    activate,
+    activated,
+    add_lanes,
+    added,
+    by_turns,
+    check_activation,
+    dot_lanes,
+    dot_quantized,
+    hybrid_product,
+    is_zero,
+    quantize_row,
+)
+from int8rt.simd import get, put
+
+INPUTS, STATE = 5, 4
+
+
+class Svdf(NamedTuple):
+    """The tensors of a node, and its sizes."""
+
+    x: Tensor  # [batch, depth]
+    feature: Tensor  # [filters, depth]
+    time: Tensor  # [filters, memory]
+    bias: Tensor | None  # [units]
+    state: Tensor  # [batch, filters * memory], variable
+    rank: int
+
+    @property
+    def units(self) -> int:
+        """How many outputs."""
+        return int(self.feature.shape[0]) // self.rank
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    s = _parts(node)
+    return [(s.x.shape[0], s.units)]
+
+
+def reference(node: Node, *arrays: np.ndarray) -> np.ndarray:
+    s = _parts(node)
+    filters, memory = s.time.shape
+    state = arrays[STATE].reshape(-1, filters, memory)
+    bias = None if s.bias is None else np.asarray(s.bias.data)
+    if s.x.dtype == np.int8:
+        return _int8(node, s, arrays[0], bias, state)
+    _check_float(node, s)
+    feature, time = np.asarray(s.feature.data), _time_weights(s)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        if feature.dtype == np.float32:
+            latest = added(np.zeros((len(state), filters), np.float32), arrays[0][:, None] * feature)
+        else:
+            latest = hybrid_product(arrays[0], feature, s.feature.scale, _is_symmetric(node))
+            latest *= arrays[0].any()
+        _remember(state, latest)
+        of_filters = by_turns(state * time, LANES, LANES)
+        y = by_turns(of_filters.reshape(-1, s.units, s.rank), LANES, LANES)
+        return activated(y if bias is None else y + bias, node.options.fused_activation_function)
+
+
+def _int8(node: Node, s: Svdf, x: np.ndarray, bias: np.ndarray | None, state: np.ndarray) -> np.ndarray:
+    first, second = _multipliers(node, s)
+    acc = (x.astype(np.int64) - s.x.zero_point) @ np.asarray(s.feature.data, np.int64).T
+    _remember(state, requantize_double_rounding(wrap_int32(acc), *first).clip(-32768, 32767))
+    acc = (state.astype(np.int64) * np.asarray(s.time.data, np.int64)).sum(axis=-1)
+    acc = acc.reshape(-1, s.units, s.rank).sum(axis=-1) + (0 if bias is None else bias.astype(np.int64))
+    y = requantize_double_rounding(wrap_int32(acc), *second) + node.outputs[0].zero_point
+    return y.clip(-128, 127).astype(np.int8)
+
+
+def _remember(state: np.ndarray, latest: np.ndarray) -> None:
+    """Shift every filter's memory by one and add the latest value at its end."""
+    state[..., :-1] = state[..., 1:].copy()
+    state[..., -1] = latest
+
+
+def _multipliers(node: Node, s: Svdf) -> tuple[Multiplier, Multiplier]:
+    """From products to state and from state to outputs. Raises ModelError."""
+    y = node.outputs[0]
+    check_types(node, "input, feature weights and output", np.int8, (s.x, s.feature, y))
+    check_types(node, "time weights and state", np.int16, (s.time, s.state))
+    check_types(node, "bias", np.int32, (s.bias,))
+    if node.options.fused_activation_function != RELU:
+        raise ops.refuse(node, "the activation of an int8 SVDF must be RELU")
+    for t in (s.x, s.feature, s.time, s.state, y):
+        if not 0 < t.scale < np.inf:
+            raise ModelError(f"{node.label}: {t!r} has scale {t.scale:g}, expected a positive one")
+    first, second = (s.x, s.feature, s.state), (s.state, s.time, y)
+    return tuple(multiplier_of(scale_double(*(t.scale for t in three))) for three in (first, second))  # type: ignore[return-value]
+
+
+def _check_float(node: Node, s: Svdf) -> None:
+    if s.x.dtype != np.float32 or s.feature.dtype not in (np.float32, np.int8):
+        raise ops.refuse(node, "inputs must be int8 or float32, weights of float32 inputs int8 or float32")
+    check_types(node, "weights", s.feature.dtype.type, (s.feature, s.time))
+    check_types(node, "inputs, bias, state and outputs", np.float32, (s.x, s.bias, s.state, node.outputs[0]))
+    for t in (s.feature, s.time):
+        if t.dtype == np.int8 and (t.quantization is None or len(t.quantization.scale) != 1):
+            raise ModelError(f"{node.label}: the weights {t!r} must have one scale")
+    check_activation(node.options.fused_activation_function, allow_none=True)
+
+
+def _time_weights(s: Svdf) -> np.ndarray:
+    """As float32."""
+    time = np.asarray(s.time.data, np.float32)
+    return time if s.time.dtype == np.float32 else time * F(s.time.scale)
+
+
+def _is_symmetric(node: Node) -> bool:
+    return not getattr(node.options, "asymmetric_quantize_inputs", False)
+
+
+def _parts(node: Node) -> Svdf:
+    x, feature, time, bias, state = (node.inputs[i] if i < len(node.inputs) else None for i in range(INPUTS))
+    if len(node.inputs) != INPUTS or x is None or feature is None or time is None or state is None:
+        raise ModelError(
+            f"{node.label} has inputs {node.inputs}; {INPUTS} were expected, of which the bias may be left out"
+        )
+    if feature.data is None or time.data is None or (bias is not None and bias.data is None):
+        raise ops.refuse(node, "weights and bias must be constants")
+    rank = node.options.rank
+    filters, depth = feature.shape
+    memory = time.shape[1]
+    if rank < 1 or filters % rank or time.shape != (filters, memory) or memory < 1 or x.shape != (x.shape[0], depth):
+        raise ModelError(f"{node.label}: input {x!r}, weights {feature!r} and {time!r} do not fit rank {rank}")
+    if bias is not None and bias.shape != (filters // rank,):
+        raise ModelError(f"{node.label}: the bias is {bias!r}; {filters // rank} values were expected")
+    if not state.is_variable or state.shape != (x.shape[0], filters * memory):
+        raise ModelError(
+            f"{node.label}: the state is {state!r}; a variable tensor {x.shape[0]}x{filters * memory} was expected"
+        )
+    return Svdf(x, feature, time, bias, state, rank)
+
+
+# Program
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    s = _parts(node)
+    y = node.outputs[0]
+    filters, memory = s.time.shape
+    feature, time = np.asarray(s.feature.data), np.asarray(s.time.data)
+    work = s.x.shape[0] * (feature.size + time.size)
+    if s.x.dtype == np.int8:
+        first, second = _multipliers(node, s)
+        offset = -(s.x.zero_point + INT8_OFFSET) * feature.sum(axis=1, dtype=np.int64)
+        bias = np.zeros(s.units, np.int64) if s.bias is None else np.asarray(s.bias.data, np.int64)
+        eight, sixteen = np.dtype(np.uint8), np.dtype(np.int16)
+        return Call(
+            svdf_int8, Flat(s.x, eight), feature, offset, *first, time, bias, s.rank, *second,
+            y.zero_point + INT8_OFFSET, Flat(s.state, sixteen), Flat(y, eight), writes=[y, s.state], work=work,
+        )  # fmt: skip
+    _check_float(node, s)
+    is_hybrid = s.feature.dtype == np.int8
+    bias = np.zeros(0, np.float32) if s.bias is None else np.asarray(s.bias.data, np.float32)
+    sums = feature.sum(axis=1, dtype=np.int64) if is_hybrid else np.zeros(0, np.int64)
+    q = ops.scratch(f"{y.name}/q", s.x.shape, np.int16)
+    scale = ops.scratch(f"{y.name}/scale", (s.x.shape[0],), np.float32)
+    zero = ops.scratch(f"{y.name}/zero", (s.x.shape[0],), np.int64)
+    of_filters = ops.scratch(f"{y.name}/filters", (filters,), np.float32)
+    f = np.dtype(np.float32)
+    return Call(
+        svdf_kernel(is_hybrid), Flat(s.x, f), feature, np.float32(s.feature.scale), sums, _time_weights(s), bias,
+        s.rank, node.options.fused_activation_function, int(_is_symmetric(node)), q, scale, zero, of_filters,
+        Flat(s.state, f), Flat(y, f), writes=[y, s.state, q, scale, zero, of_filters], work=work,
+    )  # fmt: skip
+
+
+@inline
+def shift(state: Any, at: int, count: int) -> None:
+    """Move count values by one to the front; the first is lost, the last stays as it is."""
+    for i in range(at, at + count - 1):
+        put(state, i, get(state, i + 1))
+
+
+@kernel
+def svdf_int8(
+    x: Any, feature: Any, offset: Any, multiplier_1: int, shift_1: int, time: Any, bias: Any, rank: int,
+    multiplier_2: int, shift_2: int, zero_point: int, state: Any, y: Any,
+) -> None:  # fmt: skip
+    """y of stored x; the state changes."""
+    filters, depth, memory = feature.shape[0], feature.shape[1], time.shape[1]
+    units = filters // rank
+    for b in range(x.size // depth):
+        for u in range(units):
+            total = get(bias, u)
+            for f in range(u * rank, (u + 1) * rank):
+                acc = dot_quantized(feature, f * depth, x, b * depth, depth) + get(offset, f)
+                value = requantize_double_rounding(wrap_int32(acc), multiplier_1, shift_1)
+                at = (b * filters + f) * memory
+                shift(state, at, memory)
+                put(state, at + memory - 1, min(max(value, -32768), 32767))
+                total += dot_quantized(time, f * memory, state, at, memory)
+            value = requantize_double_rounding(wrap_int32(total), multiplier_2, shift_2) + zero_point
+            put(y, b * units + u, min(max(value, 0), 255))
+
+
+@functools.cache
+def svdf_kernel(is_hybrid: bool) -> Kernel:
+    """The kernel for float32 or for int8 weights."""
+    latest = _latest_hybrid if is_hybrid else _latest_float
+
+    def svdf(
+        x: Any, feature: Any, feature_scale: Any, sums: Any, time: Any, bias: Any, rank: int, activation: int,
+        is_symmetric: int, q: Any, scale: Any, zero: Any, of_filters: Any, state: Any, y: Any,
+    ) -> None:  # fmt: skip
+        filters, depth, memory = feature.shape[0], feature.shape[1], time.shape[1]
+        units = filters // rank
+        has_x = not is_hybrid or not is_zero(x, 0, x.size)
+        for b in range(x.size // depth):
+            if is_hybrid and has_x:
+                quantize_row(x, b * depth, depth, is_symmetric, q, b * depth, scale, zero, b)
+            for f in range(filters):
+                at = (b * filters + f) * memory
+                shift(state, at, memory)
+                value = ZERO
+                if has_x:
+                    value = latest(feature, f, depth, x, b, q, scale, zero, feature_scale, sums)
+                put(state, at + memory - 1, value)
+                value = dot_lanes(time, f * memory, state, at, memory, IN_ORDER)
+                put(of_filters, f, value)
+            for u in range(units):
+                value = sum_lanes(of_filters, u * rank, rank)
+                if bias.size > 0:
+                    value += get(bias, u)
+                put(y, b * units + u, activate(value, activation))
+
+    return Kernel(svdf, f"{__name__}:svdf[{'hybrid' if is_hybrid else 'float'}]")
+
+
+@inline
+def _latest_float(
+    w: Any, f: int, depth: int, x: Any, b: int, q: Any, scale: Any, zero: Any, w_scale: Any, sums: Any
+) -> Any:  # fmt: skip
+    """Row f of the feature weights times row b of x."""
+    return add_lanes(ZERO, w, f * depth, x, b * depth, depth)
+
+
+@inline
+def _latest_hybrid(
+    w: Any, f: int, depth: int, x: Any, b: int, q: Any, scale: Any, zero: Any, w_scale: Any, sums: Any
+) -> Any:  # fmt: skip
+    """Row f of the feature weights times the quantized row b of x."""
+    acc = dot_quantized(w, f * depth, q, b * depth, depth) - get(zero, b) * get(sums, f)
+    return F(acc) * (get(scale, b) * F(w_scale))
+
+
+@inline
+def sum_lanes(x: Any, at: int, count: int) -> Any:
+    """The sum of count values by lanes."""
+    a, b, c, d = ZERO, ZERO, ZERO, ZERO
+    full = count // LANES * LANES
+    for k in range(at, at + full, LANES):
+        a += get(x, k)
+        b += get(x, k + 1)
+        c += get(x, k + 2)
+        d += get(x, k + 3)
+    total = ((a + b) + c) + d
+    for k in range(at + full, at + count):
+        total += get(x, k)
+    return total

@@ -1,0 +1,41 @@
+"""UNIDIRECTIONAL_SEQUENCE_RNN: an RNN over a sequence, [time, batch, depth] or [batch, time, depth]. See ``_rnn``."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from int8rt.errors import ModelError
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Step, _lstm, _rnn
+from int8rt.ops._rnn import Rnn, tensor
+
+INPUTS, STATE = 5, 4
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    rnn = _parts(node)
+    return [(*rnn.x.shape[:-1], rnn.units)]
+
+
+def reference(node: Node, *arrays: np.ndarray) -> np.ndarray:
+    rnn = _parts(node)
+    y = np.zeros((math.prod(rnn.x.shape[:-1]), rnn.units), np.float32)
+    _rnn.reference(node, rnn, arrays[0], None, arrays[STATE], y)
+    return y
+
+
+def prepare(node: Node, numerics: Numerics) -> Step:
+    return _rnn.call(node, _parts(node))
+
+
+def _parts(node: Node) -> Rnn:
+    x = tensor(node, 0)
+    if len(node.inputs) != INPUTS or len(x.shape) != 3:
+        raise ModelError(f"{node.label}: {len(node.inputs)} inputs, the first {x!r}; {INPUTS}, the first of rank 3")
+    w, r, bias, h = (tensor(node, i) for i in range(1, INPUTS))
+    rnn = Rnn(x, None, w, r, None, bias, h, node.outputs[0], _lstm.steps(x.shape, node.options.time_major))
+    _rnn.check(node, rnn)
+    return rnn
