@@ -787,6 +787,61 @@ def _high_product(builder: Any, x: Any, multiplier: Any) -> Any:
     )
 
 
+@Word
+def weighted_sum(typing: Any, x1: Any, x2: Any, at: Any, p: Any, y: Any, count: Any) -> Any:
+    """y[i] = clamp((x1[i] k1 + x2[i] k2 + c) >> (15 + s)) for ``count`` of the 64 bytes from ``at``; y may be x1 or x2.
+
+    p: int32, the digits of k1, k2 and c, high (those above 15 bits) before low, then the clamp and s. High digits of k1
+    and k2 fit 16 bits.
+    """
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        x1, x2, at, p, y, count = args
+        bytes1, bytes2 = (
+            _load(builder, _address(context, builder, type_, x, at), BYTES)
+            for type_, x in ((sig.args[0], x1), (sig.args[1], x2))
+        )
+        parameters = _address(context, builder, sig.args[3], p, I64(0))
+        high1, low1, high2, low2, high, low, lo, hi, shift = (
+            _load(builder, builder.gep(parameters, [I64(4 * i)]), I32) for i in range(9)
+        )
+        factors = [_spread(builder, _two_words(builder, *k)) for k in ((high1, high2), (low1, low2))]
+        high, low, shift = (_spread(builder, v) for v in (high, low, shift))
+        zero = _splat(BYTES, 0)
+        results = []
+        for half in (0, 1):
+            mixed = _unpack(builder, bytes1, bytes2, 1, half)
+            for quarter in (0, 1):
+                pairs = builder.bitcast(_unpack(builder, mixed, zero, 1, quarter), WORDS)
+                carry = builder.ashr(_dot_pairs(builder, low, pairs, factors[1]), _splat(INT32S, 15))
+                total = _dot_pairs(builder, builder.add(high, carry), pairs, factors[0])
+                results.append(builder.ashr(total, shift))
+        lo, hi = (builder.trunc(limit, I8) for limit in (lo, hi))
+        pointer = _address(context, builder, sig.args[4], y, at)
+        _store_columns(builder, [_narrow(builder, results, lo, hi, interleaved=True)], [pointer], count)
+        return context.get_dummy_value()
+
+    return types.none(x1, x2, types.int64, p, y, types.int64), generate
+
+
+def _two_words(builder: Any, first: Any, second: Any) -> Any:
+    """An int32 of two 16-bit numbers."""
+    return builder.or_(builder.and_(first, I32(0xFFFF)), builder.shl(second, I32(16)))
+
+
+def _dot_pairs(builder: Any, acc: Any, a: Any, b: Any) -> Any:
+    """acc[i] + a[2 i] * b[2 i] + a[2 i + 1] * b[2 i + 1] of 16-bit a and b (b as 16 int32)."""
+    if has("avx512vnni", "avx512bw"):
+        function = _declare(builder, "llvm.x86.avx512.vpdpwssd.512", INT32S, [INT32S, WORDS, WORDS])
+        return builder.call(function, [acc, a, builder.bitcast(b, WORDS)])
+    a, sixteen = builder.bitcast(a, INT32S), _splat(INT32S, 16)
+    for upper in (False, True):
+        x, w = (v if upper else builder.shl(v, sixteen) for v in (a, b))
+        acc = builder.add(acc, builder.mul(builder.ashr(x, sixteen), builder.ashr(w, sixteen)))
+    return acc
+
+
 # lanes_requantize[kind](acc, p, at, step, lo, hi, y, to, count): store the first ``count`` of 64 accumulators at y[to:] by
 # a formula of that kind, whose rows are ``step`` apart in p.
 # Tiles

@@ -32,8 +32,8 @@ import numpy as np
 from int8rt import ops
 from int8rt.fixedpoint import Multiplier, activation_range, multiplier_of, requantize_double_rounding
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline
-from int8rt.ops import Call
+from int8rt.jit import inline, kernel
+from int8rt.ops import Call, Flat
 from int8rt.ops._elementwise import (
     EIGHT_BITS,
     PLAIN,
@@ -47,7 +47,7 @@ from int8rt.ops._elementwise import (
     limits,
     operands,
 )
-from int8rt.simd import as_type_of
+from int8rt.simd import as_type_of, weighted_sum
 
 IDENTITY = Multiplier(1 << 30, 1)
 
@@ -83,9 +83,9 @@ def prepare(node: Node, sign: int) -> Call:
         return call(plain_sum if sign > 0 else plain_difference, limits(node, y), a, b, y)
     s, t = scaling(node, a, b, y), ops.stored(y, activation(node))
     zeros = ops.stored_zero(a), ops.stored_zero(b)
-    digits = linear(s, zeros, t, sign) if y.type in EIGHT_BITS else None
-    if digits is not None:
-        return call(linear_sum, digits, a, b, y)
+    fast = _linear_call(s, zeros, t, sign, a, b, y) if y.type in EIGHT_BITS else None
+    if fast is not None:
+        return fast
     p = [s.left, zeros[0], *s.first, zeros[1], *s.second, min(sign, 0), *s.out, t.zero_point, t.lo, t.hi]
     return call(scaled_sum, p, a, b, y)
 
@@ -122,22 +122,40 @@ def scaling(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Scaling:
     return Scaling(left, first, second, multiplier_of(out))
 
 
-def linear(s: Scaling, zeros: tuple[int, int], t: ops.Stored, sign: int) -> np.ndarray | None:
-    """The parameters of ``linear_sum``, int32, or None where no constant gives the right result for every pair."""
+def linear(s: Scaling, zeros: tuple[int, int], t: ops.Stored, sign: int, point: int) -> np.ndarray | None:
+    """Digits of k1, k2 and c, and the clamp, int32, or None where no c gives the right result for every pair.
+
+    ``point`` is how many bits of them are fraction.
+    """
     stored = np.arange(256, dtype=np.int64)
     v1 = requantize_double_rounding((stored - zeros[0]) << s.left, *s.first)
     v2 = sign * requantize_double_rounding((stored - zeros[1]) << s.left, *s.second)
     wanted = requantize_double_rounding(v1[:, None] + v2, *s.out) + t.zero_point
     wanted = wanted.clip(t.lo, t.hi)
-    real = s.out.multiplier * 2.0 ** (s.out.shift - 31) * 2.0 ** (s.left + POINT)
+    real = s.out.multiplier * 2.0 ** (s.out.shift - 31) * 2.0 ** (s.left + point)
     k1, k2 = (round(m.multiplier * 2.0 ** (m.shift - 31) * real) for m in (s.first, s.second))
     for d1, d2 in itertools.product((0, 1, -1), repeat=2):
         products = (stored * (k1 + d1))[:, None] + stored * (sign * (k2 + d2))
-        least = np.where(wanted > t.lo, (wanted << POINT) - products, -(1 << 62)).max()
-        most = np.where(wanted < t.hi, ((wanted + 1) << POINT) - products, 1 << 62).min() - 1
+        least = np.where(wanted > t.lo, (wanted << point) - products, -(1 << 62)).max()
+        most = np.where(wanted < t.hi, ((wanted + 1) << point) - products, 1 << 62).min() - 1
         if least <= most:
             return _digits(k1 + d1, sign * (k2 + d2), int(least + most) // 2, t)
     return None
+
+
+def _linear_call(
+    s: Scaling, zeros: tuple[int, int], t: ops.Stored, sign: int, a: Tensor, b: Tensor, y: Tensor
+) -> Call | None:  # fmt: skip
+    """The Call for one multiply-add, if there is one."""
+    whole = a.shape == b.shape and not a.is_constant and not b.is_constant  # only the arena may be read past an end
+    for point in (POINT, POINT - 2) if whole else (POINT,):
+        digits = linear(s, zeros, t, sign, point)
+        if digits is not None and whole and max(abs(digits[0]), abs(digits[2])) < 1 << 15:
+            flat = [Flat(x, ops.storage_dtype(x.dtype)) for x in (a, b, y)]
+            p = np.append(digits, np.int32(point - DIGIT))
+            return Call(sum_bytes, *flat[:2], p, flat[2], writes=[y], in_place=a, work=4 * y.size)
+    digits = linear(s, zeros, t, sign, POINT)
+    return None if digits is None else call(linear_sum, digits, a, b, y)
 
 
 def _digits(k1: int, k2: int, c: int, t: ops.Stored) -> np.ndarray | None:
@@ -148,7 +166,7 @@ def _digits(k1: int, k2: int, c: int, t: ops.Stored) -> np.ndarray | None:
     return np.array([high1, low1, high2, low2, high, low, t.lo, t.hi], np.int32)
 
 
-POINT = 29  # fraction bits of linear_sum
+POINT = 29  # fraction bits of linear_sum; sum_bytes can do with fewer, where the multipliers are large
 DIGIT = 15
 
 
@@ -176,6 +194,14 @@ def scaled_sum(a: Any, b: Any, p: Any) -> Any:
     v2 = requantize_double_rounding((np.int64(b) - z2) << left, m2, e2)
     q = requantize_double_rounding(v1 + (v2 ^ minus) - minus, m, e) + z
     return min(max(q, lo), hi)
+
+
+@kernel
+def sum_bytes(thread: int, threads: int, a: Any, b: Any, p: Any, y: Any) -> None:
+    """``linear_sum`` of tensors of one shape, 64 bytes at a time."""
+    blocks = (y.size + 63) // 64
+    for block in range(blocks * thread // threads, blocks * (thread + 1) // threads):
+        weighted_sum(a, b, block * 64, p, y, y.size - block * 64)
 
 
 @inline
