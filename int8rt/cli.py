@@ -26,7 +26,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 import int8rt
-from int8rt import arena, images, jit, ops, program, reader, report
+from int8rt import arena, images, jit, ops, reader, report, session
 from int8rt.errors import Error, InputError, ModelError, UnsupportedError
 from int8rt.graph import Graph, Subgraph, Tensor
 from int8rt.model import MAX_THREADS, Model, Port, load, random_inputs, unique_names
@@ -276,7 +276,7 @@ def _described(t: Tensor) -> report.Report:
 
 def _memory(graph: Subgraph, details: bool) -> report.Report:
     """How large the arena is beside the sum of all tensors and the least that any plan needs."""
-    plan = program.build(graph, numerics("reference"))
+    plan = session.plan(graph, numerics("reference"))
     blocks, offsets = plan.blocks, plan.plan.offsets
     every = set(plan.blocks) | {t for t in plan.source if t.data is None}
     result: report.Report = {

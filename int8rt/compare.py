@@ -112,7 +112,7 @@ def compare(
         theirs = _litert_tensors(source, graph.main, step, resolver)
         compared |= set(theirs)
         differences += _differences(graph.main, model.trace(*step), theirs, number)
-    computed = [t for node in graph.main.nodes for t in node.outputs]
+    computed = _computed(graph.main)
     missing = [t.name for t in computed if t.index not in compared]
     return Comparison(len(computed) - len(missing), len(steps), litert.version(), resolver, differences, missing)
 
@@ -132,7 +132,12 @@ def _litert_tensors(
         outputs = litert.run(source, inputs, resolver=resolver, resize=resize)
         return {t.index: y for t, y in zip(graph.outputs, outputs, strict=True)}
     everything = litert.run(source, inputs, resolver=resolver, tensors="all", resize=resize)
-    return {t.index: everything[t.index] for node in graph.nodes for t in node.outputs if t.index in everything}
+    return {t.index: everything[t.index] for t in _computed(graph) if t.index in everything}
+
+
+def _computed(graph: Subgraph) -> list[Tensor]:
+    """What nodes write and is a value: no handles of resources."""
+    return [t for node in graph.nodes for t in node.outputs if t.dtype != object]
 
 
 def _differences(graph: Subgraph, ours: Trace, theirs: dict[int, np.ndarray], run: int) -> list[Difference]:

@@ -203,7 +203,7 @@ class Session:
 
     def _run_program(self, stage: Stage, values: dict[Tensor, np.ndarray]) -> None:
         program = self._program_of(stage)
-        if program.steps:
+        if program.steps or program.outputs:
             results = self._instance(program).run([_contiguous(values[t]) for t in program.inputs])
             values.update(zip(program.outputs, results, strict=True))
         self.state.resources.adopt(program.stretch.assigns)
@@ -334,6 +334,15 @@ class Session:
         """Set the value of a variable."""
         t = self.graph.tensors[index]
         self.state.array(self.file.index, t)[...] = ops.to_storage(np.asarray(value, t.dtype))
+
+
+def plan(graph: Subgraph, numerics: Numerics) -> Program:
+    """The program of a subgraph's first stretch for the declared shapes, of which nothing is compiled.
+
+    What runs once, and so gives resources their shapes, does run. Raises as ``Session`` does.
+    """
+    session = Session(graph, numerics)
+    return session._program_of(session._after(session._root, tuple(t.shape for t in graph.inputs)))
 
 
 def _contiguous(array: np.ndarray) -> np.ndarray:
