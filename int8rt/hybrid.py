@@ -132,8 +132,8 @@ def quantize_calls(
     known = Images(
         scratch(f"{name}/scale", (images, 2), np.float32), scratch(f"{name}/zero_point", (images,), np.int32)
     )
-    bits = Flat(x, np.dtype(np.int32))
-    ranges = Call(find_ranges, bits, Flat(x, np.dtype(np.float32)), int(symmetric), *known, writes=known)
+    bits, scale_bits = Flat(x, np.dtype(np.int32)), Flat(known.scale, np.dtype(np.int32))
+    ranges = Call(find_ranges, bits, int(symmetric), scale_bits, *known, writes=known)
     flat = Flat(x, np.dtype(np.float32))
     return known, [ranges, Call(quantize_images, flat, *shape, int(symmetric), *known, top, left, y, writes=[y])]
 
@@ -145,24 +145,24 @@ def ordered(bits: int) -> int:
 
 
 @kernel
-def find_ranges(thread: int, threads: int, bits: Any, x: Any, symmetric: int, scale: Any, zero_point: Any) -> None:
-    """Scale, its inverse and zero point of each of the images that lie in x one after another; bits: x as int32."""
+def find_ranges(
+    thread: int, threads: int, bits: Any, symmetric: int, scale_bits: Any, scale: Any, zero_point: Any
+) -> None:
+    """Scale, its inverse and zero point of each of the images that lie one after another in x.
+
+    bits: x as int32, since comparisons of floats are not done in vectors; scale_bits: scale as int32.
+    """
     images = zero_point.size
-    size = x.size // images
+    size = bits.size // images
     for n in range(images * thread // threads, images * (thread + 1) // threads):
-        least, most, least_at, most_at = np.int32(0), np.int32(0), np.int64(0), np.int64(0)
-        for i in range(n * size, (n + 1) * size):  # integers, since comparisons of floats are not done in vectors
+        least, most = np.int32(0), np.int32(0)
+        for i in range(n * size, (n + 1) * size):
             value = np.int32(ordered(bits[i]))
             least = min(least, value)
             most = max(most, value)
-        low, high = np.float32(0), np.float32(0)
-        if least < 0 or most > 0:
-            for i in range(n * size, (n + 1) * size):
-                value = np.int32(ordered(bits[i]))
-                least_at = i if value == least else least_at
-                most_at = i if value == most else most_at
-            low = x[least_at] if least < 0 else low
-            high = x[most_at] if most > 0 else high
+        put(scale_bits, 2 * n, ordered(least))
+        put(scale_bits, 2 * n + 1, most)
+        low, high = get(scale, 2 * n), get(scale, 2 * n + 1)
         put(zero_point, n, 0)
         if low == high:
             put(scale, 2 * n, np.float32(1))
@@ -190,7 +190,7 @@ def quantize_images(
     run = min(width, y.shape[2] - left) * channels
     size = height * width * channels
     full = size // GROUP * GROUP
-    lowest = 1 if symmetric else 0
+    lowest = np.int32(1 if symmetric else 0)
     for item in range(y.shape[0] * rows * thread // threads, y.shape[0] * rows * (thread + 1) // threads):
         n = item // rows
         row = item - n * rows - top
@@ -212,11 +212,12 @@ def quantize_images(
             else:
                 for i in range(head):
                     v = x[at + i] * inverse
-                    q = zero + np.int32(v + np.copysign(np.float32(0.5), v))
-                    put(y, to + i, min(max(q, lowest), 255))
+                    half = np.float32(0.5) if v >= 0 else np.float32(-0.5)
+                    q = np.int32(zero + np.int32(v + half))
+                    put(y, to + i, min(max(q, lowest), np.int32(255)))
                 for i in range(head, run):
-                    q = zero + np.int32(round_half_away_float(x[at + i] * inverse))
-                    put(y, to + i, min(max(q, lowest), 255))
+                    q = np.int32(zero + np.int32(round_half_away_float(x[at + i] * inverse)))
+                    put(y, to + i, min(max(q, lowest), np.int32(255)))
 
 
 # Products
@@ -286,6 +287,97 @@ def dot_call(
     sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
     args = (x, *segments, packed, begin, *images, *s, sums, y, first, stride or columns)
     return Call(dot_scale(rows, vectors), *args, writes=[y, sums], work=len(segments.offsets) * w.size)
+
+
+class Blocks(NamedTuple):
+    """Weights of which every ``size`` values along a row have a scale of their own."""
+
+    scale: np.ndarray  # float32 [columns, blocks]
+    size: int
+
+    def scaled_sums(self, w: np.ndarray) -> np.ndarray:
+        """What is to be taken off an output for each unit of x's zero point: float32 [columns]."""
+        sums = w.reshape(*self.scale.shape, self.size).sum(axis=2).astype(np.float32)
+        total = np.zeros(len(w), np.float32)
+        for block in range(self.scale.shape[1]):
+            total += self.scale[:, block] * sums[:, block]
+        return total
+
+    def apply(self, x: Quantized, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """One row's outputs, float32 [columns]: (sum over blocks of sums * scale - z_x * scaled_sums) * s_x + bias."""
+        products = (w * x.q).reshape(*self.scale.shape, self.size).sum(axis=2).astype(np.float32)
+        y = np.zeros(len(w), np.float32)
+        for block in range(self.scale.shape[1]):
+            y += products[:, block] * self.scale[:, block]
+        y -= np.float32(x.zero_point) * self.scaled_sums(w)
+        return np.asarray(y * x.scale + bias)
+
+
+@functools.cache
+def dot_blocks(rows: int, vectors: int) -> Kernel:
+    """As ``dot_scale`` for Blocks, each of which is a segment; scale and begin: [panel, block, lane]."""
+    tile = simd.tile(rows, vectors)
+    t_rows, t_start, t_dot, t_store = tile.rows, tile.start, tile.dot, tile.store
+    width, deep = LANES * vectors, 4 * LANES * vectors
+
+    def dot_blocks(
+        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, begin: Any, block_scale: Any,
+        scaled_sums: Any, scale: Any, zero_point: Any, bias: Any, sums: Any, totals: Any, y: Any,
+    ) -> None:  # fmt: skip
+        columns = bias.size
+        tiles = (offsets.size + rows - 1) // rows
+        total = w.shape[0] * tiles
+        mine = thread * rows * width
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            panel = item // tiles
+            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
+            pointers = t_rows(x, offsets, m)
+            at = panel * w.shape[1] * deep
+            fill_within(totals, mine, rows * width, np.float32(0))
+            for s in range(starts.size):
+                place = (panel * starts.size + s) * width
+                acc = t_start(begin, place)
+                for k in range(starts[s], starts[s] + depth, 4):
+                    acc = t_dot(acc, pointers, k, w, at)
+                    at += deep
+                t_store(acc, sums, mine)
+                for i in range(mine, mine + rows * width, width):
+                    for c in range(width):
+                        put(
+                            totals,
+                            i + c,
+                            get(totals, i + c) + np.float32(get(sums, i + c)) * get(block_scale, place + c),
+                        )
+            column = panel * width
+            for r in range(rows):
+                x_scale, zero = scale[m + r, 0], np.float32(zero_point[m + r])
+                for c in range(min(width, columns - column)):
+                    v = get(totals, mine + r * width + c) - zero * get(scaled_sums, column + c)
+                    put(y, (m + r) * columns + column + c, v * x_scale + get(bias, column + c))
+
+    return Kernel(dot_blocks, f"{__name__}:dot_blocks[{rows}x{vectors}]")
+
+
+def blocks_call(x: Tensor, rows_: Images, w: np.ndarray, blocks: Blocks, bias: np.ndarray, y: Tensor) -> Call:
+    """The Call for y[m, c] from the quantized rows of x, [rows, 1, 1, depth]; w: [columns, depth]."""
+    columns, depth = w.shape
+    rows, vectors = dot.widest(x.shape[0], columns)
+    width = vectors * LANES
+    order = list(range(width))
+    count = depth // blocks.size
+    packed, _ = dot.pack(w.astype(np.int16), count, vectors, order)
+    sums = w.reshape(columns, count, blocks.size).sum(axis=2, dtype=np.int64)
+    begin = np.stack([dot.panels(v, order) for v in (-128 * sums).astype(np.int32).T], axis=1)
+    scale = np.stack([dot.panels(v, order) for v in blocks.scale.T], axis=1)
+    offsets = (np.arange(x.shape[0]) * depth).astype(np.int32)
+    starts = np.arange(count, dtype=np.int64) * blocks.size
+    scratches = (
+        scratch_per_thread(f"{y.name}/sums", rows * width, np.int32),
+        scratch_per_thread(f"{y.name}/totals", rows * width, np.float32),
+    )
+    tables = packed, begin, scale, blocks.scaled_sums(w), *rows_, bias
+    args = (x, offsets, starts, blocks.size, *tables, *scratches, y)
+    return Call(dot_blocks(rows, vectors), *args, writes=[y, *scratches], work=x.shape[0] * w.size)
 
 
 @kernel

@@ -119,7 +119,7 @@ def kind_of(o: Operands) -> str:
 def _check_scales(o: Operands) -> None:
     node, q = o.node, o.w.quantization
     if q is not None and q.block_size:
-        raise ops.refuse(node, "block-wise scales are not supported: LiteRT's reference computes zeros for them")
+        raise ops.refuse(node, "block-wise scales are supported for FULLY_CONNECTED only")
     if q is None or len(q.scale) not in (1, o.channels):
         raise ModelError(
             f"{node.label}: the weights have {0 if q is None else len(q.scale)} scales for {o.channels} channels"

@@ -3,7 +3,8 @@
     y[o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over k of (x[k] - z_x) (w[o, k] - z_w))
 
 Rounding: rule C under ``reference``, unlike the convolutions (LiteRT since April 2025). ``_linear`` says what other
-types than 8 bits do.
+types than 8 bits do. Weights of 4 bits may have a scale per block of a row; then float activations are quantized
+asymmetrically (``hybrid.Blocks``). LiteRT's optimized kernel defines that: its reference kernel gives the bias alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import dot, ops, wide
+from int8rt import dot, hybrid, ops, wide
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding
 from int8rt.graph import Node, Tensor
@@ -38,6 +39,11 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 
 def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
     (y,) = node.outputs
+    blocks = _blocks(node)
+    if blocks is not None:
+        bias = np.zeros(len(w), np.float32) if b is None else b.reshape(-1)
+        rows = [hybrid.quantized(row, symmetric=False) for row in x.reshape(-1, w.shape[1])]
+        return np.stack([blocks.apply(row, w.astype(np.int64), bias) for row in rows]).reshape(y.shape)
     m = meaning(_operands(node, NUMERICS["reference"]), x.reshape(-1, w.shape[1]), w, b)
     acc = np.zeros((len(m.x), w.shape[0]), m.x.dtype)
     m.add(acc, m.x, m.w)
@@ -48,6 +54,9 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     x, w = _inputs(node)
     (y,) = node.outputs
     operands = _operands(node, numerics)
+    blocks = _blocks(node)
+    if blocks is not None:
+        return _by_blocks(operands, blocks)
     offsets = np.arange(x.size // w.shape[1], dtype=np.int32) * np.int32(w.shape[1])
     segments = dot.Segments(offsets, np.zeros(1, np.int64), w.shape[1])
     if not operands.is_constant:
@@ -65,6 +74,32 @@ def _operands(node: Node, numerics: Numerics) -> Operands:
         node, x, w, optional(node, 2), node.outputs[0], 0, numerics.fully_connected, ("INT4", "INT2"),
         symmetric=not getattr(node.options, "asymmetric_quantize_inputs", False), keeps_infinities=True,
     )  # fmt: skip
+
+
+def _blocks(node: Node) -> hybrid.Blocks | None:
+    """The scales of block-wise quantized weights; None where they have other scales."""
+    x, w = _inputs(node)
+    q = w.quantization
+    if q is None or q.block_size == 0:
+        return None
+    if x.dtype != np.float32 or w.type_name != "INT4" or node.options.fused_activation_function:
+        raise ops.refuse(node, "block-wise scales are those of int4 weights, for float32 without a fused activation")
+    if q.zero_point.any():
+        raise ModelError(f"{node.label}: int4 weights must have zero point 0")
+    return hybrid.Blocks(q.scale.reshape(w.shape[0], -1), q.block_size)
+
+
+def _by_blocks(o: Operands, blocks: hybrid.Blocks) -> Step | list[Step]:
+    if o.b is not None and (o.b.size != o.channels or o.b.dtype != np.float32):
+        raise ModelError(f"{o.node.label}: the bias is {o.b!r}; float32[{o.channels}] was expected")
+    if not o.is_constant:
+        return ops.by_reference(o.node, reference)
+    depth = o.w.shape[1]
+    rows = o.x.size // depth
+    z = ops.scratch(f"{o.y.name}/quantized", (rows, 1, 1, depth), np.uint8)
+    known, calls = hybrid.quantize_calls(o.x, rows, False, z, (1, 1, depth))
+    bias = np.zeros(o.channels, np.float32) if o.b is None else np.asarray(o.b.data, np.float32).reshape(-1)
+    return [*calls, hybrid.blocks_call(z, known, np.asarray(o.w.data, np.int64), blocks, bias, o.y)]
 
 
 def _at_run_time(o: Operands, segments: dot.Segments) -> Step | list[Step]:
