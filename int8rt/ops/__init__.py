@@ -32,6 +32,7 @@ are. The conversion happens where data enter and leave a program. Packed weights
 
 from __future__ import annotations
 
+import builtins  # since ops.sum, once imported, is a name in here
 import functools
 import importlib
 import pkgutil
@@ -79,7 +80,7 @@ class Call:
     ) -> None:
         self.args = tuple(aligned(a) if isinstance(a, np.ndarray) else a for a in args)
         self.kernel, self.writes, self.in_place = kernel, tuple(writes), in_place
-        self.work = work or sum(t.size for t in tensors(self))  # operations, roughly
+        self.work = work or builtins.sum(t.size for t in tensors(self))  # operations, roughly
 
     @property
     def name(self) -> str:

@@ -1,9 +1,11 @@
 """Reductions over axes: what MEAN shares with SUM, REDUCE_MAX and their like.
 
-    y[kept indices] = combine(... combine(combine(start, x_0), x_1) ..., x_n)
+    y[kept indices] = combine(... combine(combine(start, x_0), x_1) ..., x_n)        or, without a start,
+    y[kept indices] = combine(... combine(x_0, x_1) ..., x_n)
 
 x_0 ... x_n are the elements that differ in the reduced indices only, in the order in which x holds them; floats depend
-on that order. ``reduction(combine)`` makes the kernel, ``plan`` reduces any rank and any axes to the loops that it knows.
+on that order. ``reduction(combine)`` makes the kernel, ``plan`` reduces any rank and any axes to the loops that it
+knows.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
+from int8rt.fixedpoint import Multiplier, requantize_double_rounding, wrap_int32
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, inline
-from int8rt.ops import Call
-from int8rt.simd import fill_within, get, put
+from int8rt.jit import Inline, Kernel, inline, kernel
+from int8rt.ops import Call, Step
+from int8rt.simd import as_type_of, fill_within, get, put
 
 BLOCK = 256  # elements that are combined side by side
+
+QUANTIZED = ("int8", "uint8", "int16")
 
 
 def input_and_axes(node: Node) -> tuple[Tensor, tuple[int, ...]]:
@@ -59,6 +64,49 @@ def rows(node: Node, x: np.ndarray) -> np.ndarray:
     kept = [i for i in range(x.ndim) if i not in axes]
     outputs = math.prod(x.shape[i] for i in kept)
     return x.transpose(*kept, *axes).reshape(outputs, count(node))
+
+
+def covers_all(node: Node) -> bool:
+    """Whether every axis of x is reduced; LiteRT then begins with x's first element, if there is one."""
+    x, axes = input_and_axes(node)
+    return len(axes) == len(x.shape) and x.size > 0
+
+
+def beginning(node: Node, value: Any) -> Any:
+    """``start`` of a Call for a value of the output's type: none where x's first element is the beginning."""
+    return None if covers_all(node) else ops.to_storage(np.array(value, node.outputs[0].dtype)).item()
+
+
+def checked(node: Node, types: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """x and y, of one of these types. Raises ModelError and UnsupportedError."""
+    x, _ = input_and_axes(node)
+    (y,) = node.outputs
+    if y.type != x.type:
+        raise ModelError(f"{node.label}: the output is {y.type}; {x.type} was expected as the input")
+    if x.type not in types:
+        raise ops.refuse(node, f"supported types are {', '.join(types)}")
+    if x.type == "int16" and (x.zero_point or y.zero_point):
+        raise ModelError(f"{node.label}: int16 tensors must have zero point 0")
+    return x, y
+
+
+def check_scales(node: Node, *tensors: Tensor) -> None:
+    """Raise ModelError unless every tensor has a positive scale."""
+    for t in tensors:
+        if not 0 < t.scale < np.inf:
+            raise ModelError(f"{node.label}: scale {t.scale} of {t.name!r} must be positive and finite")
+
+
+def extreme(node: Node, x: np.ndarray, combine: np.ufunc, start: Any) -> np.ndarray:
+    """The reference of REDUCE_MAX and REDUCE_MIN, whose ``combine`` prefers numbers to NaN."""
+    values = rows(node, x)
+    if not covers_all(node):
+        values = np.c_[np.full((len(values), 1), start, x.dtype), values]
+    y = values[:, 0]
+    with np.errstate(invalid="ignore"):
+        for value in values.T[1:]:
+            y = np.where(combine(value, y), value, y)
+    return np.asarray(y)
 
 
 class Plan(NamedTuple):
@@ -109,10 +157,65 @@ def call(node: Node, combine: Inline, y: Tensor, start: Any = None) -> Call:
     return Call(reduction(combine), x, *plan(x.shape, axes), initial, y, writes=[y], work=x.size)
 
 
+def rescaled_sum(node: Node, multiplier: Multiplier) -> list[Step]:
+    """y = z_y + A(multiplier, sum of x - count z_x): quantized integers, summed in int32, which wraps; rule A.
+
+    The sum of nothing is the stored value 0.
+    """
+    x, _ = input_and_axes(node)
+    (y,) = node.outputs
+    s, n = ops.stored(y), count(node)
+    zero_point = s.zero_point if n else (ops.INT8_OFFSET if y.dtype == np.int8 else 0)
+    sums = ops.scratch(f"{y.name}/sums", y.shape, np.int32)
+    args = (*(multiplier if n else Multiplier(0, 0)), n * ops.stored_zero(x), zero_point, s.lo, s.hi)
+    return [call(node, add, sums, start=0), Call(rescale_sums, sums, *args, y, writes=[y])]
+
+
+def rescaled_sum_reference(node: Node, x: np.ndarray, multiplier: Multiplier) -> np.ndarray:
+    """The same in NumPy."""
+    x_, _ = input_and_axes(node)
+    (y,) = node.outputs
+    if count(node) == 0:
+        return np.zeros(y.shape, y.dtype)
+    info = np.iinfo(y.dtype)
+    total = rows(node, x).sum(axis=1, dtype=np.int64)
+    centered = wrap_int32(wrap_int32(total) - count(node) * x_.zero_point)
+    return (requantize_double_rounding(centered, *multiplier) + y.zero_point).clip(info.min, info.max)
+
+
+@kernel
+def rescale_sums(
+    thread: int, threads: int, sums: Any, multiplier: int, shift: int, zero: int, zero_point: int, lo: int, hi: int,
+    y: Any,
+) -> None:  # fmt: skip
+    """``zero`` is what as many zeros sum up to."""
+    for i in range(y.size * thread // threads, y.size * (thread + 1) // threads):
+        q = requantize_double_rounding(wrap_int32(get(sums, i) - zero), multiplier, shift)
+        put(y, i, min(max(q + zero_point, lo), hi))
+
+
 @inline
 def add(a: Any, b: Any) -> Any:
     """The sum."""
-    return a + b
+    return as_type_of(a, a + b)
+
+
+@inline
+def multiply(a: Any, b: Any) -> Any:
+    """The product."""
+    return as_type_of(a, a * b)
+
+
+@inline
+def larger(a: Any, b: Any) -> Any:
+    """The larger one; a where one is NaN."""
+    return b if b > a else a
+
+
+@inline
+def smaller(a: Any, b: Any) -> Any:
+    """The smaller one; a where one is NaN."""
+    return b if b < a else a
 
 
 @functools.cache
@@ -137,13 +240,14 @@ def reduction(combine: Inline) -> Kernel:
                     put(y, to + i, get(x, starts[o] + block + i))
             for s in range(steps.size):
                 at = starts[o] + steps[s] + block
+                done = 1 if s == 0 and start.size == 0 else 0
                 if inner == 1:
                     so_far = get(y, to)
-                    for r in range(run):
+                    for r in range(done, run):
                         so_far = combine(so_far, get(x, at + r * stride))
                     put(y, to, so_far)
                 else:
-                    for r in range(run):
+                    for r in range(done, run):
                         for i in range(some):
                             put(y, to + i, combine(get(y, to + i), get(x, at + r * stride + i)))
 

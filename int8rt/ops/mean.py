@@ -14,18 +14,27 @@ from typing import Any
 import numpy as np
 
 from int8rt import ops
-from int8rt.errors import ModelError
-from int8rt.fixedpoint import Multiplier, multiplier_of, requantize_double_rounding, wrap_int32
+from int8rt.fixedpoint import Multiplier, multiplier_of
 from int8rt.graph import Node
 from int8rt.jit import kernel
 from int8rt.numerics import Numerics
 from int8rt.ops import Call, Step
-from int8rt.ops._reduce import add, call, count, input_and_axes, output_shape, rows
+from int8rt.ops._reduce import (
+    QUANTIZED,
+    add,
+    call,
+    check_scales,
+    checked,
+    count,
+    input_and_axes,
+    output_shape,
+    rescaled_sum,
+    rescaled_sum_reference,
+    rows,
+)
 from int8rt.simd import get, put
 
-QUANTIZED = ("int8", "uint8", "int16")
-SUM_TYPES = {"int8": np.int32, "uint8": np.int32, "int16": np.int32, "int32": np.int64, "int64": np.int64,
-             "float32": np.float32}  # fmt: skip
+SUM_TYPES = {"int32": np.int64, "int64": np.int64, "float32": np.float32}  # of those that are not quantized
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -41,12 +50,9 @@ def reference(node: Node, x: np.ndarray, axes: np.ndarray) -> np.ndarray:
     if x.dtype == np.float32:
         with np.errstate(invalid="ignore", over="ignore"):
             return np.add.accumulate(np.c_[np.zeros(len(x_), np.float32), x_], axis=1)[:, -1] / np.float32(n)
-    total = x_.sum(axis=1, dtype=np.int64)
     if y.type in QUANTIZED:
-        info = np.iinfo(y.dtype)
-        shifted = wrap_int32(wrap_int32(total) - n * (node.inputs[0].zero_point if node.inputs[0] else 0))
-        q = requantize_double_rounding(shifted, *_multiplier(node)) + y.zero_point
-        return q.clip(info.min, info.max)
+        return rescaled_sum_reference(node, x, _multiplier(node))
+    total = x_.sum(axis=1, dtype=np.int64)
     down = total // n
     return down + ((down < 0) & (down * n != total))
 
@@ -55,34 +61,17 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     _check(node)
     x, _ = input_and_axes(node)
     (y,) = node.outputs
-    n = count(node)
-    sums = ops.scratch(f"{y.name}/sums", y.shape, SUM_TYPES[x.type])
-    steps: list[Step] = [call(node, add, sums, start=0)]
     if y.type in QUANTIZED:
-        s = ops.stored(y)
-        zero_point, multiplier = s.zero_point, _multiplier(node)
-        if n == 0:
-            zero_point = ops.INT8_OFFSET if y.dtype == np.int8 else 0
-        args = (*multiplier, n * ops.stored_zero(x), zero_point, s.lo, s.hi)
-        steps.append(Call(mean_quantized, sums, *args, y, writes=[y]))
-    elif y.dtype == np.float32:
-        steps.append(Call(mean_float, sums, n, y, writes=[y]))
-    else:
-        steps.append(Call(mean_integer, sums, n, y, writes=[y]))
-    return steps
+        return rescaled_sum(node, _multiplier(node))
+    sums = ops.scratch(f"{y.name}/sums", y.shape, SUM_TYPES[x.type])
+    divide = mean_float if y.dtype == np.float32 else mean_integer
+    return [call(node, add, sums, start=0), Call(divide, sums, count(node), y, writes=[y])]
 
 
 def _check(node: Node) -> None:
-    x, _ = input_and_axes(node)
-    (y,) = node.outputs
-    if x.type not in SUM_TYPES or y.type != x.type:
-        raise ops.refuse(
-            node, f"one type of {', '.join(SUM_TYPES)} is supported for input and output, not {y.type} outputs"
-        )
-    if x.type in QUANTIZED and (x.scale <= 0 or y.scale <= 0):
-        raise ModelError(f"{node.label}: input scale {x.scale} and output scale {y.scale} must be positive")
-    if x.type == "int16" and (x.zero_point or y.zero_point):
-        raise ModelError(f"{node.label}: int16 tensors must have zero point 0")
+    x, y = checked(node, (*QUANTIZED, *SUM_TYPES))
+    if x.type in QUANTIZED:
+        check_scales(node, x, y)
 
 
 def _multiplier(node: Node) -> Multiplier:
@@ -94,17 +83,6 @@ def _multiplier(node: Node) -> Multiplier:
         return Multiplier(0, 0)
     extra = min(n.bit_length() - 1, 32, 31 + shift)
     return Multiplier((multiplier << extra) // n, shift - extra)
-
-
-@kernel
-def mean_quantized(
-    thread: int, threads: int, sums: Any, multiplier: int, shift: int, zero: int, zero_point: int, lo: int, hi: int,
-    y: Any,
-) -> None:  # fmt: skip
-    """``zero`` is what as many zeros sum up to."""
-    for i in range(y.size * thread // threads, y.size * (thread + 1) // threads):
-        q = requantize_double_rounding(wrap_int32(get(sums, i) - zero), multiplier, shift)
-        put(y, i, min(max(q + zero_point, lo), hi))
 
 
 @kernel

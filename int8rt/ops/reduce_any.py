@@ -1,0 +1,24 @@
+"""REDUCE_ANY: whether any of the elements over some of the axes is true."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Call
+from int8rt.ops._reduce import call, checked, larger, output_shape, rows
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    return [output_shape(node)]
+
+
+def reference(node: Node, x: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    checked(node, ("bool",))
+    return np.asarray(rows(node, x).any(axis=1))
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    _, y = checked(node, ("bool",))
+    return call(node, larger, y, 0)
