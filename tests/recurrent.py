@@ -137,8 +137,8 @@ def float_inputs(cell: Cell, x: T, is_hybrid: bool) -> list[T | None]:
 
 
 def float_lstm(
-    op: str, shape: tuple[int, ...], cell: Cell, is_hybrid: bool, activation: int = FUNCTION_TANH, cell_clip: float = 0.0,
-    proj_clip: float = 0.0, **options: Any,
+    op: str, shape: tuple[int, ...], cell: Cell, is_hybrid: bool, activation: int = FUNCTION_TANH,
+    cell_clip: float = 0.0, proj_clip: float = 0.0, **options: Any,
 ) -> bytes:  # fmt: skip
     """A file with one LSTM of float32 activations."""
     x, y = T(np.float32, shape), T(np.float32, (*shape[:-1], cell.outputs))

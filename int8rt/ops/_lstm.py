@@ -24,14 +24,14 @@ from int8rt.graph import Node, Tensor
 GATES = ("input", "forget", "cell", "output")  # in the file's order
 INPUT, FORGET, UPDATE, OUTPUT = range(4)
 
+Positions = dict[str, "int | tuple[int | None, ...]"]
+Four = tuple["Tensor | None", "Tensor | None", "Tensor | None", "Tensor | None"]
+
 # Positions of a cell's tensors among the inputs of the LSTM with all of them, 20 or, with normalization, 24.
-FULL = {
+FULL: Positions = {
     "w": (1, 2, 3, 4), "r": (5, 6, 7, 8), "peephole": (9, 10, None, 11), "bias": (12, 13, 14, 15), "projection": 16,
     "projection_bias": 17, "h": 18, "c": 19, "norm": (20, 21, 22, 23),
 }  # fmt: skip
-
-Positions = dict[str, "int | tuple[int | None, ...]"]
-Four = tuple["Tensor | None", "Tensor | None", "Tensor | None", "Tensor | None"]
 
 
 class Cell(NamedTuple):
@@ -153,7 +153,7 @@ def check_types(node: Node, what: str, dtype: type, tensors: Sequence[Tensor | N
 
 def stack(four: Four, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     """The four constants as one array, zeros where one is left out."""
-    zero = np.zeros(shape, dtype)
+    zero: np.ndarray = np.zeros(shape, dtype)
     return np.stack([zero if t is None else np.asarray(t.data, dtype).reshape(shape) for t in four])
 
 

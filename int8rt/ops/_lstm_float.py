@@ -76,6 +76,9 @@ class Place(NamedTuple):
     column: int = 0  # the first
 
 
+FORWARD = Place()
+
+
 def parameters(node: Node, cell: Cell, sequence: Steps, x: Tensor, aux: Tensor | None = None) -> Parameters:
     """Raises ModelError, UnsupportedError."""
     _check(node, cell, x, aux)
@@ -218,7 +221,7 @@ def _normalized(x: np.ndarray) -> np.ndarray:
 
 
 def call(
-    cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor, aux: Tensor | None = None, place: Place = Place()
+    cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor, aux: Tensor | None = None, place: Place = FORWARD
 ) -> Call:  # fmt: skip
     """The Call that runs a whole sequence."""
     inputs, outputs, cells = x.shape[-1], cell.outputs, cell.cells
@@ -320,13 +323,13 @@ def lstm_kernel(is_hybrid: bool) -> Kernel:
                             at = b * widest
                             if has_x:
                                 value = add(
-                                    value, w, w_scale, w_sums, gate, cells, i, x, (row + b) * inputs, q, at, scale, zero,
-                                    b, inputs, b, w_fours,
+                                    value, w, w_scale, w_sums, gate, cells, i, x, (row + b) * inputs, q, at, scale,
+                                    zero, b, inputs, b, w_fours,
                                 )  # fmt: skip
                             if has_aux:
                                 value = add(
-                                    value, a, a_scale, a_sums, gate, cells, i, aux, (row + b) * aux_inputs, q, deep + at,
-                                    scale, zero, batch + b, aux_inputs, b, a_fours,
+                                    value, a, a_scale, a_sums, gate, cells, i, aux, (row + b) * aux_inputs, q,
+                                    deep + at, scale, zero, batch + b, aux_inputs, b, a_fours,
                                 )  # fmt: skip
                             if has_h:
                                 value = add(

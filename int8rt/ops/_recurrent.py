@@ -1,11 +1,12 @@
 """Float32 arithmetic of LSTM, RNN and SVDF in the order in which LiteRT runs it, for kernels and for references.
 
-LiteRT takes sigmoid and tanh from Eigen, products from Eigen (LSTM) or from its NEON code (RNN, SVDF), both of which run
-on SSE: four lanes, no fused multiply-add. Which formula a sigmoid uses and in which order a product is summed depends on
-where a value lies, and so do the last bits:
+LiteRT takes sigmoid and tanh from Eigen, products from Eigen (LSTM) or from its NEON code (RNN, SVDF), both of which
+run on SSE: four lanes, no fused multiply-add. Which formula a sigmoid uses and in which order a product is summed
+depend on where a value lies, and so do the last bits.
 
-* sigmoid: in full vectors of four that begin at a multiple of 16 bytes, exp is a polynomial; before and after them it is
-  the C library's;
+Sigmoid: in full vectors of four that begin at a multiple of 16 bytes, exp is a polynomial; before and after them it is
+the C library's.
+
 LSTM:
 
 * product of a matrix and one vector: four sums, of every fourth term each, then the terms that are left over;
@@ -16,9 +17,10 @@ LSTM:
 RNN and SVDF: four sums of every fourth term each are added up and then added to what is there, and after them each term
 that is left over.
 
-Sources: TFLite ``lstm_eval.cc``, ``kernel_utils.cc`` and ``neon_tensor_utils.cc``; Eigen's functors, MathFunctionsImpl.h,
-GeneralProduct.h. Formulas checked against LiteRT 2.3.0; products deeper than about 300 of several vectors, which Eigen
-divides into blocks that depend on the CPU's caches, may differ in the last bits.
+Sources: TFLite ``lstm_eval.cc``, ``kernel_utils.cc`` and ``neon_tensor_utils.cc``; Eigen's functors,
+MathFunctionsImpl.h and GeneralBlockPanelKernel.h. Checked against LiteRT 2.3.0. In the last bits may differ: an LSTM
+with one cell, and products of several vectors so deep (beyond 600) that Eigen divides them into blocks by the sizes of the
+CPU's caches.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ TANH_8, TANH_6, TANH_4, TANH_2 = F(8.015776984e-7), F(3.326951409e-4), F(2.59725
 
 
 def vectors_in_fours(depth: int, rows: int, batch: int) -> int:
-    """How many of ``batch`` vectors Eigen multiplies four at a time by [rows, depth]; BY_LANES where it sums by lanes."""
+    """How many of ``batch`` vectors Eigen multiplies by [rows, depth] four at a time; BY_LANES: sums are by lanes."""
     return BY_LANES if batch == 1 or depth + rows + batch < SMALL_PRODUCT else batch // 4 * 4
 
 

@@ -163,8 +163,8 @@ def call(node: Node, rnn: Rnn) -> Call:
 
 @inline
 def _add_float(
-    value: Any, w: Any, w_at: int, x: Any, x_at: int, depth: int, scales: Any, sums: Any, k: int, matrix: int, q: Any, q_at: int,
-    scale: Any, zero: Any, slot: int,
+    value: Any, w: Any, w_at: int, x: Any, x_at: int, depth: int, scales: Any, sums: Any, k: int, matrix: int, q: Any,
+    q_at: int, scale: Any, zero: Any, slot: int,
 ) -> Any:  # fmt: skip
     """value plus a row of a matrix times x."""
     return add_lanes(value, w, w_at, x, x_at, depth)
@@ -172,8 +172,8 @@ def _add_float(
 
 @inline
 def _add_hybrid(
-    value: Any, w: Any, w_at: int, x: Any, x_at: int, depth: int, scales: Any, sums: Any, k: int, matrix: int, q: Any, q_at: int,
-    scale: Any, zero: Any, slot: int,
+    value: Any, w: Any, w_at: int, x: Any, x_at: int, depth: int, scales: Any, sums: Any, k: int, matrix: int, q: Any,
+    q_at: int, scale: Any, zero: Any, slot: int,
 ) -> Any:  # fmt: skip
     """value plus a row of a matrix times the quantized x, number ``slot``; k: the row's place in sums."""
     acc = dot_quantized(w, w_at, q, q_at, depth) - get(zero, slot) * get(sums, k)
@@ -219,8 +219,8 @@ def rnn_kernel(is_hybrid: bool) -> Kernel:
                             )
                         if has_aux:
                             value = add(
-                                value, a, i * aux_inputs, aux, aux_at, aux_inputs, scales, sums, units + i, 1, q, deep + at,
-                                scale, zero, batch + b,
+                                value, a, i * aux_inputs, aux, aux_at, aux_inputs, scales, sums, units + i, 1, q,
+                                deep + at, scale, zero, batch + b,
                             )  # fmt: skip
                         if has_h:
                             value = add(

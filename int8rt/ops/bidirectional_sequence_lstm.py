@@ -47,7 +47,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 
 
 def reference(node: Node, *arrays: np.ndarray | None) -> tuple[np.ndarray, ...]:
-    x, sequence, directions = _parts(node)
+    _, sequence, directions = _parts(node)
     results = [np.zeros((_lstm.rows(s), s[-1]), np.float32) for s in shapes(node)]
     for d, positions in zip(directions, (FORWARD, BACKWARD), strict=True):
         p = _parameters(node, sequence, d)

@@ -2,7 +2,8 @@
 
 Outputs are two, or one with the backward outputs behind the forward ones. Without weights of its own an auxiliary input
 is the input of the backward cell; of sequences with the batch first, LiteRT gives the backward cell the input all the
-same. Hybrid sequences with time first it runs as often as they have steps, the states going on, and so does this. See ``_rnn``.
+same. Hybrid sequences with time first it runs as often as they have steps, the states going on, and so does this. See
+``_rnn``.
 """
 
 from __future__ import annotations

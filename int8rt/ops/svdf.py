@@ -4,7 +4,8 @@
     y[b, u]     = activation(bias[u] + sum over the unit's filters f of W_time[f] . state[b, f])
 
 int8: state and W_time are int16; two requantizations by rule A, with int32 sums between them. LiteRT demands that the
-activation be RELU and applies none but the clamp to int8, which is one where the output's zero point is -128. float32 and hybrid (int8 weights, inputs quantized row by row): sums in the order of ``_recurrent``.
+activation be RELU and applies none but the clamp to int8, which is one where the output's zero point is -128.
+float32 and hybrid (int8 weights, inputs quantized row by row): sums in the order of ``_recurrent``.
 Formulas: TFLite ``internal/reference/svdf.h``. The state is a variable tensor.
 """
 
@@ -168,7 +169,7 @@ def _parts(node: Node) -> Svdf:
 def prepare(node: Node, numerics: Numerics) -> Step:
     s = _parts(node)
     y = node.outputs[0]
-    filters, memory = s.time.shape
+    filters = s.time.shape[0]
     feature, time = np.asarray(s.feature.data), np.asarray(s.time.data)
     work = s.x.shape[0] * (feature.size + time.size)
     if s.x.dtype == np.int8:
