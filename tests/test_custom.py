@@ -1,0 +1,163 @@
+"""Operators that users register, and the example of docs/custom_operators.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from engines import run_program, run_reference
+from moves import refused, values
+from writer import Op, T, model, network
+
+import int8rt
+from int8rt import ops
+from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.jit import kernel
+from int8rt.ops import Call, Flat
+
+DOCS = Path(__file__).parents[1] / "docs" / "custom_operators.md"
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What is registered in a test is forgotten after it."""
+    names: dict[str, Any] = {}
+    monkeypatch.setattr(ops, "_registered", names)
+    return names
+
+
+def custom(code: str, x: T, y: T, **options: Any) -> bytes:
+    return model("CUSTOM", [x], [y], None, custom_code=code, custom_options=options)
+
+
+def doubled(node: Any, x: np.ndarray) -> np.ndarray:
+    return x * 2
+
+
+DOUBLE = SimpleNamespace(shapes=lambda node: [node.inputs[0].shape], reference=doubled)
+X = np.array([[1, -2, 3]], np.int32)
+
+
+def test_the_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """All its code, in order, as it stands there."""
+    x, y = T(np.int8, (1, 4), 0.05, -3), T(np.int8, (1, 4), 0.05, -3)
+    (tmp_path / "clip.tflite").write_bytes(custom("Example_Clip", x, y, limit=1.5))
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, Any] = {"__name__": "example"}
+    for block in blocks:
+        exec(compile(block, str(DOCS), "exec"), names)
+    assert capsys.readouterr().out == "[[-33  -1   0  27]]\n"
+    assert names["fast"](names["x"]).tolist() == [[-33, -1, 0, 27]]
+    assert names["clip"].is_cached(("uint8[1]", "int", "int", "uint8[1]"))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.bool_, np.int16, np.int32, np.int64, np.float32])
+def test_reference_alone(dtype: type) -> None:
+    """It sees true values, whatever their storage."""
+    seen = []
+
+    def flipped(node: Any, x: np.ndarray) -> np.ndarray:
+        seen.append(x)
+        return x[::-1]
+
+    ops.register("Flip", SimpleNamespace(shapes=DOUBLE.shapes, reference=flipped))
+    x = values(dtype, (5,))
+    content = custom("Flip", T(dtype, (5,)), T(dtype, (5,)))
+    for run in (run_program, run_reference):
+        (y,) = run(content, x)
+        assert y.dtype == dtype
+        assert y.tobytes() == x[::-1].tobytes()
+    assert all(array.dtype == dtype and array.tobytes() == x.tobytes() for array in seen)
+
+
+def test_between_builtin_operators() -> None:
+    ops.register("Double", DOUBLE)
+    x, a, b, y = (T(np.int32, (1, 3)) for _ in range(4))
+    nodes = [Op("ADD", [x, x], [a]), Op("CUSTOM", [a], [b], None, custom_code="Double"), Op("ADD", [b, x], [y])]
+    content = network(nodes, inputs=[x], outputs=[y])
+    assert np.array_equal(run_program(content, X)[0], 5 * X)
+    loaded = int8rt.load(content)
+    assert np.array_equal(loaded(X), 5 * X)
+    assert np.array_equal(loaded(np.repeat(X, 3, axis=0)), np.repeat(5 * X, 3, axis=0))
+
+
+@kernel
+def triple(x: Any, y: Any) -> None:
+    for i in range(x.size):
+        y[i] = 3 * x[i]
+
+
+def test_kernel() -> None:
+    def prepare(node: Any, numerics: Any) -> Call:
+        flat = (Flat(t, t.dtype) for t in (*node.inputs, *node.outputs))
+        return Call(triple, *flat, writes=node.outputs)
+
+    ops.register("Triple", SimpleNamespace(shapes=DOUBLE.shapes, reference=lambda node, x: 3 * x, prepare=prepare))
+    content = custom("Triple", T(np.int32, (1, 3)), T(np.int32, (1, 3)))
+    assert np.array_equal(run_program(content, X)[0], 3 * X)
+    assert np.array_equal(run_reference(content, X)[0], 3 * X)
+
+
+def test_constants_are_folded() -> None:
+    ops.register("Double", DOUBLE)
+    content = custom("Double", T(np.int32, (1, 3), data=X), T(np.int32, (1, 3)))
+    assert np.array_equal(run_program(content)[0], 2 * X)
+
+
+def test_registered_wins() -> None:
+    """Over custom operators of int8rt and over builtin ones."""
+    ops.register("TFLite_Detection_PostProcess", DOUBLE)
+    ops.register("ABS", DOUBLE)
+    x, y = T(np.int32, (1, 3)), T(np.int32, (1, 3))
+    assert np.array_equal(run_program(custom("TFLite_Detection_PostProcess", x, y), X)[0], 2 * X)
+    assert np.array_equal(run_program(model("ABS", [x], [y]), X)[0], 2 * X)
+    assert "TFLite_Detection_PostProcess" in ops.supported()
+
+
+def test_the_last_registration_counts() -> None:
+    ops.register("Double", DOUBLE)
+    content = custom("Double", T(np.int32, (1, 3)), T(np.int32, (1, 3)))
+    before = int8rt.load(content)
+    ops.register("Double", SimpleNamespace(shapes=DOUBLE.shapes, reference=lambda node, x: x + 100))
+    assert np.array_equal(before(X), 2 * X)
+    assert np.array_equal(int8rt.load(content)(X), X + 100)
+
+
+def test_unknown_names() -> None:
+    """Also that of a builtin operator, which a custom code is not."""
+    x, y = T(np.int8, (1, 3), 0.1), T(np.int8, (1, 3), 0.1)
+    for code in ("Mystery", "RELU", "TFLITE_DETECTION_POSTPROCESS", "relu"):
+        refused(UnsupportedError, f"{code} version 1", custom(code, x, y))
+
+
+def test_what_is_no_operator() -> None:
+    with pytest.raises(InputError, match="lacks"):
+        ops.register("Double", SimpleNamespace(shapes=DOUBLE.shapes))
+    with pytest.raises(InputError, match="lacks"):
+        ops.register("Double", None)
+    with pytest.raises(InputError, match="needs a name"):
+        ops.register("", DOUBLE)
+
+
+def test_errors_of_an_operator() -> None:
+    """Those of int8rt's kinds pass; what else goes wrong before the run is the model's contradiction."""
+
+    def wrong(node: Any) -> list[tuple[int, ...]]:
+        raise KeyError("limit")
+
+    def unsupported(node: Any, numerics: Any) -> Call:
+        raise ops.refuse(node, "not today")
+
+    content = custom("Wrong", T(np.int32, (1, 3)), T(np.int32, (1, 3)))
+    ops.register("Wrong", SimpleNamespace(shapes=wrong, reference=doubled))
+    refused(ModelError, "Wrong .node 0. contradicts itself: KeyError", content)
+    ops.register("Wrong", SimpleNamespace(shapes=DOUBLE.shapes, reference=doubled, prepare=unsupported))
+    refused(UnsupportedError, "not today", content)
+    ops.register("Wrong", SimpleNamespace(shapes=lambda node: [(1, 3), (2,)], reference=doubled))
+    refused(ModelError, "1 outputs", content)
