@@ -210,9 +210,9 @@ GEOMETRIES = {
         depthwise((1, 40, 70), (1, 9, 70), padding=VALID),
     ],
     "FULLY_CONNECTED": [
-        *(dense((3, depth), 5) for depth in range(1, 20)),
-        *(dense((1, 19), units) for units in (2, 3, 16, 17, 33, 64, 65, 100, 130)),
-        *(dense((rows, 30), 40) for rows in (2, 6, 7, 12, 13, 25)),
+        *(dense((3, depth), 5) for depth in (1, 2, 3, 4, 5, 7, 8, 9, 15, 17)),
+        *(dense((1, 19), units) for units in (2, 16, 17, 33, 64, 100)),
+        *(dense((rows, 30), 40) for rows in (2, 7, 12, 13)),
         dense((2, 3, 9), 6),
         dense((2, 3, 9), 6, keep_num_dims=True),
         dense((2, 1500), 20),

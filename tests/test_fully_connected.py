@@ -94,6 +94,21 @@ def test_depth_is_that_of_the_weights():
     assert y.shape == (4, 5)
 
 
+@pytest.mark.parametrize("zero_point", [-128, -5, 1, 127])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_weights_with_a_zero_point(dtype, zero_point):
+    """Old converters write it; int8 weights less theirs take nine bits."""
+    rng = np.random.default_rng(7)
+    w = rng.integers(-128, 128, (20, 30)).astype(np.int8)
+    x_scale, y_scale, x_zero = (0.1, 1.0, 3) if dtype == np.int8 else (0.001, 0.01, 0)
+    bias = rng.integers(-900, 900, 20)
+    b = T(np.int32 if dtype == np.int8 else np.int64, (20,), x_scale * 0.02, data=bias)
+    inputs = [T(dtype, (7, 30), x_scale, x_zero), T(np.int8, (20, 30), 0.02, zero_point, data=w), b]
+    info = np.iinfo(dtype)
+    x = rng.integers(info.min, info.max + 1, (7, 30)).astype(dtype)
+    check(model("FULLY_CONNECTED", inputs, [T(dtype, (7, 20), y_scale)]), x)
+
+
 def test_rule_c_not_rule_a():
     """One rounding in float64: a quarter of 1 is 0, which rule A's two roundings make 1."""
     x = np.arange(-128, 128, dtype=np.int8).reshape(256, 1)
@@ -149,7 +164,7 @@ MALFORMED = {
     "scale of w": ({"w": weights((4, 6), None)}, "scales"),
     "number of scales": ({"w": weights((4, 6), [0.1] * 6)}, "scales"),
     "axis of scales": ({"w": weights((6, 6), [0.1] * 6, axis=1)}, "axis"),
-    "zero point of w": ({"w": weights((4, 6), 0.1, zero_point=1)}, "zero point"),
+    "zero point of w": ({"w": weights((4, 6), [0.1] * 4, zero_point=1)}, "zero point"),
     "length of bias": ({"b": T(np.int32, (6,), 0.01, data=np.zeros(6))}, r"int32\[4\]"),
     "type of bias": ({"b": T(np.int64, (4,), 0.01, data=np.zeros(4))}, r"int32\[4\]"),
     "no weights": ({"inputs": [X, None]}, "shapes"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from engines import check, run_litert, run_program, run_reference, same
 from products import GEOMETRIES, Product, cases, some
-from writer import RELU, RELU6, RELU_N1_TO_1, SIGN_BIT
+from writer import RELU, RELU6, RELU_N1_TO_1, SIGN_BIT, T, model
 
 from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
@@ -82,6 +82,23 @@ def test_int32_accumulators_wrap():
     case = Product("FULLY_CONNECTED", (3, 3000), (5, 3000), activations=I16, values="lowest", fit=60)
     content, inputs = with_int32_bias(case).model()
     check(content, *inputs)
+
+
+@pytest.mark.parametrize("bias", [None, np.int64, np.int32])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_weights_of_16_bits(per_channel, bias):
+    """FULLY_CONNECTED has them; its scale is then a product in float32 unless it is one per channel.
+
+    Without quantized_bias_type LiteRT takes the words of an int64 bias for int32 ones.
+    """
+    rng = np.random.default_rng(2)
+    w = rng.integers(-32768, 32768, (20, 30)).astype(I16)
+    s_w = rng.uniform(1e-5, 3e-5, 20 if per_channel else 1).astype(np.float32)
+    b = None if bias is None else T(bias, (20,), 1e-8, data=rng.integers(-(2**30), 2**30, 20))
+    inputs = [T(I16, (7, 30), 0.001), T(I16, (20, 30), s_w, data=w), b]
+    x = rng.integers(-32768, 32768, (7, 30)).astype(I16)
+    options = {np.int32: {"quantized_bias_type": INT32}, np.int64: {"quantized_bias_type": INT64}}.get(bias, {})
+    check(model("FULLY_CONNECTED", inputs, [T(I16, (7, 20), 0.003)], **options), x)
 
 
 def test_threads():

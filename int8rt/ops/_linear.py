@@ -53,6 +53,8 @@ class Operands(NamedTuple):
     axis: int  # of w: its output channels
     rule: str  # of 8 bits
     narrow: tuple[str, ...] = ()  # the types of weights below 8 bits that LiteRT computes
+    shifted: bool = False  # whether int8 weights may have a zero point, for all channels the same
+    wide: bool = False  # whether int16 activations may meet int16 weights
     int32_bias: bool = True  # whether int16 activations may have one
     symmetric: bool = False  # how float activations are quantized: see int8rt.hybrid
     weight_first: bool = False
@@ -101,7 +103,7 @@ def kind_of(o: Operands) -> str:
     is_eight_bits = w.dtype == np.int8 and w.type_name in ("", "INT8")
     if x.dtype in EIGHT_BITS and (is_narrow or (w.dtype == x.dtype and w.type_name in ("", "INT8", "UINT8"))):
         kind, bias_types = "bytes", ["int32"]
-    elif x.dtype == INT16 and (is_narrow or is_eight_bits):
+    elif x.dtype == INT16 and (is_narrow or is_eight_bits or (o.wide and w.dtype == INT16)):
         kind, bias_types = "int16", ["int64", "int32"] if o.int32_bias else ["int64"]
     elif x.dtype == FLOAT32 and w.dtype == FLOAT32:
         kind, bias_types = "float", ["float32"]
@@ -126,7 +128,8 @@ def _check_scales(o: Operands) -> None:
         )
     if len(q.scale) > 1 and q.axis != o.axis:
         raise ModelError(f"{node.label}: the weights' scales run along axis {q.axis}; axis {o.axis} was expected")
-    if o.x.dtype != np.uint8 and q.zero_point.any():
+    is_shifted = o.shifted and len(q.scale) == 1 and o.w.type == "int8" and o.x.dtype != FLOAT32
+    if o.x.dtype != np.uint8 and q.zero_point.any() and not is_shifted:
         raise ModelError(f"{node.label}: {o.w.type} weights must have zero point 0")
     if not np.isfinite(q.scale).all():
         raise ModelError(f"{node.label}: weight scales from {q.scale.min()} to {q.scale.max()} must be finite")
@@ -222,6 +225,8 @@ def _rules(o: Operands, bias: np.ndarray) -> wide.Rules:
     real = np.broadcast_to(scales(o), o.channels)
     multiplier, shift = quantize_multiplier(real)
     rule = wide.RULE_C if o.rule == "double" else wide.RULE_A if is_narrow else wide.RULE_I64
+    if o.w.dtype == INT16:
+        rule, is_narrow = wide.RULE_I64, False
     if rule == wide.RULE_I64 and shift.max(initial=0) > 14:
         raise ops.refuse(o.node, f"s_x s_w / s_y is {real.max():.3g}; the rule of int64 accumulators ends at 2**14")
     lo, hi = activation_range(o.y, o.node.options.fused_activation_function)
@@ -389,7 +394,9 @@ def scales(o: Operands) -> np.ndarray:
     if not (0 < x.scale < np.inf and 0 < y.scale < np.inf):
         raise ModelError(f"{node.label}: input scale {x.scale} and output scale {y.scale} must be positive and finite")
     assert o.w.quantization is not None
-    joined = scale_float_product if o.rule != "double" and x.dtype == np.uint8 else scale_double
+    by_tensor = len(o.w.quantization.scale) == 1
+    is_product = (o.rule != "double" and x.dtype == np.uint8) or (o.w.dtype == INT16 and by_tensor)
+    joined = scale_float_product if is_product else scale_double
     return np.asarray(joined(x.scale, o.w.quantization.scale, y.scale), np.float64)
 
 

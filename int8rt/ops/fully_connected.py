@@ -59,7 +59,7 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
         return _by_blocks(operands, blocks)
     offsets = np.arange(x.size // w.shape[1], dtype=np.int32) * np.int32(w.shape[1])
     segments = dot.Segments(offsets, np.zeros(1, np.int64), w.shape[1])
-    if not operands.is_constant:
+    if not operands.is_constant or w.dtype == np.int16:
         return _at_run_time(operands, segments)
     f = product(operands)
     rows = f.rows()
@@ -70,9 +70,12 @@ def _operands(node: Node, numerics: Numerics) -> Operands:
     x, w = _inputs(node)
     if getattr(node.options, "weights_format", 0) != 0:
         raise ops.refuse(node, "shuffled weights are not supported")
+    is_asymmetric = bool(getattr(node.options, "asymmetric_quantize_inputs", False))
+    if w.sparsity is not None and x.dtype == np.float32 and w.dtype == np.int8 and is_asymmetric:
+        raise ops.refuse(node, "LiteRT rounds otherwise where sparse weights meet asymmetrically quantized inputs")
     return Operands(
-        node, x, w, optional(node, 2), node.outputs[0], 0, numerics.fully_connected, ("INT4", "INT2"),
-        symmetric=not getattr(node.options, "asymmetric_quantize_inputs", False), keeps_infinities=True,
+        node, x, w, optional(node, 2), node.outputs[0], 0, numerics.fully_connected, ("INT4", "INT2"), True, True,
+        symmetric=not is_asymmetric, keeps_infinities=True,
     )  # fmt: skip
 
 
@@ -103,7 +106,10 @@ def _by_blocks(o: Operands, blocks: hybrid.Blocks) -> Step | list[Step]:
 
 
 def _at_run_time(o: Operands, segments: dot.Segments) -> Step | list[Step]:
-    """Weights or a bias that are computed: float32 is packed anew each time, bytes are multiplied as they lie there."""
+    """Weights or a bias that are computed: float32 is packed anew each time, bytes are multiplied as they lie there.
+
+    What is rare, such as weights of 16 bits, runs by the reference.
+    """
     kind = kind_of(o)
     none = np.zeros(o.channels, np.float32 if kind == "float" else np.int32)
     bias = none if o.b is None else o.b
