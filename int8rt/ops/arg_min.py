@@ -1,0 +1,21 @@
+"""ARG_MIN: where along an axis the smallest value is; the first of equal ones. NaN counts as larger than anything."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Call, _arg
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    return [_arg.shape(node)]
+
+
+def reference(node: Node, x: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    return _arg.reference(node, x, np.less)
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    return _arg.prepare(node, _arg.less)
