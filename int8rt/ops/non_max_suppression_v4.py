@@ -1,0 +1,23 @@
+"""NON_MAX_SUPPRESSION_V4; see ``_suppression``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Call, _suppression
+
+
+def shapes(node: Node) -> list[tuple[int, ...]] | None:
+    return _suppression.shapes(node, soft=False)
+
+
+def reference(node: Node, boxes: np.ndarray, scores: np.ndarray, *scalars: np.ndarray) -> Any:
+    return _suppression.reference(node, False, boxes, scores, *scalars)
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    return _suppression.prepare(node, soft=False)
