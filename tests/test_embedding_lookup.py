@@ -38,6 +38,14 @@ def test_hybrid(per_row: bool, shape: tuple[int, ...], name: str) -> None:
     check(lookup(table(name, shape, scales(5) if per_row else 0.0123)), IDS)
 
 
+@pytest.mark.parametrize(("columns", "block"), [(64, 32), (128, 32), (64, 64), (96, 32)])
+def test_blocks_of_scales(columns: int, block: int) -> None:
+    blocks = columns // block
+    given = T(np.float16, (5, blocks), data=scales(5 * blocks).reshape(5, blocks).astype(np.float16))
+    rows = table("INT4", (5, columns), given, block_size=block)
+    check(model("EMBEDDING_LOOKUP", [T(np.int32, (4,)), rows], [T(np.float32, (1,))], version=4), IDS)
+
+
 @pytest.mark.parametrize("name", RANGES)
 @pytest.mark.parametrize("scale", [1e-44, 1e-38, 2.0**-31, 1.0, 1e30, 3e38])
 def test_extreme_scales(scale: float, name: str) -> None:

@@ -28,7 +28,7 @@ class Blocks(NamedTuple):
     after: list[int]
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """How many batches one batch of the space makes."""
         return math.prod(self.sizes)
 
@@ -63,7 +63,7 @@ class Part(NamedTuple):
 
     offset: int
     first: int
-    count: int
+    positions: int
     start: int  # in the space
 
 
@@ -93,7 +93,7 @@ def _copy(
     dims, n = len(b.sizes), space.shape[0]
     space_strides, batch_strides = strides(space.shape), strides(batches.shape)
     rest = math.prod(space.shape[1 + dims :])
-    shape = [n, *(part.count for part in parts), rest]
+    shape = [n, *(part.positions for part in parts), rest]
     in_space = [space_strides[0], *(s * block for s, block in zip(space_strides[1:], b.sizes, strict=False)), 1]
     in_batches = [batch_strides[0], *batch_strides[1 : 1 + dims], 1]
     if whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.jit import inline
+from int8rt.ops import Flat
+from int8rt.ops._elementwise import limits
 from int8rt.ops._window import SAME, VALID
 from int8rt.simd import get, put
 
@@ -50,6 +53,25 @@ def check_float32(node: Node, *tensors: Tensor | None) -> None:
     """Raise UnsupportedError unless all are float32, as in LiteRT."""
     if any(t is not None and t.type != "float32" for t in (*tensors, *node.outputs)):
         raise ops.refuse(node, "float32 is supported")
+
+
+def paddings(geometry: Sequence[Axis], space: Sequence[int], padding: int) -> list[int]:
+    """How much lies before a space of that depth, height and width."""
+    return [a.positions(n, padding)[1] for a, n in zip(geometry, space, strict=True)]
+
+
+def arguments(node: Node, w: Tensor, b: Tensor | None, outputs: int, space: Sequence[int]) -> tuple[Any, Any, Any]:
+    """What kernels take: the biases, if any; the geometry as [3, 4], with the padding; the limits of the activation.
+
+    Raises ModelError and UnsupportedError.
+    """
+    (y,) = node.outputs
+    if b is not None and b.size != outputs:
+        raise ModelError(f"{node.label}: {b.size} biases for {outputs} channels")
+    geometry = axes(node, w)
+    before = paddings(geometry, space, node.options.padding)
+    places = np.array([(*a, p) for a, p in zip(geometry, before, strict=True)], np.int64)
+    return np.zeros(0, np.float32) if b is None else Flat(b, b.dtype), places, limits(node, y)
 
 
 def taps(axis: Axis, position: np.ndarray | int, before: int, tap: int) -> Any:

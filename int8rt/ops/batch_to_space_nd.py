@@ -17,20 +17,21 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
         return None
     sizes = zip(x.shape[1:], b.sizes, b.before, b.after, strict=False)
     space = [n * size - before - after for n, size, before, after in sizes]
-    if x.shape[0] % b.count or min(space, default=0) < 0:
+    if x.shape[0] % b.number or min(space, default=0) < 0:
         raise ModelError(f"{node.label}: {list(x.shape)} with blocks {b.sizes}, crops {b.before} and {b.after}")
-    return [(x.shape[0] // b.count, *space, *x.shape[1 + len(space) :])]
+    return [(x.shape[0] // b.number, *space, *x.shape[1 + len(space) :])]
 
 
 def reference(node: Node, x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
     b = _batches.checked(node)
-    dims, n = len(b.sizes), x.shape[0] // b.count
+    dims, n = len(b.sizes), x.shape[0] // b.number
     rest = x.shape[1 + dims :]
     axes = [dims, *(axis for i in range(dims) for axis in (dims + 1 + i, i)), *range(2 * dims + 1, len(x.shape) + dims)]
     y = x.reshape(*b.sizes, n, *x.shape[1:]).transpose(axes)
     y = y.reshape(n, *(size * count for size, count in zip(b.sizes, x.shape[1:], strict=False)), *rest)
-    inside = [slice(before, size - after) for before, after, size in zip(b.before, b.after, y.shape[1:], strict=False)]
-    return y[(slice(None), *inside)]
+    edges = zip(b.before, b.after, y.shape[1:], strict=False)
+    inside = slice(None), *(slice(before, size - after) for before, after, size in edges)
+    return y[inside]
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:

@@ -15,11 +15,11 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.jit import kernel
 from int8rt.numerics import Numerics
-from int8rt.ops import Call, Flat
+from int8rt.ops import Call
 from int8rt.ops._elementwise import clamp, limits
 from int8rt.ops._linear import optional
 from int8rt.ops._move import operand
-from int8rt.ops._volume import axes, check_float32, finish, taps
+from int8rt.ops._volume import arguments, axes, check_float32, finish, paddings, taps
 from int8rt.simd import fill_within, get, put
 
 
@@ -37,7 +37,7 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
     (y,) = node.outputs
     acc = np.zeros(y.shape, np.float32)
     geometry = axes(node, operand(node, 1))
-    before = [a.positions(n, node.options.padding)[1] for a, n in zip(geometry, x.shape[1:4], strict=True)]
+    before = paddings(geometry, x.shape[1:4], node.options.padding)
     with np.errstate(all="ignore"):
         for tap in np.ndindex(w.shape[:3]):
             at = [taps(a, np.arange(n), p, t) for a, n, p, t in zip(geometry, y.shape[1:4], before, tap, strict=True)]
@@ -53,14 +53,8 @@ def prepare(node: Node, numerics: Numerics) -> Call:
     x, w = _inputs(node)
     b, (y,) = optional(node, 2), node.outputs
     check_float32(node, *node.inputs)
-    if b is not None and b.size != w.shape[4]:
-        raise ModelError(f"{node.label}: {b.size} biases for {w.shape[4]} channels")
-    geometry = axes(node, w)
-    before = [a.positions(n, node.options.padding)[1] for a, n in zip(geometry, x.shape[1:4], strict=True)]
-    bias = np.zeros(0, np.float32) if b is None else Flat(b, b.dtype)
-    places = np.array([(*a, p) for a, p in zip(geometry, before, strict=True)], np.int64)
-    work = y.size * w.size // w.shape[4]
-    return Call(conv_3d, x, w, bias, places, limits(node, y), y, writes=[y], work=work)
+    parameters = arguments(node, w, b, w.shape[4], x.shape[1:4])
+    return Call(conv_3d, x, w, *parameters, y, writes=[y], work=y.size * w.size // w.shape[4])
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:

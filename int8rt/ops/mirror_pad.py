@@ -30,8 +30,8 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
 
 def reference(node: Node, x: np.ndarray, paddings: np.ndarray) -> np.ndarray:
     axes = _checked(node)
-    mode = "reflect" if _offset(node) else "symmetric"
-    return np.pad(x, [(axis.left, axis.right) for axis in axes], mode)
+    edges = [(axis.left, axis.right) for axis in axes]
+    return np.pad(x, edges, "reflect") if _offset(node) else np.pad(x, edges, "symmetric")
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:

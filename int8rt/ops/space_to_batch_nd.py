@@ -23,7 +23,7 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
     if any(n % size for n, size in zip(space, b.sizes, strict=True)):
         raise ModelError(f"{node.label}: padded space {space} is not a whole number of blocks {b.sizes}")
     positions = [n // size for n, size in zip(space, b.sizes, strict=True)]
-    return [(x.shape[0] * b.count, *positions, *x.shape[1 + len(space) :])]
+    return [(x.shape[0] * b.number, *positions, *x.shape[1 + len(space) :])]
 
 
 def reference(node: Node, x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def reference(node: Node, x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
     order = [2 + 2 * i for i in dims], [0], [1 + 2 * i for i in dims]
     axes = [axis for group in order for axis in group]
     y = padded.reshape(x.shape[0], *split, *rest).transpose(*axes, *range(len(axes), len(axes) + len(rest)))
-    return y.reshape(x.shape[0] * b.count, *split[::2], *rest)
+    return y.reshape(x.shape[0] * b.number, *split[::2], *rest)
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
