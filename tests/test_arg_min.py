@@ -80,7 +80,7 @@ def test_nan() -> None:
 
 
 def test_nan_along_the_last_axis() -> None:
-    """LiteRT 2.3.0 does not find the 1 in [nan, nan, 1, 2]: its SIMD loop over four floats is not its reference kernel."""
+    """LiteRT 2.3.0 misses the 1 in [nan, nan, 1, 2]: its SIMD loop over four floats is not its reference kernel."""
     rows = [[np.nan, np.nan, 1, 2], [np.nan, -np.inf, 1, np.nan], [np.nan] * 4, [-np.inf, np.nan, -np.inf, -np.inf]]
     x = np.array(rows, np.float32)
     check(arg_min(x, 1), x, litert=[np.array([2, 1, 0, 0], np.int32)])

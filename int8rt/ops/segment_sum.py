@@ -1,0 +1,38 @@
+"""SEGMENT_SUM: the sums of the rows of x that belong to one segment; ids begin with 0 and rise by 0 or 1.
+
+Runs by its reference.
+
+Source: TFLite's segment_sum.cc.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import ModelError
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Call
+from int8rt.ops._move import integers, operand
+from int8rt.ops._segment import checked, combined
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    x, ids = operand(node), operand(node, 1)
+    if ids.dtype != np.int32 or len(ids.shape) != 1 or ids.shape != x.shape[:1]:
+        raise ModelError(f"{node.label}: {node.inputs}; an int32 id for each row of x was expected")
+    values = np.array(integers(node, 1, "the segment ids"), np.int64)
+    if values.size and (values[0] != 0 or not np.isin(np.diff(values), (0, 1)).all()):
+        raise ModelError(f"{node.label}: segment ids must begin with 0 and rise by 0 or 1")
+    return [(int(values[-1]) + 1 if values.size else 0, *x.shape[1:])]
+
+
+def reference(node: Node, x: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    checked(node)
+    return combined(node, x, ids, 0, np.add)
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    checked(node)
+    return ops.by_reference(node, reference)

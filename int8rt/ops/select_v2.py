@@ -1,0 +1,33 @@
+"""SELECT_V2: y = x1 where the condition is true, else x2, all three of them broadcast.
+
+Source: TFLite's select.cc.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.errors import ModelError
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Call
+from int8rt.ops._select import call, check, is_single, operands
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    if is_single(node):
+        return [node.outputs[0].shape]
+    given = [t.shape for t in operands(node)]
+    try:
+        return [tuple(map(int, np.broadcast_shapes(*given)))]
+    except ValueError:
+        raise ModelError(f"{node.label}: {list(map(list, given))} cannot be broadcast to one another") from None
+
+
+def reference(node: Node, condition: np.ndarray, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    check(node)
+    return np.where(condition, x1, x2)
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    return call(node, operands(node)[0].shape)

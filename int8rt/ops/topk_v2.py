@@ -1,0 +1,85 @@
+"""TOPK_V2: the k largest values along the last axis in descending order, and where they are; of equal ones the first.
+
+Source: TFLite's topk_v2.cc.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import ModelError
+from int8rt.graph import Node, Tensor
+from int8rt.jit import kernel
+from int8rt.numerics import Numerics
+from int8rt.ops import Call
+from int8rt.ops._move import integer, operand
+from int8rt.simd import get, put
+
+TYPES = ("int8", "uint8", "int16", "int32", "int64", "float32")
+INDEX_TYPES = ("int16", "int32")
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    x = operand(node)
+    k = _count(node)
+    return [(*x.shape[:-1], k)] * 2
+
+
+def reference(node: Node, x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    _checked(node)
+    last = x.shape[-1] - 1
+    backwards = np.argsort(x[..., ::-1], axis=-1, kind="stable")  # so that the first of equal ones comes last
+    where = (last - backwards)[..., ::-1][..., : _count(node)]
+    return np.take_along_axis(x, where, -1), where
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    x = _checked(node)
+    values, where = node.outputs
+    return Call(largest, x, x.shape[-1], _count(node), values, where, writes=[values, where], work=4 * x.size)
+
+
+def _count(node: Node) -> int:
+    x = operand(node)
+    if operand(node, 1).type not in INDEX_TYPES or not x.shape or len(node.outputs) != 2:
+        raise ModelError(
+            f"{node.label}: {node.inputs}; values with a last axis and a count, int16 or int32, were expected"
+        )
+    k = max(integer(node, 1, "the count"), 0)
+    if k > x.shape[-1]:
+        raise ModelError(f"{node.label}: the {k} largest of {x.shape[-1]} values")
+    return k
+
+
+def _checked(node: Node) -> Tensor:
+    x = operand(node)
+    values, where = node.outputs
+    if x.type not in TYPES:
+        raise ops.refuse(node, f"supported types are {', '.join(TYPES)}")
+    if values.type != x.type or where.type not in INDEX_TYPES:
+        raise ModelError(f"{node.label}: outputs {values.type} and {where.type}; {x.type} and an index were expected")
+    return x
+
+
+@kernel
+def largest(thread: int, threads: int, x: Any, size: int, k: int, values: Any, where: Any) -> None:
+    """Each row's largest values so far are kept in order; most of the others are smaller than all of them."""
+    rows = values.size // k if k else 0
+    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+        to = row * k
+        for i in range(size):
+            value = get(x, row * size + i)
+            at = min(i, k)
+            if at == k:
+                if not value > get(values, to + k - 1):
+                    continue
+                at = k - 1
+            while at > 0 and value > get(values, to + at - 1):
+                put(values, to + at, get(values, to + at - 1))
+                put(where, to + at, get(where, to + at - 1))
+                at -= 1
+            put(values, to + at, value)
+            put(where, to + at, i)

@@ -1,0 +1,32 @@
+"""UNSORTED_SEGMENT_MAX: the largest values of the rows of x that belong to one segment; ids below 0 belong to none.
+
+An empty segment has the lowest finite value; NaN is left out. Runs by its reference.
+
+Source: TFLite's unsorted_segment.cc.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Call
+from int8rt.ops._segment import checked, combined, unsorted_shape
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    return [unsorted_shape(node)]
+
+
+def reference(node: Node, x: np.ndarray, ids: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    x_ = checked(node)
+    return combined(
+        node, x, ids, np.finfo(np.float32).min if x_.type == "float32" else -(2**31), lambda a, b: np.where(a < b, b, a)
+    )
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    checked(node)
+    return ops.by_reference(node, reference)

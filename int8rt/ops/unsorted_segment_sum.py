@@ -1,0 +1,30 @@
+"""UNSORTED_SEGMENT_SUM: the sums of the rows of x that belong to one segment; ids below 0 belong to none.
+
+An empty segment has 0; integers wrap. Runs by its reference.
+
+Source: TFLite's unsorted_segment.cc.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Call
+from int8rt.ops._segment import checked, combined, unsorted_shape
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    return [unsorted_shape(node)]
+
+
+def reference(node: Node, x: np.ndarray, ids: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    checked(node)
+    return combined(node, x, ids, 0, np.add)
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    checked(node)
+    return ops.by_reference(node, reference)
