@@ -7,6 +7,7 @@ reshape to, a condition), the stretch ends, and the node waits for the value; wi
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from int8rt.ops import Name, NotConstant
 from int8rt.ops._control import handle_of, truth
 from int8rt.state import Form, Resource, Resources, resource
 
+MAX_ELEMENTS = 2**31 - 1  # of a tensor: TFLite counts them in an int32
 MAX_INLINED = 100_000  # nodes; subgraphs that run one another twice each grow without bound
 
 
@@ -138,6 +140,11 @@ def shaped(module: Any, node: Node) -> tuple[Tensor, ...] | None:
         return None
     if len(shapes) != len(node.outputs):
         raise ModelError(f"{node.label} has {len(node.outputs)} outputs; {len(shapes)} were expected")
+    for shape in shapes:
+        if any(size < 0 for size in shape) or math.prod(map(int, shape)) > MAX_ELEMENTS:
+            raise ModelError(
+                f"{node.label}: an output of shape {list(shape)}; at most {MAX_ELEMENTS:,} elements were expected"
+            )
     return tuple(dataclasses.replace(t, shape=tuple(s)) for t, s in zip(node.outputs, shapes, strict=True))
 
 
@@ -149,6 +156,8 @@ def located(node: Node, function: Callable[..., Any], *args: Any) -> Any:
         if node.label in str(error):
             raise
         raise type(error)(f"{node.label}: {error}") from error
+    except MemoryError as error:
+        raise UnsupportedError(f"{node.label} needs more memory than there is: {error}") from error
     except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{node.label} contradicts itself: {type(error).__name__}: {error}") from error
 

@@ -175,13 +175,21 @@ class Model:
         arrays, count = self.checked(inputs)
         if count != 1:
             raise InputError(f"a trace is of one run, and the inputs hold {count}")
-        session = Session(self._subgraph, self.numerics, True, self.threads, progress=self._progress)
-        session.prepare([x.shape for x in arrays])
+        session = self.session([x.shape for x in arrays], preserve=True)
         session.run(arrays)
         inferred = session.graph.tensors
         computed = [t for node in self._subgraph.nodes for t in node.outputs if t.dtype != object]
         values = {inferred[t.index]: session.read_tensor(t.index) for t in [*self._subgraph.inputs, *computed]}
         return Trace({t: value for t, value in values.items() if value is not None})
+
+    def session(self, shapes: Sequence[Sequence[int]] | None = None, preserve: bool = False) -> Session:
+        """What runs the model, with state of its own; for inputs of the declared shapes if none are given.
+
+        With preserve, every tensor can be read after a run.
+        """
+        session = Session(self._subgraph, self.numerics, preserve, self.threads, progress=self._progress)
+        session.prepare(self._declared if shapes is None else shapes)
+        return session
 
     def reset(self) -> None:
         """Set all state to zero."""

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from int8rt.model import Model
-from int8rt.program import Instance
 
 
 class Row(NamedTuple):
@@ -23,15 +22,13 @@ class Row(NamedTuple):
 
 
 def profile(model: Model, inputs: Sequence[np.ndarray], repeat: int = 10) -> list[Row]:
-    """Time every call of the model's program, in the order of execution, on inputs of the declared shapes.
+    """Time every call of one run, in the order of execution, on inputs of the declared shapes.
 
     A call runs on what it finds in memory, so often in a row that the time of one can be told from that of asking.
     """
-    instance = Instance(model.program)
-    instance.run(inputs)
-    return [
-        Row(node.op, node.index, step.name, _time(run, repeat), step.work) for node, step, run in instance.runners()
-    ]
+    session = model.session()
+    session.run(inputs)
+    return [Row(r.node.op, r.node.index, r.name, _time(r.run, repeat), r.work) for r in session.runners()]
 
 
 def _time(run: Callable[[int], None], repeat: int) -> float:

@@ -265,9 +265,18 @@ def _type_name(arg: Any) -> str:
 
 
 class Instance:
-    """A program with memory of its own. One thread at a time may run it."""
+    """A program with memory of its own. One thread at a time may run it.
 
-    def __init__(self, program: Program, progress: jit.Progress | None = None, state: State | None = None) -> None:
+    ``state`` holds its variables, ``team`` runs what threads share; both are its own if not given.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        progress: jit.Progress | None = None,
+        state: State | None = None,
+        team: Team | None = None,
+    ) -> None:
         jit.compile_all(program.kernels(), progress)
         self.program, self.threads = program, program.threads
         self.state = state or State()
@@ -278,7 +287,7 @@ class Instance:
         self._inputs = self._ports(program.graph.inputs)
         self._outputs = self._ports(program.graph.outputs)
         is_shared = any(isinstance(s, np.ndarray) and s[:, 2].any() for s in self._stretches)
-        self._team = Team(self.threads if is_shared else 1)
+        self.team = (team or Team(self.threads)) if is_shared else Team(1)
         self._parts = [self._part(s) for s in self._stretches]
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
         self._staged = self._stage() if self.is_native else None
@@ -388,7 +397,7 @@ class Instance:
         return np.array(rows, np.int64).reshape(-1, 4)
 
     def _record(self, table: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> Record:
-        words = jit.pack((table, inputs, outputs, 1, self._team.array))
+        words = jit.pack((table, inputs, outputs, 1, self.team.array))
         self._keep += [words, table, inputs, outputs]
         return Record(words, ctypes.c_void_p(jit.address(words)))
 
@@ -459,11 +468,14 @@ class Instance:
         return np.empty(tensor.shape if count == 1 else (count * first[0], *rest), tensor.dtype)
 
     def _call(self, record: Record) -> None:
-        self._team.run(record.address)
+        self.team.run(record.address)
 
 
 def _table(rows: list[tuple[int, int, int]]) -> np.ndarray:
-    """Rows (entry, record, shared) with a fourth word: whether threads meet after the row, since its or the next one's work is shared."""
+    """Rows (entry, record, shared) with a fourth word: whether threads meet behind them.
+
+    They do where the work of the row or of the next one is shared.
+    """
     shared = [row[2] for row in rows] + [0]
     return np.array([(*row, row[2] | shared[i + 1]) for i, row in enumerate(rows)], np.int64).reshape(-1, 4)
 

@@ -7,9 +7,9 @@ found, then the program for the shapes that it gave. Programs are kept by the sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from int8rt.numerics import Numerics
 from int8rt.ops import Name
 from int8rt.program import Instance, Program, build_stretch
 from int8rt.state import STATEFUL, Resources, State
+from int8rt.team import Team
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 Key = TypeVar("Key")
@@ -52,6 +53,15 @@ class Stage:
         self.variants: dict[Any, Program] = {}  # of the cut node alone, by shapes and parameters
 
 
+class Runner(NamedTuple):
+    """A part of a run by itself: its node, name and work in operations, and what runs it so many times."""
+
+    node: Node
+    name: str
+    work: int
+    run: Callable[[int], None]
+
+
 class Session:
     """Runs one subgraph, with state of its own. One thread at a time may use it; ``prepare`` comes first.
 
@@ -78,11 +88,13 @@ class Session:
         self.state = state
         self._others = others
         self._instances: dict[Program, Instance] = {}
+        self._team: Team | None = None  # which all instances share
         self._shapes: Shapes | None = None
         self._handles: dict[Tensor, np.ndarray] = {}  # inputs that say which resource is meant
         self._first = self._root
         self._direct: Instance | None = None  # what a run is, where it is nothing else
         self._version = -1  # of the resources that the first stage is for
+        self._graph: Subgraph | None = None  # as of the last run, once somebody asked
         self._trail: list[Stage] = []  # of the last run
         self._values: dict[Tensor, np.ndarray] = {}  # of the last run, between its stages
         self._initialize()
@@ -102,7 +114,7 @@ class Session:
         """Get ready for inputs of these shapes, of which handles have values already."""
         self._shapes = tuple(tuple(map(int, s)) for s in shapes)
         self._handles = dict(handles or {})
-        self._trail, self._values = [], {}
+        self._trail, self._values, self._graph = [], {}, None
         self._first = self._after(self._root, self._shapes)
         program, resources = self._program_of(self._first), self.state.resources
         is_stable = all(resources.forms.get(name) == form for name, form in program.stretch.assigns.items())
@@ -154,7 +166,9 @@ class Session:
 
     def _instance(self, program: Program) -> Instance:
         if program not in self._instances:
-            _keep(self._instances, program, Instance(program, self._progress, self.state), KEPT_INSTANCES)
+            instance = Instance(program, self._progress, self.state, self._team)
+            self._team = instance.team if instance.team.threads > 1 else self._team
+            _keep(self._instances, program, instance, KEPT_INSTANCES)
         return self._instances[program]
 
     # Running
@@ -198,7 +212,7 @@ class Session:
             stage = self._after(stage, tuple(values[t].shape for t in stage.live))
             trail.append(stage)
             self._run_program(stage, values)
-        self._trail, self._values = trail, values
+        self._trail, self._values, self._graph = trail, values, None
         return [self._output(t) for t in self.file.outputs]
 
     def _run_program(self, stage: Stage, values: dict[Tensor, np.ndarray]) -> None:
@@ -302,16 +316,37 @@ class Session:
     @property
     def graph(self) -> Subgraph:
         """The subgraph with the shapes, and the constants, that are known since the last run."""
+        if self._graph is not None:
+            return self._graph
         known: dict[Tensor, Tensor] = {}
         for stage in self._trail or [self._first]:
             known |= self._program_of(stage).stretch.known
         known |= {t: replace(t, shape=a.shape) for t, a in self._values.items() if t not in known}
-        return replace(
+        self._graph = replace(
             self.file,
             inputs=tuple(known.get(t, t) for t in self.file.inputs),
             outputs=tuple(known.get(t, t) for t in self.file.outputs),
             tensors=tuple(known.get(t, t) for t in self.file.tensors),
         )
+        return self._graph
+
+    def runners(self) -> list[Runner]:
+        """What the last run consisted of: every call and every node between programs, on what they find in memory."""
+        found = []
+        for stage in self._trail or [self._first]:
+            found += [Runner(n, s.name, s.work, run) for n, s, run in self._instance(self._program_of(stage)).runners()]
+            if stage.cut is not None and self._trail:
+                found.append(Runner(stage.cut, stage.cut.op.lower(), 0, self._cut_runner(stage, stage.cut)))
+        return found
+
+    def _cut_runner(self, stage: Stage, node: Node) -> Callable[[int], None]:
+        values = dict(self._values)
+
+        def run(times: int) -> None:
+            for _ in range(times):
+                self._run_cut(stage, node, values)
+
+        return run
 
     def read_tensor(self, index: int) -> np.ndarray | None:
         """A copy of what memory holds for a tensor since the last run; None where it has none.

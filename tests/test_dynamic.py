@@ -17,6 +17,7 @@ import int8rt
 from int8rt import Interpreter, litert, reader, session
 from int8rt.errors import InputError, ModelError
 from int8rt.numerics import numerics
+from int8rt.profile import profile
 
 SEANET = Path(__file__).parents[2] / "shared" / "models" / "seanet_int16x8"
 
@@ -265,3 +266,36 @@ def test_seanet(name):
     _, x = graph.inputs
     inputs = [np.array(graph.outputs[0].shape, np.int32), values(x.dtype, x.shape)]
     check(path.read_bytes(), *inputs)
+
+
+def test_profile_counts_the_nodes_between_programs():
+    inputs = [values(np.int8, (1, 4, 6, 2)), *(np.array(v, np.int32) for v in SHAPES[1])]
+    rows = profile(int8rt.load(chain()), inputs, repeat=1)
+    assert [row.node for row in rows if row.kernel in ("reshape", "slice")] == [1, 3]
+    assert list(dict.fromkeys(row.op for row in rows)) == ["CONV_2D", "RESHAPE", "SLICE", "ADD"]
+    assert all(row.seconds > 0 for row in rows)
+
+
+def test_shapes_that_no_tensor_can_have():
+    p, v = T(np.int32, (3,)), np.array([2**12, 2**12, 2**12], np.int32)
+    content = model("FILL", [p, indices(1)], [T(np.int32, (1, 1, 1))])
+    with pytest.raises(ModelError, match=r"\[4096, 4096, 4096\]"):
+        run_program(content, v)
+
+
+def test_programs_share_their_threads():
+    x, p = T(np.int8, (1, 64, 64, 32), 0.1, 2), T(np.int32, (4,))
+    first, a = convolution(x, 32)
+    b = T(np.int8, (1, 1, 1, 32), 0.3, 3)
+    second, c = convolution(b, 32)
+    content = network([first, Op("RESHAPE", [a, p], [b]), second], [x, p], [c])
+    running = session.Session(reader.read(content).main, numerics("reference"), threads=2)
+    running.prepare([(1, 64, 64, 32), (4,)])
+    data = values(np.int8, (1, 64, 64, 32))
+    for shape in ([1, 32, 128, 32], [1, 16, 256, 32]):
+        found = running.run([data, np.array(shape, np.int32)])[0]
+        alone = session.Session(reader.read(content).main, numerics("reference"))
+        alone.prepare([(1, 64, 64, 32), (4,)])
+        np.testing.assert_array_equal(found, alone.run([data, np.array(shape, np.int32)])[0])
+    assert len(running._instances) == 3
+    assert len({id(instance.team) for instance in running._instances.values()}) == 1

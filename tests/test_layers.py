@@ -20,7 +20,7 @@ LAYERS = [
     "hybrid",
     "ops._*",
     "ops.*",
-    "state",
+    "state team",
     "infer",
     "evaluator",
     "program",

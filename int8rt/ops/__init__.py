@@ -2,17 +2,17 @@
 
 Each module says, in this order,
 
-* ``shapes(node) -> list of shapes``: the shape of each output, from the shapes of the inputs, the options and constants;
-  the shapes that the file declares are not believed. ``node.inputs`` have their true shapes in all that follows, and so
-  have ``node.outputs`` in the other functions;
+* ``shapes(node) -> list of shapes``: the shape of each output, from the shapes of the inputs, the options and
+  constants; the shapes that the file declares are not believed. ``node.inputs`` have their true shapes in all that
+  follows, and so have ``node.outputs`` in the other functions;
 * ``reference(node, *arrays) -> array or tuple of arrays``: what the operator means, in NumPy with exact integers. It
   gets one array per input of the node (None where an optional one is left out), in the types of the model;
 * ``prepare(node, numerics) -> Call | View | list of them``: all that can be decided before the first run; raises
   UnsupportedError where the node asks for what is not supported and ModelError where it contradicts itself;
 * its kernels.
 
-An operator whose result is known although its inputs are not (SHAPE) has ``constant(node) -> list of arrays`` too. Nodes with
-constant inputs only are folded by running their reference once.
+An operator whose result is known although its inputs are not (SHAPE) has ``constant(node) -> list of arrays`` too.
+Nodes with constant inputs only are folded by running their reference once.
 
 **Run-time shapes.** Where a shape depends on the value of an input, ``shapes`` returns None, or raises NotConstant,
 unless that input's ``data`` is known. Such a node waits until the program has come there: then all its inputs have
@@ -26,8 +26,9 @@ A module whose name begins with an underscore holds what several operators share
 
 **Storage.** While a program runs, every 8-bit integer tensor is stored as uint8: an int8 value ``q`` as ``q + 128``. So
 one kernel serves int8 and uint8, a byte is an index into a table, and the products that CPUs offer (unsigned times
-signed) take activations as they are. ``stored`` gives zero point and limits in that form; other types are stored as they
-are. The conversion happens where data enter and leave a program. Packed weights are plain arrays, in any form their kernel likes.
+signed) take activations as they are. ``stored`` gives zero point and limits in that form; other types are stored as
+they are. The conversion happens where data enter and leave a program. Packed weights are plain arrays, in any form
+their kernel likes.
 """
 
 from __future__ import annotations
@@ -305,6 +306,7 @@ def as_steps(prepared: Step | Sequence[Step]) -> list[Step]:
 def by_reference(node: Node, reference: Callable[..., Any]) -> PythonCall:
     """The step that runs a node by its reference, in Python: for what is rare and would need long kernels."""
     given = [t for t in node.inputs if t is not None]
+    variables = [t for t in given if t.is_variable]
 
     def run(*arrays: np.ndarray) -> None:
         values = iter(arrays)
@@ -312,9 +314,13 @@ def by_reference(node: Node, reference: Callable[..., Any]) -> PythonCall:
         results = reference(node, *inputs)
         for result, t in zip(results if isinstance(results, tuple) else (results,), node.outputs, strict=True):
             next(values)[...] = to_storage(np.asarray(result, t.dtype)).reshape(t.shape)
+        held = dict(zip(given, arrays, strict=False))
+        for t, value in zip(node.inputs, inputs, strict=True):
+            if t is not None and t.is_variable and value is not None:
+                held[t][...] = to_storage(value)
 
     run.__name__ = node.op.lower()
-    return PythonCall(run, *given, *node.outputs, writes=node.outputs)
+    return PythonCall(run, *given, *node.outputs, writes=[*node.outputs, *variables])
 
 
 def refuse(node: Node, why: str) -> UnsupportedError:
