@@ -28,12 +28,16 @@ FILES = {
 }
 RUNS, TRACED = 20, 3
 
+FORMS = ("float32", "dynamic_range", "int8", "uint8", "int16x8")
+
 # Every operator of these is one that the foundation promises: they must run.
 COMPLETE = [
-    *(f"digits_{net}_{form}.tflite" for net in ("conv", "residual") for form in ("int8", "uint8")),
+    *(f"digits_{net}_{form}.tflite" for net in ("conv", "residual") for form in FORMS),
     "ad01_int8.tflite",
     "ds_cnn_s_int8.tflite",
+    "dtln_1_hybrid.tflite",
     "hello_world_int8.tflite",
+    "kws_hybrid.tflite",
     "kws_ref_model.tflite",
     "mcunet_320kb_int8.tflite",
     "micro_speech_quantized.tflite",
@@ -41,6 +45,7 @@ COMPLETE = [
     "mobilenet_v2_1.0_224_int8.tflite",
     "mobilenet_v2_1.0_224_uint8.tflite",
     "pretrainedResnet_quant.tflite",
+    "toycar_hybrid.tflite",
     "vww_96_int8.tflite",
 ]
 
@@ -56,8 +61,13 @@ def load(path, **options):
 
 
 def inputs_of(path, runs):
+    """Random inputs; where one is the output shape of a TRANSPOSE_CONV, what the file declares for that output."""
     graph = reader.read(path).main
-    return [random_inputs(graph, seed) for seed in range(runs)]
+    shapes = {n.inputs[0]: np.array(n.outputs[0].shape, np.int32) for n in graph.nodes if n.op == "TRANSPOSE_CONV"}
+    return [
+        [shapes.get(t, x) for t, x in zip(graph.inputs, random_inputs(graph, seed), strict=True)]
+        for seed in range(runs)
+    ]
 
 
 def test_the_folder_of_shared_models_is_there():
