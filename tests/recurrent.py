@@ -15,6 +15,7 @@ from writer import T, model
 
 import int8rt
 from int8rt import litert, ops, reader
+from int8rt.graph import Tensor
 
 Compare = Callable[[str, Sequence[np.ndarray], Sequence[np.ndarray]], None]
 FUNCTION_TANH = 4
@@ -53,13 +54,18 @@ def run_references(content: bytes, steps: Sequence[Sequence[np.ndarray]]) -> Ite
     module = ops.find(node.op)
     outputs = [replace(t, shape=s) for t, s in zip(node.outputs, module.shapes(node), strict=True)]
     node = replace(node, outputs=tuple(outputs))
-    values = {t: t.data if t.data is not None else np.full(t.shape, t.zero_point, t.dtype) for t in graph.tensors}
+    values = {t: t.data if t.data is not None else np.full(t.shape, initial(t), t.dtype) for t in graph.tensors}
     for inputs in steps:
         values.update(zip(graph.inputs, inputs, strict=True))
         results = module.reference(node, *(None if t is None else values[t] for t in node.inputs))
         results = results if isinstance(results, tuple) else (results,)
         by_index = {t.index: r.reshape(t.shape) for t, r in zip(node.outputs, results, strict=True)}
         yield [by_index[t.index] for t in graph.outputs]
+
+
+def initial(t: Tensor) -> int:
+    """What a variable tensor holds before the first run: LiteRT takes the zero point for zero in int8 alone."""
+    return t.zero_point if t.dtype == np.int8 else 0
 
 
 class Cell:
@@ -238,6 +244,28 @@ def int8_svdf(
         "SVDF", [T(np.int8, (batch, depth), 0.03, x_zero), feature, time, bias if has_bias else None, state],
         [T(np.int8, (batch, units), y_scale, y_zero)], rank=rank, fused_activation_function=activation,
     )  # fmt: skip
+
+
+def basic_lstm(
+    rng: np.random.Generator, batch: int, depth: int, units: int, dtype: Any, w_zero: int = 120,
+    bias_scale: float = 1e-4,
+) -> bytes:  # fmt: skip
+    """A file with one LSTM of the basic kernel, float32 or uint8, all four outputs of which are outputs."""
+    total, rows = depth + units, 4 * units
+    if dtype == np.float32:
+        eight, sixteen = (T(np.float32, None) for _ in range(2))
+        w = T(np.float32, (rows, total), data=rng.normal(0, 1 / np.sqrt(total), (rows, total)))
+        bias = T(np.float32, (rows,), data=rng.normal(0, 0.5, rows))
+    else:
+        eight, sixteen = T(np.uint8, None, 1 / 128, 128), T(np.int16, None, 2.0**-11, 0)
+        w = T(np.uint8, (rows, total), bias_scale * 128, w_zero, data=rng.integers(0, 256, (rows, total)))
+        bias = T(np.int32, (rows,), bias_scale, data=rng.integers(-9000, 9000, rows))
+    h = replace(eight, shape=(batch, units), is_variable=True)
+    c = replace(sixteen, shape=(batch, units), is_variable=True)
+    outputs = [replace(eight, shape=(batch, units)), replace(sixteen, shape=(batch, units)),
+               replace(eight, shape=(batch, total)), replace(sixteen, shape=(batch, rows))]  # fmt: skip
+    inputs = [replace(eight, shape=(batch, depth)), h, w, bias, c]
+    return model("LSTM", inputs, outputs, kernel_type=1, fused_activation_function=FUNCTION_TANH)
 
 
 def float_steps(rng: np.random.Generator, shape: tuple[int, ...], count: int = 3) -> list[list[np.ndarray]]:

@@ -1,4 +1,4 @@
-"""LSTM, the full kernel: sequences of runs against LiteRT, in int8, hybrid and float32."""
+"""LSTM, full and basic kernel: sequences of runs against LiteRT, in int8, hybrid and float32."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import writer
-from recurrent import Cell, check_steps, float_inputs, float_lstm, float_steps, int8_lstm, int8_steps
+from recurrent import Cell, basic_lstm, check_steps, float_inputs, float_lstm, float_steps, int8_lstm, int8_steps
 from writer import T
 
 import int8rt
-from int8rt.errors import ModelError
+from int8rt.errors import ModelError, UnsupportedError
 
 CELLS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -69,3 +69,66 @@ def test_two_cells_with_states_of_their_own() -> None:
     found = [loaded(*inputs) for inputs in steps]
     expected = int8rt.litert.run_steps(content, steps)
     assert np.array_equal(found, [outputs[0] for outputs in expected])
+
+
+SIZES = [(1, 8, 4), (1, 17, 7), (3, 9, 5), (5, 30, 12), (4, 20, 33), (2, 3, 2)]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_basic_float(sizes: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(6)
+    check_steps(basic_lstm(rng, *sizes, np.float32), float_steps(rng, sizes[:2], 5))
+
+
+def uint8_steps(rng: np.random.Generator, shape: tuple[int, int]) -> list[list[np.ndarray]]:
+    """Inputs of several runs, extreme ones among them."""
+    return [[rng.integers(0, 256, shape).astype(np.uint8)] for _ in range(5)] + [[np.full(shape, 255, np.uint8)]]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_basic_uint8(sizes: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(7)
+    check_steps(basic_lstm(rng, *sizes, np.uint8), uint8_steps(rng, sizes[:2]))
+
+
+@pytest.mark.parametrize(
+    "change", [{"w_zero": 0}, {"w_zero": 255}, {"bias_scale": 1e-6}, {"bias_scale": 3e-3}, {"bias_scale": 2**-13}]
+)
+def test_basic_uint8_extremes(change: dict[str, Any]) -> None:
+    rng = np.random.default_rng(8)
+    check_steps(basic_lstm(rng, 3, 20, 9, np.uint8, **change), uint8_steps(rng, (3, 20)))
+
+
+@pytest.mark.parametrize(
+    ("replaced", "message"),
+    [
+        ({1: T(np.float32, (2, 3))}, "variable"),
+        ({4: T(np.float32, (2, 4), is_variable=True)}, "cell state"),
+        ({2: T(np.float32, (12, 8), data=np.zeros((12, 8)))}, "weights"),
+        ({3: T(np.float32, (11,), data=np.zeros(11))}, "bias"),
+        ({2: T(np.float32, (12, 7))}, "must be constants"),
+        ({0: T(np.float32, (2, 1, 4))}, "batch, depth"),
+        ({0: None}, "inputs"),
+        ({0: T(np.int8, (2, 4), 0.1, 0)}, "float32 and uint8"),
+        ({3: T(np.int32, (12,), 0.1, data=np.zeros(12))}, "expected float32"),
+    ],
+)
+def test_basic_malformed(replaced: dict[int, T | None], message: str) -> None:
+    inputs = [
+        T(np.float32, (2, 4)), T(np.float32, (2, 3), is_variable=True), T(np.float32, (12, 7), data=np.zeros((12, 7))),
+        T(np.float32, (12,), data=np.zeros(12)), T(np.float32, (2, 3), is_variable=True),
+    ]  # fmt: skip
+    outputs = [T(np.float32, (2, n)) for n in (3, 3, 7, 12)]
+    given = [replaced.get(i, t) for i, t in enumerate(inputs)]
+    with pytest.raises((ModelError, UnsupportedError), match=message):
+        int8rt.load(writer.model("LSTM", given, outputs, kernel_type=1))
+
+
+def test_basic_cell_state_must_have_four_integer_bits() -> None:
+    x, h = T(np.uint8, (1, 4), 1 / 128, 128), T(np.uint8, (1, 3), 1 / 128, 128, is_variable=True)
+    w = T(np.uint8, (12, 7), 0.1, 128, data=np.zeros((12, 7)))
+    bias = T(np.int32, (12,), 0.1 / 128, data=np.zeros(12))
+    c = T(np.int16, (1, 3), 2.0**-10, 0, is_variable=True)
+    outputs = [T(np.uint8, (1, 3)), T(np.int16, (1, 3), 2.0**-10), T(np.uint8, (1, 7)), T(np.int16, (1, 12))]
+    with pytest.raises(ModelError, match="scale"):
+        int8rt.load(writer.model("LSTM", [x, h, w, bias, c], outputs, kernel_type=1))

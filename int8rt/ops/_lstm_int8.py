@@ -29,6 +29,7 @@ from int8rt.graph import Node, Tensor
 from int8rt.jit import inline, kernel
 from int8rt.ops import INT8_OFFSET, Call, Flat, _fixed16
 from int8rt.ops._lstm import FORGET, INPUT, OUTPUT, UPDATE, Cell, Steps, check_types, stack
+from int8rt.ops._recurrent import dot_quantized
 from int8rt.ops._sigmoid import log2_of
 from int8rt.simd import get, put
 
@@ -296,10 +297,10 @@ def lstm_8x8_16(
                 for b in range(batch):
                     for i in range(cells):
                         k = gate * cells + i
-                        acc = dot(w, k * inputs, x, (row + b) * inputs, inputs) + get(w_bias, k)
+                        acc = dot_quantized(w, k * inputs, x, (row + b) * inputs, inputs) + get(w_bias, k)
                         m, s = multipliers[gate, W], multipliers[gate, W + 1]
                         value = clamp16(requantize_double_rounding(wrap_int32(acc), m, s))
-                        acc = dot(r, k * outputs, h, h_at + b * outputs, outputs) + get(r_bias, k)
+                        acc = dot_quantized(r, k * outputs, h, h_at + b * outputs, outputs) + get(r_bias, k)
                         m, s = multipliers[gate, R], multipliers[gate, R + 1]
                         value = clamp16(value + requantize_double_rounding(wrap_int32(acc), m, s))
                         put(gates, gate * one + b * cells + i, value)
@@ -333,9 +334,7 @@ def lstm_8x8_16(
             if has_projection:
                 for b in range(batch):
                     for i in range(outputs):
-                        acc = get(projection_bias, i)
-                        for k in range(cells):
-                            acc += np.int64(get(projection, i * cells + k)) * get(gates, b * cells + k)
+                        acc = dot_quantized(projection, i * cells, gates, b * cells, cells) + get(projection_bias, i)
                         value = requantize_double_rounding(wrap_int32(acc), multiplier, shift) + zero_point
                         value = min(max(value, -128), 127)
                         if projection_clip > 0:
@@ -349,15 +348,6 @@ def lstm_8x8_16(
 def clamp16(x: int) -> int:
     """To int16."""
     return min(max(x, -32768), 32767)
-
-
-@inline
-def dot(w: Any, w_at: int, x: Any, x_at: int, count: int) -> int:
-    """The sum of count products of signed weights and stored values."""
-    acc = 0
-    for k in range(count):
-        acc += np.int64(get(w, w_at + k)) * np.int64(get(x, x_at + k))
-    return acc
 
 
 @inline

@@ -19,8 +19,8 @@ that is left over.
 
 Sources: TFLite ``lstm_eval.cc``, ``kernel_utils.cc`` and ``neon_tensor_utils.cc``; Eigen's functors,
 MathFunctionsImpl.h and GeneralBlockPanelKernel.h. Checked against LiteRT 2.3.0. In the last bits may differ: an LSTM
-with one cell, and products of several vectors so deep (beyond 600) that Eigen divides them into blocks by the sizes of the
-CPU's caches.
+with one cell, and products of several vectors so deep (beyond 600) that Eigen divides them into blocks by the sizes of
+the CPU's caches.
 """
 
 from __future__ import annotations
@@ -286,11 +286,11 @@ def dot(w: Any, w_at: int, x: Any, x_at: int, count: int, row: int, rows: int, v
 
 @inline
 def dot_quantized(w: Any, w_at: int, q: Any, q_at: int, count: int) -> int:
-    """The sum of count products of int8 weights and quantized values."""
-    total = 0
+    """The sum of count products of integers, modulo 2**32: in int32, so that loops run in full vectors."""
+    total = np.int32(0)
     for k in range(count):
-        total += np.int64(get(w, w_at + k)) * np.int64(get(q, q_at + k))
-    return total
+        total = np.int32(total + np.int32(get(w, w_at + k)) * np.int32(get(q, q_at + k)))
+    return np.int64(total)
 
 
 @inline

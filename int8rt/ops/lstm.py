@@ -1,38 +1,41 @@
 """LSTM: one step of an LSTM on [batch, depth].
 
-Full kernel (20 or 24 inputs): see ``_lstm``.
+Full kernel (20 or 24 inputs): see ``_lstm``; basic kernel (5 inputs, 4 outputs): see ``_lstm_basic``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lstm
+from int8rt.ops import Step, _lstm, _lstm_basic
 from int8rt.ops._lstm_full import Full, full, run_reference, step
 
 BASIC = 1  # of the option kernel_type
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
+    if node.options.kernel_type == BASIC:
+        return _lstm_basic.shapes(node)
     parts = _parts(node)
     return [(parts.x.shape[0], parts.cell.outputs)]
 
 
-def reference(node: Node, *arrays: np.ndarray | None) -> np.ndarray:
+def reference(node: Node, *arrays: np.ndarray | None) -> np.ndarray | tuple[np.ndarray, ...]:
+    if node.options.kernel_type == BASIC:
+        return _lstm_basic.reference(node, *arrays)  # type: ignore[arg-type]
     return run_reference(node, _parts(node), arrays)
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
+    if node.options.kernel_type == BASIC:
+        return _lstm_basic.prepare(node)
     return step(node, _parts(node))
 
 
 def _parts(node: Node) -> Full:
-    if node.options.kernel_type == BASIC:
-        raise ops.refuse(node, "the basic kernel is not supported")
     x = node.inputs[0] if node.inputs else None
     if x is None or len(x.shape) != 2:
         raise ModelError(f"{node.label}: the input is {x!r}; [batch, depth] was expected")
