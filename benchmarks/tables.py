@@ -1,0 +1,155 @@
+"""Rows of contests as text for a terminal and as Markdown; JSON with the machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks import machine
+from benchmarks.contest import LITERT_NAMES, Row, geometric_mean
+from int8rt import report
+
+MLPERF_TINY = ("ad01_int8", "kws_ref_model", "pretrainedResnet_quant", "vww_96_int8")
+MARKERS = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+
+LEGEND = (
+    "ms: 10th percentile of single runs, arrays in and out. XNN, OPT, REF: LiteRT's time by int8rt's (above 1: int8rt "
+    "is faster); invoke: the same against XNN without copies. peak: share of what dot products alone reach here."
+)
+
+
+def show(lines: Sequence[str]) -> None:
+    """Print lines with rich's markup; longer ones are not broken."""
+    console = Console()
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def brief(row: Row) -> str:
+    """One contest in one line, to be printed as it ends."""
+    if "error" in row:
+        return f"{row['name']}: {row['error']}"
+    ratio = _ratio(row, "xnnpack")
+    return f"{row['name']}, threads: {row['threads']}: {_ms(row, 'int8rt')} ms, {ratio} times as fast as XNNPACK"
+
+
+def memory(row: Row) -> str:
+    """Peak memory of a run in fresh processes."""
+    ours, theirs = (row["memory"][who] / 2**20 for who in ("int8rt", "litert"))
+    return f"peak memory of {row['name']}: int8rt {ours:.0f} MiB, LiteRT {theirs:.0f} MiB"
+
+
+def text(rows: Sequence[Row], width: int | None = None) -> list[str]:
+    """The table, and what failed."""
+    extra = list(dict.fromkeys(name for row in rows for name in row.get("ratio", {}) if name not in LITERT_NAMES))
+    ratios = [*(f"{name} " for name in LITERT_NAMES.values()), "invoke ", *(f"{name} " for name in extra)]
+    header = ["model", "threads ", "MMAC ", "ms ", "XNN ms ", *ratios, "GMAC/s ", "peak ", "where the time goes"]
+    lines = report.table(header, [_cells(row, extra) for row in rows if "error" not in row], width)
+    failed = [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
+    failed += [f"{row['name']}: {who}: {why}" for row in rows for who, why in row.get("errors", {}).items()]
+    return [*lines, *(f"[dim]{escape(line)}[/]" for line in dict.fromkeys(failed))]
+
+
+def _cells(row: Row, extra: Sequence[str]) -> list[str]:
+    shares = [f"{op} {share:.0%}" for op, share in list(row.get("operators", {}).items())[:3]]
+    return [
+        row["name"],
+        str(row["threads"]),
+        f"{row['macs'] / 1e6:.1f}",
+        _ms(row, "int8rt"),
+        _ms(row, "xnnpack"),
+        *(_ratio(row, who) for who in LITERT_NAMES),
+        _ratio(row, "xnnpack", "invoke"),
+        *(_ratio(row, who) for who in extra),
+        f"{row['gmacs']:.1f}",
+        f"{row['share_of_peak']:.0%}",
+        ", ".join(shares),
+    ]
+
+
+def _ms(row: Row, who: str) -> str:
+    found = row["seconds"].get(who)
+    if found is None:
+        return "-"
+    ms = found["run"]["p10"] * 1e3
+    return f"{ms:.{2 if ms >= 1 else 4}f}"
+
+
+def _ratio(row: Row, who: str, kind: str = "run") -> str:
+    value = row["ratio"].get(who, {}).get(kind)
+    return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def means(rows: Sequence[Row], against: str = "xnnpack") -> dict[str, float]:
+    """Geometric means of the ratios, by group and number of threads."""
+    chosen: dict[str, list[float]] = {}
+    for row in rows:
+        ratio = row.get("ratio", {}).get(against, {}).get("run")
+        if ratio is not None:
+            for name in (row["group"], *(["MLPerf Tiny"] if row["name"] in MLPERF_TINY else [])):
+                if name != "other":
+                    chosen.setdefault(f"{name}, threads: {row['threads']}", []).append(ratio)
+    return {f"{name} ({len(ratios)} models)": geometric_mean(ratios) for name, ratios in sorted(chosen.items())}
+
+
+def write_json(path: Path, rows: Sequence[Row], **more: Any) -> None:
+    """All figures, and what they were measured on."""
+    content = {"machine": {**machine.describe(), "peak_gmacs": machine.peak() / 1e9}, **more, "rows": rows}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+# README
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table of README: a line per model."""
+    by_name: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        if "error" not in row:
+            by_name.setdefault(row["name"], {})[row["threads"]] = row
+    counts = sorted({row["threads"] for rows_ in by_name.values() for row in rows_.values()})
+    header = ["model", "MMAC", "int8rt ms", "XNNPACK ms", *(f"× XNNPACK, {n} thread{'s' * (n > 1)}" for n in counts),
+              "× BUILTIN_REF", "GMAC/s", "of peak"]  # fmt: skip
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 1)]
+    for name, found in by_name.items():
+        first = found[min(found)]
+        ratios = [f"**{_ratio(found[n], 'xnnpack')}**" if n in found else "" for n in counts]
+        cells = [name, f"{first['macs'] / 1e6:.1f}", _ms(first, "int8rt"), _ms(first, "xnnpack"), *ratios,
+                 _ratio(first, "reference"), f"{first['gmacs']:.1f}", f"{first['share_of_peak']:.0%}"]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    here = machine.describe()
+    averages = "; ".join(f"{name} **{value:.2f}**" for name, value in means(rows).items())
+    return "\n".join(
+        [
+            f"On {here['cpu']}, {here['cores']} cores, int8 peak of one {machine.peak() / 1e9:.0f} GMAC/s as measured;",
+            f"LiteRT {here.get('ai-edge-litert', '')}, Python {here['python']}, Numba {here['numba']},",
+            f"{here['date'][:10]}. Times are 10th percentiles of runs by turns, NumPy arrays in and out, on one thread",
+            "unless said; × is LiteRT's time by int8rt's. XNNPACK's bits are not always the reference's, int8rt's are.",
+            "`random_`: the architecture with random weights. Made by `python -m benchmarks.models --readme`.",
+            "",
+            *lines,
+            "",
+            f"Geometric means against XNNPACK: {averages}.",
+        ]
+    )
+
+
+def write_readme(rows: Sequence[Row], path: Path) -> None:
+    """Put the table between the markers of a README. Raises ValueError where it has none."""
+    content = path.read_text()
+    begin, end = MARKERS
+    replaced, count = re.subn(
+        f"{re.escape(begin)}.*?{re.escape(end)}",
+        lambda _: f"{begin}\n{markdown(rows)}\n{end}",
+        content,
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise ValueError(f"{path} has {count} places between {begin} and {end}, expected one")
+    path.write_text(replaced)
