@@ -48,15 +48,17 @@ class _Evaluator:
         return values
 
     def _results(self, node: Node, arrays: Sequence[np.ndarray | None]) -> Sequence[np.ndarray]:
-        """What a node writes; it sees the values of constants only, unless that is not enough."""
+        """What a node writes; it sees the values of constants and handles only, unless that is not enough."""
         module = ops.find(node.op)
         inputs = [
-            t if t is None or a is None or t.data is not None else dataclasses.replace(t, shape=a.shape)
+            t
+            if t is None or a is None or t.data is not None
+            else dataclasses.replace(t, shape=a.shape, data=a if a.dtype == object else None)
             for t, a in zip(node.inputs, arrays, strict=True)
         ]
         seen = dataclasses.replace(node, inputs=tuple(inputs))
-        outputs = None if hasattr(module, "control") else shaped(module, seen)
-        if outputs is None:
+        outputs = shaped(module, seen)
+        if outputs is None or hasattr(module, "control"):
             return evaluate_on(node, arrays, self)
         return evaluate(module, dataclasses.replace(seen, outputs=outputs), arrays)
 

@@ -178,17 +178,19 @@ def evaluate(module: Any, node: Node, arrays: Sequence[np.ndarray | None]) -> tu
 
 
 def evaluate_on(node: Node, arrays: Sequence[np.ndarray | None], runtime: ops.Runtime) -> list[np.ndarray]:
-    """The arrays that a node writes which had to wait for values: its inputs are arrays in the model's types."""
-    pairs = zip(node.inputs, arrays, strict=True)
-    inputs = [t if t is None or a is None else dataclasses.replace(t, shape=a.shape, data=a) for t, a in pairs]
-    node = dataclasses.replace(node, inputs=tuple(inputs))
+    """The arrays that a node writes which had to wait for values: its inputs are arrays in the model's types.
+
+    What a control operator's ``shapes`` checks is taken for granted.
+    """
     module = ops.find(node.op)
     if hasattr(module, "control"):
-        located(node, module.shapes, node)
         results = list(located(node, module.control, node, runtime, *arrays))
         if len(results) != len(node.outputs):
             raise ModelError(f"{node.label} has {len(node.outputs)} outputs; {len(results)} were expected")
         return results
+    pairs = zip(node.inputs, arrays, strict=True)
+    inputs = [t if t is None or a is None else dataclasses.replace(t, shape=a.shape, data=a) for t, a in pairs]
+    node = dataclasses.replace(node, inputs=tuple(inputs))
     outputs = shaped(module, node)
     if outputs is None:
         raise ModelError(f"{node.label}: the shape of its outputs cannot be known")
