@@ -1,4 +1,4 @@
-"""The command line: int8rt run, info, compare, bench.
+"""The command line: int8rt run, info, compare, bench, ops.
 
 Each makes a report of plain values and prints it as text or JSON. Reports go to standard output, progress and errors to
 standard error. Exit status: 0, 1 where a comparison finds a difference, 2 on errors.
@@ -26,7 +26,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 import int8rt
-from int8rt import arena, images, jit, ops, reader, report, session
+from int8rt import arena, checked, images, jit, ops, reader, report, session
 from int8rt.errors import Error, InputError, ModelError, UnsupportedError
 from int8rt.graph import Graph, Subgraph, Tensor
 from int8rt.model import MAX_THREADS, Model, Port, load, random_inputs, unique_names
@@ -386,6 +386,34 @@ def _timed(model: Model, arrays: Sequence[np.ndarray]) -> float:
 def _summary(seconds: Sequence[float]) -> report.Report:
     low, median, high = np.percentile(seconds, [0, 50, 90])
     return {"runs": len(seconds), "min": float(low), "median": float(median), "p90": float(high)}
+
+
+# ops
+
+
+@app.command("ops", epilog=_examples("int8rt ops", "int8rt ops CONV_2D ADD", "int8rt ops --json"))
+def operators(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Operators; all where none is named.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the operators: in which types and versions each is checked, and against which LiteRT."""
+    wanted = [name.upper() for name in names or ()]
+    if unknown := sorted(set(wanted) - {name.upper() for name in ops.supported()}):
+        raise UnsupportedError(f"there is no operator {', '.join(unknown)}")
+    rows = [row for row in checked.operators() if not wanted or row.op in wanted]
+    others = {name for name in ops.supported() if not wanted or name.upper() in wanted} - {row.op for row in rows}
+    result: report.Report = {
+        "litert": checked.litert_version(),
+        "operators": [row._asdict() for row in rows],
+        "not_in_the_table": sorted(others),
+    }
+    if as_json:
+        _print_json(result)
+    else:
+        plain = [{**row._asdict(), "types": checked.marked(row)} for row in rows]
+        _print(report.operators({**result, "operators": plain}, _width()))
 
 
 # Shared

@@ -26,7 +26,7 @@ LAYERS = [
     "program",
     "session",
     "model interpreter",
-    "images profile report",
+    "checked images profile report",
     "_litert_child",
     "litert",
     "compare",

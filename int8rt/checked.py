@@ -1,0 +1,91 @@
+"""Which operators are checked against LiteRT, in which types and versions: what ``python -m tests.conformance`` found.
+
+The findings are a file, ``ops/checked.json``. The table of ``int8rt ops`` is made of it, and so are those of README.md
+and docs/operators.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PATH = Path(__file__).parent / "ops" / "checked.json"
+
+RESOLVERS = {"reference": "BUILTIN_REF", "builtin": "BUILTIN"}
+
+
+class Checked(NamedTuple):
+    """One operator in the types in which one of LiteRT's sets of kernels runs it."""
+
+    op: str
+    types: tuple[str, ...]
+    bounded: tuple[str, ...]  # those of the types that are equal within units in the last place only
+    wrong: tuple[str, ...]  # those that LiteRT computes wrongly: see docs/numerics.md
+    versions: str  # that LiteRT registers
+    against: str
+    cases: int
+
+
+def litert_version() -> str:
+    """The LiteRT that all was checked against."""
+    return str(_content()["litert"])
+
+
+def operators() -> list[Checked]:
+    """One row per operator and set of LiteRT's kernels, by name."""
+    return [row for op, found in sorted(_content()["operators"].items()) for row in _rows(op, found)]
+
+
+def _content() -> Any:
+    return json.loads(PATH.read_text(encoding="utf-8"))
+
+
+def _rows(op: str, found: Any) -> Iterable[Checked]:
+    for resolver, against in RESOLVERS.items():
+        types = {name: cell for name, cell in found["types"].items() if cell["resolver"] == resolver}
+        if types:
+            first, last = found["versions"].get(resolver, ("?", "?"))
+            yield Checked(
+                op, tuple(types), tuple(n for n, c in types.items() if "bounded" in c),
+                tuple(n for n, c in types.items() if "wrong" in c),
+                str(first) if first == last else f"{first} - {last}", against,
+                sum(cell[key] for cell in types.values() for key in ("equal", "bounded", "wrong") if key in cell),
+            )  # fmt: skip
+
+
+def marked(row: Checked) -> list[str]:
+    """The types, with ~ for those that are bounded and * for those that LiteRT computes wrongly."""
+    return [name + "~" * (name in row.bounded) + "*" * (name in row.wrong) for name in row.types]
+
+
+# Markdown
+
+
+def by_types() -> list[str]:
+    """A short table: operators that have the same types share a row."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for op in sorted({row.op for row in operators()}):
+        rows = [row for row in operators() if row.op == op]
+        types = tuple(sorted({name for row in rows for name in row.types}, key=_rank))
+        groups.setdefault(types, []).append(f"{op}\\*" if any(row.wrong for row in rows) else op)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    return ["| operators | types |", "|---|---|", *(f"| {', '.join(v)} | {', '.join(k)} |" for k, v in ordered)]
+
+
+def as_markdown() -> list[str]:
+    """The whole table."""
+    head = ["| operator | types | versions | checked against | cases |", "|---|---|---|---|--:|"]
+    return head + [
+        f"| {r.op} | {', '.join(marked(r))} | {r.versions} | {r.against} | {r.cases} |".replace("*", r"\*")
+        for r in operators()
+    ]
+
+
+ORDER = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
+
+
+def _rank(name: str) -> tuple[int, str]:
+    first = name.split()[0]
+    return (ORDER.index(first) if first in ORDER else len(ORDER), name)

@@ -1,0 +1,53 @@
+"""The conformance run in small: some cases of each operator, and tables that agree with what it found."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+
+import conformance
+import pytest
+from conformance_cases import BUILDERS, cases
+
+from int8rt import checked, litert, ops
+
+PER_OPERATOR = 2
+
+
+@pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+@pytest.mark.parametrize("op", sorted(op for op in BUILDERS if op in ops.supported()))
+def test_some_cases(op):
+    """The whole run is ``python -m tests.conformance``."""
+    first = zlib.crc32(op.encode()) % 5
+    some = list(itertools.islice(cases([op]), first, first + 40 * PER_OPERATOR, 40))
+    for result in conformance.results(some):
+        assert result.outcome in ("equal", "bounded", "wrong", "refused"), result
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/operators.md"])
+def test_documents_agree_with_the_table(path):
+    """``python -m tests.conformance --documents`` brings them up to date."""
+    expected = conformance.documents()[conformance.ROOT / path]
+    assert (conformance.ROOT / path).read_text(encoding="utf-8") == expected
+
+
+def test_the_table_has_only_operators_that_are_supported():
+    assert {row.op for row in checked.operators()} <= set(ops.supported())
+
+
+def test_what_is_left_out_of_the_table_is_known():
+    """Operators that are supported and not in the table have their tests elsewhere; a new one needs cases."""
+    assert set(ops.supported()) - {row.op for row in checked.operators()} - set(ops.CUSTOM) == ELSEWHERE
+
+
+ELSEWHERE = {"DENSIFY", "RFFT2D"}
+
+
+def test_every_operator_is_listed(capsys):
+    from int8rt import cli
+
+    with pytest.raises(SystemExit) as end:
+        cli.main(["ops"])
+    printed = capsys.readouterr().out
+    assert not end.value.code
+    assert all(op in printed for op in ops.supported())
