@@ -32,6 +32,7 @@ from int8rt.ops import Call, Flat, scratch, scratch_per_thread
 from int8rt.simd import LANES, fill_within, get, put
 
 GROUP = 8  # values that LiteRT quantizes together
+SIGN = -(1 << 31)  # the sign bit of float32
 
 
 class Scaling(NamedTuple):
@@ -138,31 +139,25 @@ def quantize_calls(
     return known, [ranges, Call(quantize_images, flat, *shape, int(symmetric), *known, top, left, y, writes=[y])]
 
 
-@inline
-def ordered(bits: int) -> int:
-    """The bits of float32 as an int32 that compares as the floats do; its own inverse."""
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
-
-
 @kernel
 def find_ranges(
     thread: int, threads: int, bits: Any, symmetric: int, scale_bits: Any, scale: Any, zero_point: Any
 ) -> None:
     """Scale, its inverse and zero point of each of the images that lie one after another in x.
 
-    bits: x as int32, since comparisons of floats are not done in vectors; scale_bits: scale as int32.
+    bits: x as int32, since comparisons of floats are not done in vectors; scale_bits: scale as int32. Of floats that
+    are not negative the greatest is that with the greatest bits; so it is with the magnitudes of the others.
     """
     images = zero_point.size
     size = bits.size // images
     for n in range(images * thread // threads, images * (thread + 1) // threads):
-        least, most = np.int32(0), np.int32(0)
+        below, above = np.int32(0), np.int32(0)
         for i in range(n * size, (n + 1) * size):
-            value = np.int32(ordered(bits[i]))
-            least = min(least, value)
-            most = max(most, value)
-        put(scale_bits, 2 * n, ordered(least))
-        put(scale_bits, 2 * n + 1, most)
-        low, high = get(scale, 2 * n), get(scale, 2 * n + 1)
+            below = max(below, np.int32(get(bits, i) ^ SIGN))
+            above = max(above, get(bits, i))
+        put(scale_bits, 2 * n, below)
+        put(scale_bits, 2 * n + 1, above)
+        low, high = -get(scale, 2 * n), get(scale, 2 * n + 1)
         put(zero_point, n, 0)
         if low == high:
             put(scale, 2 * n, np.float32(1))
@@ -173,8 +168,8 @@ def find_ranges(
             put(scale, 2 * n + 1, np.float32(127) / largest)
         else:
             s = np.float64(np.float32(high - low)) / 255.0
-            below, above = np.float64(low) / s, np.float64(high) / s
-            zero = -128.0 - below if 128.0 + abs(below) < 127.0 + abs(above) else 127.0 - above
+            least, most = np.float64(low) / s, np.float64(high) / s
+            zero = -128.0 - least if 128.0 + abs(least) < 127.0 + abs(most) else 127.0 - most
             put(scale, 2 * n, np.float32(s))
             put(scale, 2 * n + 1, np.float32(1.0 / np.float64(np.float32(s))))
             put(zero_point, n, min(max(np.int64(round_half_away(zero)), -128), 127))
@@ -208,15 +203,15 @@ def quantize_images(
             head = max(min(run, full - within), 0)
             if inverse == np.inf:
                 for i in range(run):
-                    put(y, to + i, 128 + overflowed(x[at + i], zero_point[n], symmetric, i < head))
+                    put(y, to + i, 128 + overflowed(get(x, at + i), zero_point[n], symmetric, i < head))
             else:
                 for i in range(head):
-                    v = x[at + i] * inverse
+                    v = get(x, at + i) * inverse
                     half = np.float32(0.5) if v >= 0 else np.float32(-0.5)
                     q = np.int32(zero + np.int32(v + half))
                     put(y, to + i, min(max(q, lowest), np.int32(255)))
                 for i in range(head, run):
-                    q = np.int32(zero + np.int32(round_half_away_float(x[at + i] * inverse)))
+                    q = np.int32(zero + np.int32(round_half_away_float(get(x, at + i) * inverse)))
                     put(y, to + i, min(max(q, lowest), np.int32(255)))
 
 

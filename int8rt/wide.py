@@ -296,8 +296,8 @@ def int16_dot(rows: int, vectors: int) -> Kernel:
             for r in range(rows):
                 to = first + (m + r) * stride
                 for c in range(column, min(column + width, bias.size)):
-                    total_ = get(totals, mine + r * width + c - column) + bias[c]
-                    q = by_rule(total_, rule, multiplier[c], shift[c], scale[c], bits)
+                    total_ = get(totals, mine + r * width + c - column) + get(bias, c)
+                    q = by_rule(total_, rule, get(multiplier, c), get(shift, c), get(scale, c), bits)
                     put(y, to + c, min(max(q, lo), hi))
 
     return Kernel(int16_dot, f"{__name__}:int16_dot[{rows}x{vectors}]")
@@ -353,8 +353,8 @@ def requantize_sums(
     rows = y.size // channels
     for row in range(rows * thread // threads, rows * (thread + 1) // threads):
         for c in range(channels):
-            acc = np.int64(get(sums, row * channels + c)) + bias[c]
-            q = by_rule(acc, rule, multiplier[c], shift[c], scale[c], bits)
+            acc = np.int64(get(sums, row * channels + c)) + get(bias, c)
+            q = by_rule(acc, rule, get(multiplier, c), get(shift, c), get(scale, c), bits)
             put(y, row * channels + c, min(max(q, lo), hi))
 
 
@@ -377,7 +377,16 @@ def depthwise_sums(
         for col in range(out_w):
             at, to = start + col * col_step, (line * out_w + col) * channels
             fill_within(y, to, channels, as_type_of(get(y, to), 0))
-            for tap in range(taps.size):
+            whole = taps.size - taps.size % 3 if times == 1 else 0
+            for tap in range(0, whole, 3):  # three at a time, since sums come from memory and go there
+                i, j, k = at + taps[tap], at + taps[tap + 1], at + taps[tap + 2]
+                row = tap * channels
+                for c in range(channels):
+                    acc = get(y, to + c)
+                    acc = as_type_of(acc, acc + as_type_of(acc, get(x, i + c)) * get(w, row + c))
+                    acc = as_type_of(acc, acc + as_type_of(acc, get(x, j + c)) * get(w, row + channels + c))
+                    put(y, to + c, acc + as_type_of(acc, get(x, k + c)) * get(w, row + 2 * channels + c))
+            for tap in range(whole, taps.size):
                 place, row = at + taps[tap], tap * channels
                 if times == 1:
                     for c in range(channels):
