@@ -38,9 +38,12 @@ from int8rt.simd import get, put
 
 NORM_EPSILON = F(1e-8)
 
+OF_INPUT, OF_AUX, OF_OUTPUT, PROJECTION = range(4)  # the matrices, by what they multiply
+START, DEPTH, ROWS, SUM_START, IN_FOURS = range(5)  # what the kernel's table says of each
+
 
 class Matrix(NamedTuple):
-    """Weights of up to four gates that multiply one vector; kernels take the fields in this order."""
+    """Weights of up to four gates that multiply one vector."""
 
     w: np.ndarray  # float32 or int8 [gates, rows, depth]; empty where there is none
     scale: np.ndarray  # float32 [gates]
@@ -224,87 +227,93 @@ def call(
     cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor, aux: Tensor | None = None, place: Place = FORWARD
 ) -> Call:  # fmt: skip
     """The Call that runs a whole sequence."""
-    inputs, outputs, cells = x.shape[-1], cell.outputs, cell.cells
-    aux_inputs = p.aux.w.shape[2]
-    name = f"{y.name}/{place.column}"
-    gates = ops.scratch(f"{name}/gates", (4, sequence.batch, cells), np.float32)
-    widest = max(inputs, aux_inputs, outputs, cells)
-    q = ops.scratch(f"{name}/q", (4, sequence.batch, widest), np.int16)
-    scale = ops.scratch(f"{name}/scale", (4, sequence.batch), np.float32)
-    zero = ops.scratch(f"{name}/zero", (4, sequence.batch), np.int64)
-    sizes = np.array([*sequence, inputs, cells, outputs, aux_inputs, widest])
+    cells, outputs, batch = cell.cells, cell.outputs, sequence.batch
+    matrices = (p.w, p.aux, p.r, p.projection._replace(w=p.projection.w[:1], sums=p.projection.sums[:1]))
+    table = np.zeros((len(matrices), 5), np.int64)
+    starts, sum_starts = (
+        np.cumsum([0, *sizes]) for sizes in zip(*((m.w.size, m.sums.size) for m in matrices), strict=True)
+    )
+    for number, m in enumerate(matrices):
+        table[number] = starts[number], m.w.shape[2], m.w.shape[1], sum_starts[number], m.in_fours
+    weights, scales, sums = (
+        np.concatenate([m.w.reshape(-1) for m in matrices]), np.stack([m.scale for m in matrices]),
+        np.concatenate([m.sums.reshape(-1) for m in matrices]),
+    )  # fmt: skip
+    name, deep = f"{y.name}/{place.column}", batch * int(table[:, DEPTH].max())
+    scratch = (
+        ops.scratch(f"{name}/v", (4 * deep,), np.float32), ops.scratch(f"{name}/q", (4 * deep,), np.int16),
+        ops.scratch(f"{name}/scale", (4 * batch,), np.float32), ops.scratch(f"{name}/zero", (4 * batch,), np.int64),
+        ops.scratch(f"{name}/gates", (4, batch, cells), np.float32),
+    )  # fmt: skip
+    sizes = np.array([*sequence, cells, outputs, deep])
     flags = np.array([
         p.is_cifg, p.peephole.size > 0, p.norm.size > 0, p.projection.w.size > 0, p.activation, p.is_symmetric,
         place.is_backward, place.stride or outputs, place.column, *p.offsets,
     ], np.int64)  # fmt: skip
     f = np.dtype(np.float32)
-    states = Flat(cell.c, f), Flat(cell.h, f), Flat(y, f)
     return Call(
-        lstm_kernel(p.is_hybrid), Flat(x, f), Flat(x if aux is None else aux, f), *p.w, *p.r, *p.aux, *p.projection,
+        lstm_kernel(p.is_hybrid), Flat(x, f), Flat(x if aux is None else aux, f), weights, table, scales, sums,
         p.projection_bias, p.bias, p.peephole, p.norm, np.array([p.cell_clip, p.projection_clip], np.float32), sizes,
-        flags, q, scale, zero, gates, *states, writes=[y, cell.h, cell.c, gates, q, scale, zero],
-        work=sequence.groups * sequence.steps * sequence.batch * (p.w.w.size + p.r.w.size),
+        flags, *scratch, Flat(cell.c, f), Flat(cell.h, f), Flat(y, f), writes=[y, cell.h, cell.c, *scratch],
+        work=sequence.groups * sequence.steps * batch * weights.size,
     )  # fmt: skip
 
 
 @inline
 def _add_float(
-    value: Any, m: Any, m_scale: Any, m_sums: Any, gate: int, rows: int, row: int, x: Any, x_at: int, q: Any, q_at: int,
-    scale: Any, zero: Any, slot: int, depth: int, b: int, in_fours: int,
+    value: Any, weights: Any, table: Any, scales: Any, sums: Any, m: int, gate: int, row: int, b: int, batch: int,
+    v: Any, q: Any, deep: int, scale: Any, zero: Any,
 ) -> Any:  # fmt: skip
-    """value + row ``row`` of a gate's matrix times x, vector number b of the batch."""
-    return value + dot(m, (gate * rows + row) * depth, x, x_at, depth, row, rows, b, in_fours)
+    """value + a row of a gate's matrix m times vector b of those that it multiplies."""
+    depth, rows = table[m, DEPTH], table[m, ROWS]
+    at = table[m, START] + (gate * rows + row) * depth
+    return value + dot(weights, at, v, m * deep + b * depth, depth, row, rows, b, table[m, IN_FOURS])
 
 
 @inline
 def _add_hybrid(
-    value: Any, m: Any, m_scale: Any, m_sums: Any, gate: int, rows: int, row: int, x: Any, x_at: int, q: Any, q_at: int,
-    scale: Any, zero: Any, slot: int, depth: int, b: int, in_fours: int,
+    value: Any, weights: Any, table: Any, scales: Any, sums: Any, m: int, gate: int, row: int, b: int, batch: int,
+    v: Any, q: Any, deep: int, scale: Any, zero: Any,
 ) -> Any:  # fmt: skip
-    """value + row ``row`` of a gate's matrix times the quantized x, number ``slot``."""
-    k = gate * rows + row
-    acc = dot_quantized(m, k * depth, q, q_at, depth) - get(zero, slot) * get(m_sums, k)
-    return value + F(acc) * (get(scale, slot) * get(m_scale, gate))
+    """As _add_float with the vectors as they are quantized."""
+    depth, k = table[m, DEPTH], gate * table[m, ROWS] + row
+    acc = dot_quantized(weights, table[m, START] + k * depth, q, m * deep + b * depth, depth)
+    acc -= get(zero, m * batch + b) * get(sums, table[m, SUM_START] + k)
+    return value + F(acc) * (get(scale, m * batch + b) * scales[m, gate])
 
 
 @functools.cache
 def lstm_kernel(is_hybrid: bool) -> Kernel:
-    """The kernel for float32 or for int8 weights."""
+    """The kernel for float32 or for int8 weights.
+
+    v holds the vectors that the four matrices multiply, one behind another, q the same quantized. A row of ``table``
+    says of a matrix where it begins, its depth and rows, where its sums begin, and ``in_fours``.
+    """
     add = _add_hybrid if is_hybrid else _add_float
 
     def lstm(
-        x: Any, aux: Any, w: Any, w_scale: Any, w_sums: Any, w_fours: int, r: Any, r_scale: Any, r_sums: Any,
-        r_fours: int, a: Any, a_scale: Any, a_sums: Any, a_fours: int, p: Any, p_scale: Any, p_sums: Any, p_fours: int,
-        p_bias: Any, bias: Any, peephole: Any, norm: Any, clips: Any, sizes: Any, flags: Any, q: Any, scale: Any,
-        zero: Any, gates: Any, c: Any, h: Any, y: Any,
+        x: Any, aux: Any, weights: Any, table: Any, scales: Any, sums: Any, projection_bias: Any, bias: Any,
+        peephole: Any, norm: Any, clips: Any, sizes: Any, flags: Any, v: Any, q: Any, scale: Any, zero: Any, gates: Any,
+        c: Any, h: Any, y: Any,
     ) -> None:  # fmt: skip
-        groups, steps, batch, inputs = sizes[0], sizes[1], sizes[2], sizes[3]
-        cells, outputs, aux_inputs, widest = sizes[4], sizes[5], sizes[6], sizes[7]
+        groups, steps, batch, cells, outputs, deep = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]
         is_cifg, has_peephole, has_norm, has_projection = flags[0], flags[1], flags[2], flags[3]
         activation, is_symmetric, is_backward, stride, column = flags[4], flags[5], flags[6], flags[7], flags[8]
-        one, deep = batch * cells, batch * widest
+        one = batch * cells
         for group in range(groups):
             c_at, h_at = group * one, group * batch * outputs
             for turn in range(steps):
                 row = (group * steps + (steps - 1 - turn if is_backward else turn)) * batch
-                has_x = not is_zero(x, row * inputs, batch * inputs)
-                has_aux = not is_zero(aux, row * aux_inputs, batch * aux_inputs)
-                has_h = not is_hybrid or not is_zero(h, h_at, batch * outputs)
-                if is_hybrid:
-                    for b in range(batch):
-                        at = b * widest
-                        if has_x:
-                            quantize_row(x, (row + b) * inputs, inputs, is_symmetric, q, at, scale, zero, b)
-                        if has_aux:
-                            quantize_row(
-                                aux, (row + b) * aux_inputs, aux_inputs, is_symmetric, q, deep + at, scale, zero,
-                                batch + b,
-                            )  # fmt: skip
-                        if has_h:
-                            quantize_row(
-                                h, h_at + b * outputs, outputs, is_symmetric, q, 2 * deep + at, scale, zero,
-                                2 * batch + b,
-                            )  # fmt: skip
+                used = 0  # a bit per matrix whose vectors are not all zero
+                for m in range(PROJECTION):
+                    depth = table[m, DEPTH]
+                    count = batch * depth
+                    source = x if m == OF_INPUT else aux if m == OF_AUX else h
+                    copy_floats(source, h_at if m == OF_OUTPUT else row * depth, count, v, m * deep)
+                    if (m == OF_OUTPUT and not is_hybrid) or not is_zero(v, m * deep, count):
+                        used |= 1 << m
+                        if is_hybrid:
+                            quantize_rows(v, m, deep, batch, depth, is_symmetric, q, scale, zero)
                 for gate in range(4):
                     if gate == INPUT and is_cifg:
                         continue
@@ -320,22 +329,12 @@ def lstm_kernel(is_hybrid: bool) -> Kernel:
                         for i in range(cells):
                             k = gate * cells + i
                             value = ZERO if has_norm else get(bias, k)
-                            at = b * widest
-                            if has_x:
-                                value = add(
-                                    value, w, w_scale, w_sums, gate, cells, i, x, (row + b) * inputs, q, at, scale,
-                                    zero, b, inputs, b, w_fours,
-                                )  # fmt: skip
-                            if has_aux:
-                                value = add(
-                                    value, a, a_scale, a_sums, gate, cells, i, aux, (row + b) * aux_inputs, q,
-                                    deep + at, scale, zero, batch + b, aux_inputs, b, a_fours,
-                                )  # fmt: skip
-                            if has_h:
-                                value = add(
-                                    value, r, r_scale, r_sums, gate, cells, i, h, h_at + b * outputs, q, 2 * deep + at,
-                                    scale, zero, 2 * batch + b, outputs, b, r_fours,
-                                )  # fmt: skip
+                            for m in range(PROJECTION):
+                                if (used >> m) & 1:
+                                    value = add(
+                                        value, weights, table, scales, sums, m, gate, i, b, batch, v, q, deep, scale,
+                                        zero,
+                                    )  # fmt: skip
                             if has_peephole and gate != UPDATE:
                                 value = value + get(peephole, k) * get(c, c_at + b * cells + i)
                             put(gates, gate * one + b * cells + i, value)
@@ -346,33 +345,47 @@ def lstm_kernel(is_hybrid: bool) -> Kernel:
                             put(gates, i, activate(get(gates, i), activation))
                     else:
                         sigmoid_all(gates, gate * one, one, flags[9 + gate] + group * cells)
+                at = PROJECTION * deep
                 for i in range(one):
-                    value = get(gates, OUTPUT * one + i) * activate(get(c, c_at + i), activation)
-                    if has_projection:
-                        put(gates, i, value)
-                    else:
-                        put(h, h_at + i, value)
+                    put(v, at + i, get(gates, OUTPUT * one + i) * activate(get(c, c_at + i), activation))
                 if has_projection:
-                    has_hidden = not is_hybrid or not is_zero(gates, 0, one)
+                    has_hidden = not is_hybrid or not is_zero(v, at, one)
+                    if is_hybrid and has_hidden:
+                        quantize_rows(v, PROJECTION, deep, batch, cells, is_symmetric, q, scale, zero)
                     for b in range(batch):
-                        at = 3 * deep + b * widest
-                        if is_hybrid and has_hidden:
-                            quantize_row(gates, b * cells, cells, is_symmetric, q, at, scale, zero, 3 * batch + b)
                         for i in range(outputs):
-                            value = get(p_bias, i)
+                            value = get(projection_bias, i)
                             if has_hidden:
                                 value = add(
-                                    value, p, p_scale, p_sums, 0, outputs, i, gates, b * cells, q, at, scale, zero,
-                                    3 * batch + b, cells, b, p_fours,
+                                    value, weights, table, scales, sums, PROJECTION, 0, i, b, batch, v, q, deep, scale,
+                                    zero,
                                 )  # fmt: skip
                             if clips[1] > ZERO:
                                 value = max(min(clips[1], value), -clips[1])
                             put(h, h_at + b * outputs + i, value)
+                else:
+                    copy_floats(v, at, one, h, h_at)
                 for b in range(batch):
-                    for i in range(outputs):
-                        put(y, (row + b) * stride + column + i, get(h, h_at + b * outputs + i))
+                    copy_floats(h, h_at + b * outputs, outputs, y, (row + b) * stride + column)
 
     return Kernel(lstm, f"{__name__}:lstm[{'hybrid' if is_hybrid else 'float'}]")
+
+
+@inline
+def copy_floats(x: Any, at: int, count: int, y: Any, to: int) -> None:
+    """count values from x[at] to y[to]."""
+    for i in range(count):
+        put(y, to + i, get(x, at + i))
+
+
+@inline
+def quantize_rows(
+    v: Any, m: int, deep: int, batch: int, depth: int, is_symmetric: int, q: Any, scale: Any, zero: Any
+) -> None:  # fmt: skip
+    """The vectors that matrix m multiplies."""
+    for b in range(batch):
+        at = m * deep + b * depth
+        quantize_row(v, at, depth, is_symmetric, q, at, scale, zero, m * batch + b)
 
 
 @inline
