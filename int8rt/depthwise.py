@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from int8rt import dot
 from int8rt.dot import split_bytes
 from int8rt.fixedpoint import requantize_double_rounding
 from int8rt.graph import Tensor
-from int8rt.jit import Kernel, kernel
+from int8rt.jit import Kernel, inline, kernel
 from int8rt.ops import Call
 from int8rt.requantization import ROWS, Columns, Rounding, fitted, formula
 from int8rt.simd import INTERLEAVED, get, lanes_dot, lanes_load, lanes_requantize, lanes_start, put
@@ -86,6 +87,14 @@ def depthwise(kind: str) -> Kernel:
     return Kernel(depthwise, f"{__name__}:depthwise[{kind}]")
 
 
+@inline
+def lanes_dot_3(acc: Any, left: Any, middle: Any, right: Any, w: Any, weights: int) -> Any:
+    """acc and the products of three columns with the weights that begin at w[weights]."""
+    acc = lanes_dot(acc, left, w, weights)
+    acc = lanes_dot(acc, middle, w, weights + 4 * BLOCK)
+    return lanes_dot(acc, right, w, weights + 8 * BLOCK)
+
+
 @functools.cache
 def depthwise_3(kind: str) -> Kernel:
     """``depthwise`` for three columns of at most four rows, without loops over the filter."""
@@ -97,7 +106,7 @@ def depthwise_3(kind: str) -> Kernel:
     ) -> None:  # fmt: skip
         batch, out_h, out_w, channels = y.shape
         line, length = x.shape[2] * channels, out_w * channels // runs
-        second, third = columns[1], columns[2]
+        second, third, taps = columns[1], columns[2], w.shape[1]
         rows = min(1, height - 1), min(2, height - 1), min(3, height - 1)
         for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
             n = row // out_h
@@ -109,13 +118,16 @@ def depthwise_3(kind: str) -> Kernel:
                 block = 0
                 for i in range(0, length, BLOCK):
                     acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
-                    weights = block * 12 * BLOCK
+                    weights = block * taps * 4 * BLOCK
                     j = at + i
-                    acc = lanes_dot(acc, lanes_load(x, a + j, b + j, c + j, d + j), w, weights)
+                    left = lanes_load(x, a + j, b + j, c + j, d + j)
                     j = at + i + second
-                    acc = lanes_dot(acc, lanes_load(x, a + j, b + j, c + j, d + j), w, weights + 4 * BLOCK)
+                    middle = lanes_load(x, a + j, b + j, c + j, d + j)
                     j = at + i + third
-                    acc = lanes_dot(acc, lanes_load(x, a + j, b + j, c + j, d + j), w, weights + 8 * BLOCK)
+                    right = lanes_load(x, a + j, b + j, c + j, d + j)
+                    acc = lanes_dot_3(acc, left, middle, right, w, weights)
+                    if taps == 6:  # weights of nine bits
+                        acc = lanes_dot_3(acc, left, middle, right, w, weights + 12 * BLOCK)
                     requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to + i, length - i)
                     block += 1
                     if block == w.shape[0]:
@@ -134,7 +146,7 @@ def depthwise_3_whole(stride: int, kind: str) -> Kernel:
         thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, w: Any, p: Any, lo: int, hi: int, y: Any
     ) -> None:  # fmt: skip
         batch, out_h, out_w, channels = y.shape
-        line = x.shape[2] * channels
+        line, taps = x.shape[2] * channels, w.shape[1]
         rows = min(1, height - 1), min(2, height - 1), min(3, height - 1)
         for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
             n = row // out_h
@@ -143,16 +155,16 @@ def depthwise_3_whole(stride: int, kind: str) -> Kernel:
                 a = start + block * BLOCK
                 b, c, d = a + rows[0] * dilation * line, a + rows[1] * dilation * line, a + rows[2] * dilation * line
                 to = row * out_w * channels + block * BLOCK
-                weights = block * 12 * BLOCK
+                weights = block * taps * 4 * BLOCK
                 left = lanes_load(x, a, b, c, d)
                 middle = lanes_load(x, a + channels, b + channels, c + channels, d + channels)
                 j = 2 * channels
                 for _ in range(out_w):
                     right = lanes_load(x, a + j, b + j, c + j, d + j)
                     acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
-                    acc = lanes_dot(acc, left, w, weights)
-                    acc = lanes_dot(acc, middle, w, weights + 4 * BLOCK)
-                    acc = lanes_dot(acc, right, w, weights + 8 * BLOCK)
+                    acc = lanes_dot_3(acc, left, middle, right, w, weights)
+                    if taps == 6:  # weights of nine bits
+                        acc = lanes_dot_3(acc, left, middle, right, w, weights + 12 * BLOCK)
                     requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, BLOCK)
                     to += channels
                     if stride == 1:
@@ -187,16 +199,35 @@ def depthwise_plain(
                 put(y, to + c, min(max(q + zero_point, lo), hi))
 
 
-def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor) -> Call:
-    """The Call that computes y, [n, out_h, out_w, c], from x, already padded.
+def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor) -> list[Call]:
+    """The Calls that compute y, [n, out_h, out_w, c], from x, already padded.
 
     w: int16 [height, width, c] less its zero point; bias: int64 [c] with x's zero point folded in.
     """
-    flat = w.reshape(-1, w.shape[2]).T
-    columns = fitted(Columns(flat, bias, r))
+    columns = Columns(w.reshape(-1, w.shape[2]).T, bias, r)
+    if x.shape[3] == 1:
+        return dot.call(x, _windows(x, g, y), columns, y)
+    return [_depthwise(x, g, w, fitted(columns), y) or _plain(x, g, w, bias, r, y)]
+
+
+def _windows(x: Tensor, g: Geometry, y: Tensor) -> dot.Segments:
+    """A single channel makes a depthwise convolution an ordinary one: its windows as rows."""
+    n, height, width, _ = x.shape
+    images = np.arange(n)[:, None, None] * height * width
+    offsets = images + (np.arange(y.shape[1]) * g.stride_h * width)[:, None] + np.arange(y.shape[2]) * g.stride_w
+    rows = np.arange(g.height) * g.dilation_h * width
+    if g.dilation_w == 1:
+        return dot.Segments(offsets.astype(np.int32).reshape(-1), rows, g.width)
+    starts = np.add.outer(rows, np.arange(g.width) * g.dilation_w).reshape(-1)
+    return dot.Segments(offsets.astype(np.int32).reshape(-1), starts, 1)
+
+
+def _depthwise(x: Tensor, g: Geometry, w: np.ndarray, columns: Columns, y: Tensor) -> Call | None:
+    """The Call that works on blocks of channels, where each has its own and there is a formula."""
+    r = columns.rounding
     f = formula(columns)
     if f is None or f.kind == "double" or x.shape[3] != y.shape[3]:
-        return _plain(x, g, w, bias, r, y)
+        return None
     channels = y.shape[3]
     runs = 1 if g.stride_w == 1 else y.shape[2]
     lanes = _lanes(channels, runs)
@@ -210,7 +241,7 @@ def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y
     offsets = np.arange(g.width) * g.dilation_w * channels
     tables = (packed, np.ascontiguousarray(p), r.lo, r.hi)
     work = y.size * g.height * g.width
-    near = g.width == 3 and g.height <= 4 and len(parts) == 1
+    near = g.width == 3 and g.height <= 4 and len(parts) <= 2
     if near and channels % BLOCK == 0 and g.stride_w <= 2 and g.dilation_w == 1:
         args = (g.height, g.dilation_h, g.stride_h, *tables)
         return Call(depthwise_3_whole(g.stride_w, f.kind), x, *args, y, writes=[y], work=work)

@@ -24,9 +24,9 @@ from int8rt import simd
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, kernel
-from int8rt.ops import Call, scratch_per_thread
+from int8rt.ops import Call, scratch, scratch_per_thread
 from int8rt.requantization import ROWS, Columns, Formula, fitted, formula
-from int8rt.simd import get, put
+from int8rt.simd import get, put, sum_of_bytes
 
 LANES = simd.LANES
 
@@ -113,15 +113,19 @@ def widest(rows: int, columns: int) -> tuple[int, int]:
 
 
 @functools.cache
-def dot(rows: int, vectors: int, kind: str) -> Kernel:
-    """The kernel for tiles of rows x 16 vectors that requantizes in registers by a formula of that kind."""
+def dot(rows: int, vectors: int, kind: str, corrected: bool = False) -> Kernel:
+    """The kernel for tiles of rows x 16 vectors that requantizes in registers by a formula of that kind.
+
+    If corrected, sums [rows of x] are added, one to all columns; else sums is not read.
+    """
     tile = simd.tile(rows, vectors)
-    t_rows, t_start, t_dot, t_requantize = tile.rows, tile.start, tile.dot, tile.requantize[kind]
+    t_rows, t_dot, t_requantize = tile.rows, tile.dot, tile.requantize[kind]
+    t_start = tile.start_rows if corrected else tile.start_alike
     width, deep = LANES * vectors, 4 * LANES * vectors
 
     def dot(
         thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, p: Any, lo: int, hi: int,
-        columns: int, y: Any, first: int, stride: int,
+        columns: int, sums: Any, y: Any, first: int, stride: int,
     ) -> None:  # fmt: skip
         tiles = (offsets.size + rows - 1) // rows
         total = w.shape[0] * tiles
@@ -130,7 +134,7 @@ def dot(rows: int, vectors: int, kind: str) -> Kernel:
             m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
             pointers = t_rows(x, offsets, m)
             at = panel * w.shape[1] * deep
-            acc = t_start(p, (panel * ROWS + ROWS - 1) * width)
+            acc = t_start(p, (panel * ROWS + ROWS - 1) * width, sums, m)
             for s in range(starts.size):
                 for k in range(starts[s], starts[s] + depth, 4):
                     acc = t_dot(acc, pointers, k, w, at)
@@ -138,7 +142,19 @@ def dot(rows: int, vectors: int, kind: str) -> Kernel:
             c = panel * width
             t_requantize(acc, p, panel * ROWS * width, lo, hi, y, first + m * stride + c, stride, columns - c)
 
-    return Kernel(dot, f"{__name__}:dot[{rows}x{vectors} {kind}]")
+    return Kernel(dot, f"{__name__}:dot[{rows}x{vectors} {kind}{' corrected' * corrected}]")
+
+
+@kernel
+def row_sums(
+    thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, factor: int, sums: Any
+) -> None:  # fmt: skip
+    """sums[m] = factor * the sum of row m of x."""
+    for m in range(offsets.size * thread // threads, offsets.size * (thread + 1) // threads):
+        total = 0
+        for s in range(starts.size):
+            total += sum_of_bytes(x, offsets[m] + starts[s], depth)
+        sums[m] = total * factor
 
 
 @functools.cache
@@ -179,25 +195,49 @@ def dot_accumulate(rows: int, vectors: int) -> Kernel:
     return Kernel(dot_accumulate, f"{__name__}:dot_accumulate[{rows}x{vectors}]")
 
 
-def call(x: Tensor, segments: Segments, columns: Columns, y: Tensor, first: int = 0, stride: int = 0) -> Call:
-    """The Call that computes y from x: output column c of row m goes to y[first + m * stride + c], flattened."""
+def call(
+    x: Tensor, segments: Segments, columns: Columns, y: Tensor, first: int = 0, stride: int = 0
+) -> list[Call]:  # fmt: skip
+    """The Calls that compute y from x: output column c of row m goes to y[first + m * stride + c], flattened."""
     columns = fitted(columns)
-    count = len(columns.w)
-    rows, vectors = widest(len(segments.offsets), count)
+    rows, vectors = widest(len(segments.offsets), len(columns.w))
     f = formula(columns)
-    order = simd.column_order(vectors) if f is not None else list(range(vectors * LANES))
-    packed, passes = pack(columns.w, len(segments.starts), vectors, order)
-    rows_of_x = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
-    work = len(segments.offsets) * columns.w.size
-    place = (y, first, stride or count)
+    place = (y, first, stride or len(columns.w))
+    if f is None:
+        return [_accumulating(x, segments, columns, (rows, vectors), place)]
+    # Weights less their zero point may need nine bits (legacy uint8 models). They fit eight less another number, whose
+    # product with the sum of a row is the same for all columns.
+    other = int(columns.w.min(initial=0)) + 128
+    corrected = bool((columns.w.max(initial=0) > 127 or other < 0) and columns.w.max() - other <= 127)
+    w = columns.w - np.int16(other) if corrected else columns.w
+    order = simd.column_order(vectors)
+    packed, passes = pack(w, len(segments.starts), vectors, order)
+    sums = scratch(f"{y.name}/row_sums", (len(segments.offsets) if corrected else 1,), np.int32)
+    calls = []
+    if corrected:
+        calls.append(
+            Call(row_sums, x, *segments, other, sums, writes=[sums], work=len(segments.offsets) * w.shape[1] // 8)
+        )
+    repeated = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
     r = columns.rounding
-    if f is not None:
-        args: tuple[Any, ...] = (packed, _constants(f, order), r.lo, r.hi, count)
-        return Call(dot(rows, vectors, f.kind), x, *rows_of_x, *args, *place, writes=[y], work=work)
-    sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
-    wrapped = panels((columns.bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32), order)
-    args = (packed, wrapped, *r, count, sums)
-    return Call(dot_accumulate(rows, vectors), x, *rows_of_x, *args, *place, writes=[y, sums], work=work)
+    args = (*repeated, packed, _constants(f, order), r.lo, r.hi, len(w), sums)
+    work = len(segments.offsets) * columns.w.size
+    return [*calls, Call(dot(rows, vectors, f.kind, corrected), x, *args, *place, writes=[y], work=work)]
+
+
+def _accumulating(
+    x: Tensor, segments: Segments, columns: Columns, tile: tuple[int, int], place: tuple[Tensor, int, int]
+) -> Call:  # fmt: skip
+    """The Call for columns without a formula."""
+    rows, vectors = tile
+    order = list(range(vectors * LANES))
+    packed, passes = pack(columns.w, len(segments.starts), vectors, order)
+    repeated = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
+    sums = scratch_per_thread(f"{place[0].name}/sums", rows * vectors * LANES, np.int32)
+    bias = panels((columns.bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32), order)
+    args = (*repeated, packed, bias, *columns.rounding, len(columns.w), sums)
+    work = len(segments.offsets) * columns.w.size
+    return Call(dot_accumulate(rows, vectors), x, *args, *place, writes=[place[0], sums], work=work)
 
 
 def _constants(f: Formula, order: list[int]) -> np.ndarray:

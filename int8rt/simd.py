@@ -286,6 +286,33 @@ def as_type_of(typing: Any, other: Any, value: Any) -> Any:
 
 
 @Word
+def sum_of_bytes(typing: Any, x: Any, at: Any, count: Any) -> Any:
+    """x[at] + ... + x[at + count - 1] of a flattened array of bytes; 63 more may be read."""
+    from numba.core import types
+
+    lower = DOT[lowering()][1]
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        from numba.core.cgutils import alloca_once_value, for_range
+
+        x, at, count = args
+        pointer = _address(context, builder, sig.args[0], x, at)
+        total = alloca_once_value(builder, _splat(INT32S, 0))
+        order = ir.Constant(BYTES, list(range(64)))
+        with for_range(builder, builder.ashr(builder.add(count, I64(63)), I64(6))) as loop:
+            start = builder.shl(loop.index, I64(6))
+            left = builder.sub(count, start)
+            left = builder.select(builder.icmp_signed("<", left, I64(64)), left, I64(64))
+            keep = builder.icmp_unsigned("<", order, _spread(builder, builder.trunc(left, I8), 64))
+            value = builder.select(keep, _load(builder, builder.gep(pointer, [start]), BYTES), _splat(BYTES, 0))
+            builder.store(lower(builder, builder.load(total), value, _splat(BYTES, 1)), total)
+        function = _declare(builder, "llvm.vector.reduce.add.v16i32", I32, [INT32S])
+        return builder.sext(builder.call(function, [builder.load(total)]), I64)
+
+    return types.int64(x, types.int64, types.int64), generate
+
+
+@Word
 def copy_within(typing: Any, source: Any, start: Any, target: Any, at: Any, count: Any) -> Any:
     """target[at : at + count] = source[start : start + count], both flattened and of one type."""
     from numba.core import types
@@ -573,7 +600,8 @@ class _Tile:
 
     def words(self) -> SimpleNamespace:
         return SimpleNamespace(
-            rows=row_addresses(self.rows), start=Word(self._start), dot=Word(self._dot), store=Word(self._store),
+            rows=row_addresses(self.rows), start=Word(self._start), start_rows=Word(self._start_rows),
+            start_alike=Word(self._start_alike), dot=Word(self._dot), store=Word(self._store),
             requantize={
                 "plain": Word(self._requantize_plain), "fixed": Word(self._requantize_fixed),
                 "double": Word(self._requantize_double),
@@ -593,6 +621,34 @@ class _Tile:
             return _gather(builder, row * self.rows)
 
         return self.accumulators(bias, types.int64), generate
+
+    def _start_alike(self, typing: Any, bias: Any, at: Any, sums: Any, m: Any) -> Any:
+        """As start; with the arguments of start_rows, so that a kernel can choose."""
+        from numba.core import types
+
+        signature, generate = self._start(typing, bias, at)
+
+        def generate_without(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return generate(context, builder, sig, args[:2])
+
+        return signature.return_type(bias, types.int64, sums, types.int64), generate_without
+
+    def _start_rows(self, typing: Any, bias: Any, at: Any, sums: Any, m: Any) -> Any:
+        """As start, plus sums[m + r] in row r; sums is int32."""
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            bias, at, sums, m = args
+            pointer = _address(context, builder, sig.args[0], bias, at)
+            row = [_load(builder, builder.gep(pointer, [I64(64 * v)]), INT32S) for v in range(self.vectors)]
+            first = _address(context, builder, sig.args[2], sums, m)
+            values = []
+            for r in range(self.rows):
+                more = _spread(builder, _load(builder, builder.gep(first, [I64(4 * r)]), I32))
+                values += [builder.add(v, more) for v in row]
+            return _gather(builder, values)
+
+        return self.accumulators(bias, types.int64, sums, types.int64), generate
 
     def _dot(self, typing: Any, acc: Any, rows: Any, k: Any, w: Any, at: Any) -> Any:
         from numba.core import types

@@ -165,37 +165,40 @@ def _rule_a(acc, multiplier, shift):
 # Kernels
 
 
-def run(call, arrays):
-    """Run a Call on one thread and on three; ``arrays`` maps its Tensors to memory. Gives what it writes first."""
+def run(calls, arrays):
+    """Run Calls on one thread and on three; ``arrays`` maps their Tensors to memory. Gives what the last one writes first."""
     results = []
     for threads in (1, 3):
-        step = call.for_threads(threads)
-        memory = {a: np.full(a.shape, 77, a.dtype) for a in step.args if isinstance(a, Tensor)} | arrays
-        args = [memory[a].reshape(-1) if isinstance(a, Tensor) else a for a in step.args]
-        entry, record = jit.native(step.kernel, jit.signature(args)), jit.pack(args)
-        for thread in range(threads):
-            entry(jit.address(record), thread, threads)
-        results.append(memory[step.writes[0]])
+        memory = dict(arrays)
+        for call in calls:
+            step = call.for_threads(threads)
+            for a in step.args:
+                if isinstance(a, Tensor):
+                    memory.setdefault(a, np.full(a.shape, 77, a.dtype))
+            args = [memory[a].reshape(-1) if isinstance(a, Tensor) else a for a in step.args]
+            entry, record = jit.native(step.kernel, jit.signature(args)), jit.pack(args)
+            for thread in range(threads):
+                entry(jit.address(record), thread, threads)
+        results.append(memory[calls[-1].writes[0]])
     assert (results[0] == results[1]).all()
     return results[0]
 
 
-def compare(rng, rows, columns, depth, segments, r, nine_bits=False, first=0, stride=0):
+def compare(rng, rows, columns, depth, segments, r, weights=(-127, 127), first=0, stride=0):
     """A call on random bytes gives what dot_plain gives, and touches nothing else."""
-    limit = 255 if nine_bits else 127
-    w = rng.integers(-limit, limit + 1, (columns, segments * depth)).astype(np.int16)
+    w = rng.integers(weights[0], weights[1] + 1, (columns, segments * depth)).astype(np.int16)
     bias = rng.integers(-(10**4), 10**4, columns)
     x = rng.integers(0, 256, 64 + rows * depth + 3 * segments * (depth + 2) + 64).astype(np.uint8)
     offsets = rng.permutation(rows).astype(np.int32) * np.int32(depth)
     starts = np.arange(segments, dtype=I64) * (depth + 2)
     size = first + (rows - 1) * (stride or columns) + columns
     x_, y_ = Tensor("x", x.shape, x.dtype), Tensor("y", (size + 70,), np.dtype(np.uint8))
-    call = dot.call(x_, dot.Segments(offsets, starts, depth), Columns(w, bias, r), y_, first, stride)
-    found = run(call, {x_: x})
+    calls = dot.call(x_, dot.Segments(offsets, starts, depth), Columns(w, bias, r), y_, first, stride)
+    found = run(calls, {x_: x})
     expected = np.full(size + 70, 77, np.uint8)
     dot.dot_plain(x, offsets, starts, depth, w, bias.astype(np.int32), *r, expected, first, stride or columns)
     assert (found == expected).all()
-    return call
+    return calls
 
 
 def rounding(columns, rule=rule_a, scale=1e-4, zero_point=100, lo=0, hi=255):
@@ -226,8 +229,10 @@ def test_depths(depth):
 
 
 @pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
-def test_nine_bit_weights(rule):
-    compare(np.random.default_rng(0), 7, 70, 13, 2, rounding(70, rule), nine_bits=True)
+@pytest.mark.parametrize("weights", [(-255, 255), (-100, 155), (-155, 100), (0, 255), (-255, 0)])
+def test_nine_bit_weights(rule, weights):
+    for rows, depth in ((1, 5), (7, 13), (50, 64), (3, 130)):
+        compare(np.random.default_rng(0), rows, 70, depth, 2, rounding(70, rule), weights=weights)
 
 
 @pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
@@ -244,7 +249,7 @@ def test_limits_and_place(rule):
 )
 def test_which_kernel(scale, kernel):
     """Accumulators pass through memory where left shifts are too large for the weights, and only there."""
-    call = compare(np.random.default_rng(0), 9, 40, 9, 2, rounding(40, scale=scale))
+    *_, call = compare(np.random.default_rng(0), 9, 40, 9, 2, rounding(40, scale=scale))
     assert call.kernel.name.startswith(f"int8rt.dot:{kernel}")
 
 

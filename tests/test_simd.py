@@ -123,7 +123,7 @@ import numba
 numba.config.CPU_FEATURES = "+sse2"
 from int8rt import errors, program
 try:
-    program.run_table.entry(program.RUN_SIGNATURE)
+    team.run_table.entry(team.RUN_SIGNATURE)
 except errors.UnsupportedError as error:
     print(error)
 """

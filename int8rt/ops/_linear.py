@@ -174,13 +174,13 @@ class Bytes(AsItIs):
         r = self.rounding
         named = {"multiplier": r.multiplier, "shift": r.shift, "scale": r.scale}
         r = r._replace(**{name: values[channels] for name, values in named.items() if values.size})
-        return [dot.call(x.tensor, s, Columns(w, bias, r), *into)]
+        return dot.call(x.tensor, s, Columns(w, bias, r), *into)
 
     def depthwise(self, x: Padded, g: Window) -> list[Call]:
         """The output of a filter [1, h, w, c] over each channel."""
         bias = self.bias - ops.stored_zero(self.o.x) * self.w.astype(np.int64).sum(axis=(0, 1, 2))
         geometry = depthwise.Geometry(*g[:6])
-        return [depthwise.call(x.tensor, geometry, self.w[0], bias, self.rounding, self.o.y)]
+        return depthwise.call(x.tensor, geometry, self.w[0], bias, self.rounding, self.o.y)
 
 
 def _bytes(o: Operands) -> Bytes:
