@@ -18,9 +18,9 @@ RNN and SVDF: four sums of every fourth term each are added up and then added to
 that is left over.
 
 Sources: TFLite ``lstm_eval.cc``, ``kernel_utils.cc`` and ``neon_tensor_utils.cc``; Eigen's functors,
-MathFunctionsImpl.h and GeneralBlockPanelKernel.h. Checked against LiteRT 2.3.0. In the last bits may differ: an LSTM
-with one cell, and products of several vectors so deep (beyond 600) that Eigen divides them into blocks by the sizes of
-the CPU's caches.
+MathFunctionsImpl.h and GeneralBlockPanelKernel.h. Checked against LiteRT 2.3.0 on x86. Float32 LSTMs may differ in the
+last bits where a matrix has one row (one cell, or a projection to one output), and where it multiplies several vectors
+so deep (beyond 600) that Eigen divides them into blocks by the sizes of the CPU's caches.
 """
 
 from __future__ import annotations
