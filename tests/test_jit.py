@@ -345,10 +345,10 @@ def test_two_processes_at_once(python, code, tmp_path):
 def test_two_threads_compile_the_same_kernel(python, tmp_path):
     code = """
 import threading
-from int8rt import program
+from int8rt import team
 found = []
 threads = [
-    threading.Thread(target=lambda: found.append(program.run_table.entry(program.RUN_SIGNATURE))) for _ in range(4)
+    threading.Thread(target=lambda: found.append(team.run_table.entry(team.RUN_SIGNATURE))) for _ in range(4)
 ]
 for t in threads:
     t.start()

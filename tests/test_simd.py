@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from engines import run_reference
 from linear import Linear
+from products import GEOMETRIES, Product
 from writer import RELU6, SAME, VALID
 
 from int8rt import jit, simd
@@ -46,6 +47,21 @@ CASES = [
     Linear("FULLY_CONNECTED", (1, 300), (10, 300), extreme=True, dtype=np.uint8),
 ]
 
+PRODUCTS = [
+    *(
+        Product(**GEOMETRIES[op][0], **kind)
+        for op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+        for kind in (
+            {"weights": "float32", "bias": np.float32},
+            {"bias": np.float32},
+            {"activations": np.int16, "bias": np.int64},
+        )
+    ),
+    Product("FULLY_CONNECTED", (7, 1031), (70, 1031), activations=np.int16, bias=np.int64, values="lowest", fit=60),
+    Product("FULLY_CONNECTED", (7, 131), (70, 131), weights="float32", bias=np.float32),
+    Product("FULLY_CONNECTED", (7, 131), (70, 131), bias=np.float32),
+]
+
 RUN_CASES = """
 import pickle, sys
 from engines import run_program
@@ -64,7 +80,7 @@ for content, x, expected in cases:
 def cases(tmp_path_factory):
     """A file with models, inputs and what the reference gives."""
     path = tmp_path_factory.mktemp("cases") / "cases.pickle"
-    models = [case.model() for case in CASES]
+    models = [case.model() for case in CASES] + [(content, x) for content, (x,) in (p.model() for p in PRODUCTS)]
     path.write_bytes(pickle.dumps([(content, x, run_reference(content, x)[0]) for content, x in models]))
     return path
 
@@ -121,7 +137,7 @@ def test_numba_s_own_idea_of_the_cpu_is_checked(python, tmp_path):
     code = """
 import numba
 numba.config.CPU_FEATURES = "+sse2"
-from int8rt import errors, program
+from int8rt import errors, team
 try:
     team.run_table.entry(team.RUN_SIGNATURE)
 except errors.UnsupportedError as error:
