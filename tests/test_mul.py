@@ -112,6 +112,11 @@ def test_in_place_chain() -> None:
     check(writer.network(nodes, [x], [y]), values((1, 9, 9, 5), np.uint8))
 
 
+@pytest.mark.parametrize(("shape1", "shape2"), [SHAPES[1], SHAPES[7][::-1], BOTH[0], SHAPES[10]])
+def test_unsigned_integers_wrap(shape1: tuple[int, ...], shape2: tuple[int, ...]) -> None:
+    check(binary("MUL", np.uint32, shape1, shape2), values(shape1, np.uint32), values(shape2, np.uint32, 1))
+
+
 def test_threads() -> None:
     model = binary("MUL", np.int8, (1, 90, 64), (3, 1, 64), (0.02, 0.05, 0.1), (3, -7, 1))
     inputs = values((1, 90, 64), np.int8), values((3, 1, 64), np.int8, 1)

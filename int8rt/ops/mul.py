@@ -65,7 +65,7 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 
 
 def _checked(node: Node) -> tuple[Tensor, Tensor, Tensor]:
-    x1, x2, y = checked(node, (*EIGHT_BITS, "int16", *PLAIN))
+    x1, x2, y = checked(node, (*EIGHT_BITS, "int16", *PLAIN, "uint32"))
     if _scaled(y):
         check_scales(node, x1, x2, y)
     if y.type == "int16" and any(t.zero_point for t in (x1, x2, y)):
