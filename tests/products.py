@@ -238,6 +238,6 @@ def cases(*names: str, **fields: Any) -> list[Product]:
     return [Product(**(geometry | fields)) for name in names for geometry in GEOMETRIES[name]]
 
 
-def some(*names: str, **fields: Any) -> list[Product]:
-    """A case for every third geometry of these operators."""
-    return [Product(**(geometry | fields)) for name in names for geometry in GEOMETRIES[name][::3]]
+def some(*names: str, step: int = 3, **fields: Any) -> list[Product]:
+    """A case for every third (or other) geometry of these operators."""
+    return [Product(**(geometry | fields)) for name in names for geometry in GEOMETRIES[name][::step]]

@@ -36,9 +36,9 @@ CASES = [
         for activation in (RELU, RELU6, RELU_N1_TO_1)
         for case in some(*PER_CHANNEL, bias=F32, activation=activation)
     ),
-    *(case for values in VALUES for case in some(*PER_CHANNEL, bias=F32, values=values)),
-    *(case for values in VALUES for case in some(*PER_TENSOR, bias=F32, values=values, per_channel=False)),
-    *(asymmetric(g, bias=F32, values=values) for values in VALUES for g in DENSE[::5]),
+    *(case for values in VALUES for case in some(*PER_CHANNEL, step=5, bias=F32, values=values)),
+    *(case for values in VALUES for case in some(*PER_TENSOR, step=5, bias=F32, values=values, per_channel=False)),
+    *(asymmetric(g, bias=F32, values=values) for values in VALUES for g in DENSE[::8]),
 ]
 NARROW = [
     *some("CONV_2D", "GROUPED", "FULLY_CONNECTED", bias=F32, weights="INT4"),
