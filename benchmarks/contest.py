@@ -192,13 +192,13 @@ class Others:
                 watch.burst(0)
                 bursts[resolver] = _of_litert(watch)
             except litert.LiteRTError as error:
-                errors[resolver] = str(error)
+                errors[resolver] = _in_one_line(error)
         for name, worker in self._workers.items():
             try:
                 worker.open(path, threads)
                 bursts[name] = worker.burst
             except Exception as error:  # whatever another runtime raises, the others are measured
-                errors[name] = f"{type(error).__name__}: {error}"
+                errors[name] = _in_one_line(error)
         return bursts, errors
 
     def __enter__(self) -> Others:
@@ -206,6 +206,10 @@ class Others:
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _of_litert(watch: litert.Stopwatch) -> Burst:
@@ -228,7 +232,7 @@ def contest(name: str, path: Path, threads: int, seconds: float, others: Others,
     try:
         ours = Ours(path, threads)
     except int8rt.Error as error:
-        return {**row, "error": " ".join(str(error).split())}
+        return {**row, "error": _in_one_line(error)}
     graph = ours.model.program.graph if ours.model.program.is_whole else ours.model.graph.main
     opened, errors = others.open(path, threads)
     times = _alternate({"int8rt": ours.burst, **opened}, seconds)
@@ -243,7 +247,7 @@ def contest(name: str, path: Path, threads: int, seconds: float, others: Others,
         "ratio": {contender: _ratios(t, found["int8rt"]) for contender, t in found.items() if contender != "int8rt"},
         "errors": errors,
     }
-    if profiled and threads == 1 and ours.instance is not None:
+    if profiled and threads == 1:
         row["operators"] = _shares(ours)
     return row
 

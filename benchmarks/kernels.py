@@ -10,10 +10,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from writer import NONE, RELU6, VALID
+
 from benchmarks import tables
 from benchmarks.contest import Others, Row, contest
 from benchmarks.models import arguments, counts, show
-from benchmarks.networks import NONE, RELU6, VALID, Builder, Value
+from benchmarks.networks import Builder, Value
 
 Layer = Callable[[Builder, Value], Value]
 
@@ -101,7 +103,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.set_defaults(threads="1", seconds=0.4)
     given = parser.parse_args(args)
     rows = run(given.names, counts(given.threads), given.seconds, given.features)
-    show(rows)
+    show(rows, means=False)
     if given.json:
         tables.write_json(given.json, rows)
 

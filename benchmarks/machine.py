@@ -100,7 +100,7 @@ def peak() -> float:
 def _rate(rows: int, vectors: int) -> float:
     lanes = simd.LANES * vectors
     x = np.ones(rows * DEPTH, np.uint8)
-    offsets = np.arange(0, rows * DEPTH, DEPTH, np.int32)
+    offsets = np.arange(0, rows * DEPTH, DEPTH, dtype=np.int32)
     w, bias, sums = np.ones(lanes * DEPTH, np.int8), np.zeros(lanes, np.int32), np.zeros(rows * lanes, np.int32)
     times = 1000
     args = (x, offsets, w, bias, times, sums)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import benchmarks
@@ -24,8 +25,8 @@ README = benchmarks.ROOT / "README.md"
 def found() -> dict[str, Callable[[], Path]]:
     """How to get the file of every model, by name."""
     files = [*sorted(SHARED.glob("*.tflite")), *sorted((benchmarks.ROOT / "models").glob("*.tflite"))]
-    here: dict[str, Callable[[], Path]] = {file.stem: lambda file=file: file for file in files}  # type: ignore[misc]
-    return here | {name: lambda name=name: networks.path(name) for name in networks.NETWORKS}  # type: ignore[misc]
+    made = {name: partial(networks.path, name) for name in networks.NETWORKS}
+    return {**{file.stem: partial(Path, file) for file in files}, **made}
 
 
 def run(names: Sequence[str], threads: Sequence[int], seconds: float, features: str | None, memory: bool) -> list[Row]:
@@ -64,10 +65,11 @@ def counts(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[Row], means: bool = True) -> None:
     """Print table, means and legend."""
     lines = ["", *tables.text(rows), ""]
-    lines += [f"geometric mean against XNN, {name}: {value:.2f}" for name, value in tables.means(rows).items()]
+    for name, values in tables.means(rows).items() if means else ():
+        lines.append(f"against XNN, {name}: " + ", ".join(f"{what} {value:.2f}" for what, value in values.items()))
     lines += [tables.memory(row) for row in rows if "memory" in row]
     tables.show([*lines, f"int8 peak of one core: {machine.peak() / 1e9:.0f} GMAC/s", f"[dim]{tables.LEGEND}[/]"])
 

@@ -356,7 +356,7 @@ def ds_cnn_l() -> bytes:
     x = b.conv(b.image, 276, (10, 4), (2, 1), RELU)
     for stride in ((2, 2), 1, 1, 1, 1):
         x = b.conv(b.depthwise(x, 3, stride, RELU), 276, activation=RELU)
-    x = b.pool("AVERAGE_POOL_2D", x, x.real.shape[1:3], 1, VALID)  # type: ignore[arg-type]
+    x = b.pool("AVERAGE_POOL_2D", x, (x.real.shape[1], x.real.shape[2]), 1, VALID)
     return b.file(b.softmax(b.dense(b.reshape(x, 1, 276), 12)))
 
 

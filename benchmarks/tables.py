@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,14 @@ def _cells(row: Row, extra: Sequence[str]) -> list[str]:
     return [
         row["name"],
         str(row["threads"]),
-        f"{row['macs'] / 1e6:.1f}",
+        f"{row['macs'] / 1e6:.1f}" if row["macs"] else "",
         _ms(row, "int8rt"),
         _ms(row, "xnnpack"),
         *(_ratio(row, who) for who in LITERT_NAMES),
         _ratio(row, "xnnpack", "invoke"),
         *(_ratio(row, who) for who in extra),
-        f"{row['gmacs']:.1f}",
-        f"{row['share_of_peak']:.0%}",
+        f"{row['gmacs']:.1f}" if row["macs"] else "",
+        f"{row['share_of_peak']:.0%}" if row["macs"] else "",
         ", ".join(shares),
     ]
 
@@ -86,16 +87,28 @@ def _ratio(row: Row, who: str, kind: str = "run") -> str:
     return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
-def means(rows: Sequence[Row], against: str = "xnnpack") -> dict[str, float]:
-    """Geometric means of the ratios, by group and number of threads."""
+def means(rows: Sequence[Row], against: str = "xnnpack") -> dict[str, dict[str, float]]:
+    """Geometric mean, median and least of the ratios, by group and number of threads.
+
+    The median is beside the mean since a model of which XNNPACK refuses a part has a ratio that lifts the mean.
+    """
     chosen: dict[str, list[float]] = {}
     for row in rows:
         ratio = row.get("ratio", {}).get(against, {}).get("run")
         if ratio is not None:
-            for name in (row["group"], *(["MLPerf Tiny"] if row["name"] in MLPERF_TINY else [])):
-                if name != "other":
-                    chosen.setdefault(f"{name}, threads: {row['threads']}", []).append(ratio)
-    return {f"{name} ({len(ratios)} models)": geometric_mean(ratios) for name, ratios in sorted(chosen.items())}
+            for name in groups(row):
+                chosen.setdefault(f"{name}, threads: {row['threads']}", []).append(ratio)
+    return {
+        f"{name} ({len(ratios)} models)": {
+            "mean": geometric_mean(ratios), "median": statistics.median(ratios), "least": min(ratios)
+        }
+        for name, ratios in sorted(chosen.items())
+    }  # fmt: skip
+
+
+def groups(row: Row) -> list[str]:
+    """The groups that a model belongs to, for means; none where it is of another kind."""
+    return [row["group"]] * (row["group"] != "other") + ["MLPerf Tiny"] * (row["name"] in MLPERF_TINY)
 
 
 def write_json(path: Path, rows: Sequence[Row], **more: Any) -> None:
@@ -108,23 +121,14 @@ def write_json(path: Path, rows: Sequence[Row], **more: Any) -> None:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table of README: a line per model."""
-    by_name: dict[str, dict[int, Row]] = {}
-    for row in rows:
-        if "error" not in row:
-            by_name.setdefault(row["name"], {})[row["threads"]] = row
-    counts = sorted({row["threads"] for rows_ in by_name.values() for row in rows_.values()})
-    header = ["model", "MMAC", "int8rt ms", "XNNPACK ms", *(f"× XNNPACK, {n} thread{'s' * (n > 1)}" for n in counts),
-              "× BUILTIN_REF", "GMAC/s", "of peak"]  # fmt: skip
-    lines = ["| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 1)]
-    for name, found in by_name.items():
-        first = found[min(found)]
-        ratios = [f"**{_ratio(found[n], 'xnnpack')}**" if n in found else "" for n in counts]
-        cells = [name, f"{first['macs'] / 1e6:.1f}", _ms(first, "int8rt"), _ms(first, "xnnpack"), *ratios,
-                 _ratio(first, "reference"), f"{first['gmacs']:.1f}", f"{first['share_of_peak']:.0%}"]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
+    """What README says: vision models and MLPerf Tiny in one table, all others in one that is folded."""
+    measured = [row for row in rows if "error" not in row]
     here = machine.describe()
-    averages = "; ".join(f"{name} **{value:.2f}**" for name, value in means(rows).items())
+    averages = [
+        f"- {name}: geometric mean **{found['mean']:.2f}**, median {found['median']:.2f}, least {found['least']:.2f}"
+        for name, found in means(measured).items()
+    ]
+    others = _markdown_table([row for row in measured if not groups(row)])
     return "\n".join(
         [
             f"On {here['cpu']}, {here['cores']} cores, int8 peak of one {machine.peak() / 1e9:.0f} GMAC/s as measured;",
@@ -133,11 +137,32 @@ def markdown(rows: Sequence[Row]) -> str:
             "unless said; × is LiteRT's time by int8rt's. XNNPACK's bits are not always the reference's, int8rt's are.",
             "`random_`: the architecture with random weights. Made by `python -m benchmarks.models --readme`.",
             "",
-            *lines,
+            "Against XNNPACK:",
+            *averages,
             "",
-            f"Geometric means against XNNPACK: {averages}.",
+            *_markdown_table([row for row in measured if groups(row)]),
+            "",
+            *(["<details><summary>Other models</summary>", "", *others, "", "</details>"] if len(others) > 2 else []),
         ]
     )
+
+
+def _markdown_table(rows: Sequence[Row]) -> list[str]:
+    """A line per model; its columns are those of fewest threads, and the ratio for each number of them."""
+    by_name: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        by_name.setdefault(row["name"], {})[row["threads"]] = row
+    counts = sorted({row["threads"] for row in rows})
+    ratios = [f"× XNNPACK, {n} thread{'s' * (n > 1)}" for n in counts]
+    header = ["model", "MMAC", "int8rt ms", "XNNPACK ms", *ratios, "× BUILTIN_REF", "GMAC/s", "of peak"]
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 1)]
+    for name, found in by_name.items():
+        first = found[min(found)]
+        cells = [name, f"{first['macs'] / 1e6:.1f}", _ms(first, "int8rt"), _ms(first, "xnnpack")]
+        cells += [f"**{_ratio(found[n], 'xnnpack')}**" if n in found else "" for n in counts]
+        cells += [_ratio(first, "reference"), f"{first['gmacs']:.1f}", f"{first['share_of_peak']:.0%}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def write_readme(rows: Sequence[Row], path: Path) -> None:
@@ -146,7 +171,7 @@ def write_readme(rows: Sequence[Row], path: Path) -> None:
     begin, end = MARKERS
     replaced, count = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}",
-        lambda _: f"{begin}\n{markdown(rows)}\n{end}",
+        lambda _: f"{begin}\n{markdown(rows).rstrip()}\n{end}",
         content,
         flags=re.DOTALL,
     )
