@@ -33,6 +33,11 @@ def litert_version() -> str:
     return str(_content()["litert"])
 
 
+def lacking() -> list[str]:
+    """The builtin operators that LiteRT has and int8rt has not."""
+    return list(_content()["lacking"])
+
+
 def operators() -> list[Checked]:
     """One row per operator and set of LiteRT's kernels, by name."""
     return [row for op, found in sorted(_content()["operators"].items()) for row in _rows(op, found)]

@@ -408,6 +408,7 @@ def operators(
         "litert": checked.litert_version(),
         "operators": [row._asdict() for row in rows],
         "not_in_the_table": sorted(others),
+        "lacking": [] if wanted else checked.lacking(),
     }
     if as_json:
         _print_json(result)

@@ -262,4 +262,6 @@ def operators(found: Report, width: int | None = None) -> list[str]:
     lines += ["[dim]* LiteRT's result is wrong, see docs/numerics.md[/]"]
     if found["not_in_the_table"]:
         lines += ["", f"supported, and tested elsewhere: {', '.join(found['not_in_the_table'])}"]
+    if found["lacking"]:
+        lines += ["", f"LiteRT has, int8rt has not: {', '.join(found['lacking'])}"]
     return lines

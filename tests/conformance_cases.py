@@ -17,6 +17,7 @@ import numpy as np
 import products
 import recurrent
 import reductions
+from flatbuffers import flexbuffers
 from linear import Linear
 from recurrent import Cell
 from writer import NONE, REFLECT, RELU, RELU6, RELU_N1_TO_1, SAME, SYMMETRIC, VALID, Graph, Op, T, Table, model, network
@@ -179,7 +180,7 @@ DIVIDES = ("DIV", "FLOOR_DIV", "FLOOR_MOD")
 @builds(
     "ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "FLOOR_DIV", "FLOOR_MOD", "POW",
     "LOGICAL_AND", "LOGICAL_OR", "ATAN2", "BITWISE_XOR", "RIGHT_SHIFT", "STABLEHLO_ADD", "STABLEHLO_MULTIPLY",
-    "STABLEHLO_MAXIMUM", "STABLEHLO_MINIMUM",
+    "STABLEHLO_MAXIMUM", "STABLEHLO_MINIMUM", "STABLEHLO_AND", "STABLEHLO_SHIFT_LEFT",
 )  # fmt: skip
 def binary(op: str) -> Iterator[Case]:
     shapes = [
@@ -450,7 +451,7 @@ def fill(op: str) -> Iterator[Case]:
 @builds("BROADCAST_TO")
 def broadcast(op: str) -> Iterator[Case]:
     for shape, to in [((1, 3), [4, 3]), ((2, 1, 3), [2, 5, 3]), ((3,), [2, 2, 3])]:
-        yield from _moved(op, shape, [to])
+        yield from _moved(op, shape, [to], version=2)
 
 
 @builds("REVERSE_V2")
@@ -912,5 +913,40 @@ def composite(op: str) -> Iterator[Case]:
     for dtype in (F32, I32):
         a, b, x, y = (T(dtype, (3,)) for _ in range(4))
         inner = Graph([Op("MUL", [a, a], [b])], [a], [b])
-        node = Op(op, [x], [y], Table("StableHLOCompositeOptions", name="square", decomposition_subgraph_index=1))
+        attributes = np.frombuffer(flexbuffers.Dumps({}), np.uint8)
+        fields = Table(
+            "StableHLOCompositeOptions", name="square", decomposition_subgraph_index=1, composite_attributes=attributes
+        )
+        node = Op(op, [x], [y], fields)
         yield Case(op, name(dtype), network([node], [x], [y], subgraphs=[inner]), [[drawn(dtype, (3,))]])
+
+
+# Several outputs
+
+
+@builds("BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN")
+def bidirectional(op: str) -> Iterator[Case]:
+    for is_hybrid, merge, batch_ in itertools.product((False, True), (False, True), (1, 3)):
+        rng, shape = np.random.default_rng(batch_), (4, batch_, 8)
+        if op.endswith("LSTM"):
+            cells = [Cell(rng, batch_), Cell(rng, batch_)]
+            content = recurrent.bidirectional_lstm(shape, cells, is_hybrid, merge, time_major=True)
+        else:
+            content = recurrent.bidirectional_rnn(rng, shape, batch_, (6, 5), is_hybrid, merge, time_major=True)
+        label = "float32 x int8" if is_hybrid else "float32"
+        yield Case(op, label, content, recurrent.float_steps(rng, shape), ulps=4)
+
+
+@builds("NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5")
+def suppression(op: str) -> Iterator[Case]:
+    for count, most, overlap, sigma in itertools.product((1, 30), (3, 40), (0.2, 0.7), (0.0, 0.5)):
+        rng = np.random.default_rng(count)
+        corners = rng.uniform(0, 10, (count, 2)).astype(F32)
+        boxes = np.concatenate([corners, corners + rng.uniform(1, 5, (count, 2)).astype(F32)], 1)
+        scores = rng.permutation(count).astype(F32) / F32(count)
+        limits = [overlap, 0.1, *([sigma] if op.endswith("5") else [])]
+        inputs = [T(F32, (count, 4)), T(F32, (count,)), T(I32, (), data=np.array(most, I32))]
+        inputs += [T(F32, (), data=np.array(v, F32)) for v in limits]
+        outputs = [T(I32, (1,)), *([T(F32, (1,))] if op.endswith("5") else []), T(I32, ())]
+        if op.endswith("5") or sigma == 0:
+            yield Case(op, "float32", model(op, inputs, outputs), [[boxes, scores]])
