@@ -87,23 +87,33 @@ def _ratio(row: Row, who: str, kind: str = "run") -> str:
     return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
-def means(rows: Sequence[Row], against: str = "xnnpack") -> dict[str, dict[str, float]]:
-    """Geometric mean, median and least of the ratios, by group and number of threads.
+def means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Geometric mean, median and least of the ratios to XNNPACK, by group and number of threads.
 
-    The median is beside the mean since a model of which XNNPACK refuses a part has a ratio that lifts the mean.
+    ``at work`` is the mean without models that XNNPACK leaves to LiteRT's own kernels, which lift the other mean.
     """
-    chosen: dict[str, list[float]] = {}
+    chosen: dict[str, list[Row]] = {}
     for row in rows:
-        ratio = row.get("ratio", {}).get(against, {}).get("run")
-        if ratio is not None:
+        if "xnnpack" in row.get("ratio", {}):
             for name in groups(row):
-                chosen.setdefault(f"{name}, threads: {row['threads']}", []).append(ratio)
-    return {
-        f"{name} ({len(ratios)} models)": {
-            "mean": geometric_mean(ratios), "median": statistics.median(ratios), "least": min(ratios)
+                chosen.setdefault(f"{name}, threads: {row['threads']}", []).append(row)
+    result = {}
+    for name, found in sorted(chosen.items()):
+        ratios = [row["ratio"]["xnnpack"]["run"] for row in found]
+        at_work = geometric_mean(r for r, row in zip(ratios, found, strict=True) if not is_left(row))
+        result[f"{name} ({len(ratios)} models)"] = {
+            "mean": geometric_mean(ratios),
+            "at work": at_work,
+            "median": statistics.median(ratios),
+            "least": min(ratios),
         }
-        for name, ratios in sorted(chosen.items())
-    }  # fmt: skip
+    return result
+
+
+def is_left(row: Row) -> bool:
+    """Whether LiteRT with XNNPACK is about as slow as without, which shows that XNNPACK took next to nothing."""
+    xnnpack, builtin = (row["ratio"].get(who, {}).get("run", 0.0) for who in ("xnnpack", "builtin"))
+    return bool(builtin) and xnnpack > 0.8 * builtin
 
 
 def groups(row: Row) -> list[str]:
@@ -125,7 +135,8 @@ def markdown(rows: Sequence[Row]) -> str:
     measured = [row for row in rows if "error" not in row]
     here = machine.describe()
     averages = [
-        f"- {name}: geometric mean **{found['mean']:.2f}**, median {found['median']:.2f}, least {found['least']:.2f}"
+        f"- {name}: geometric mean **{found['mean']:.2f}** ({found['at work']:.2f} without †), "
+        f"median {found['median']:.2f}, least {found['least']:.2f}"
         for name, found in means(measured).items()
     ]
     others = _markdown_table([row for row in measured if not groups(row)])
@@ -135,7 +146,8 @@ def markdown(rows: Sequence[Row]) -> str:
             f"LiteRT {here.get('ai-edge-litert', '')}, Python {here['python']}, Numba {here['numba']},",
             f"{here['date'][:10]}. Times are 10th percentiles of runs by turns, NumPy arrays in and out, on one thread",
             "unless said; × is LiteRT's time by int8rt's. XNNPACK's bits are not always the reference's, int8rt's are.",
-            "`random_`: the architecture with random weights. Made by `python -m benchmarks.models --readme`.",
+            "†: XNNPACK leaves the model to LiteRT's own kernels (it is no faster than they are). `random_`: the",
+            "architecture with random weights. Made by `python -m benchmarks.models --readme`.",
             "",
             "Against XNNPACK:",
             *averages,
@@ -159,7 +171,7 @@ def _markdown_table(rows: Sequence[Row]) -> list[str]:
     for name, found in by_name.items():
         first = found[min(found)]
         cells = [name, f"{first['macs'] / 1e6:.1f}", _ms(first, "int8rt"), _ms(first, "xnnpack")]
-        cells += [f"**{_ratio(found[n], 'xnnpack')}**" if n in found else "" for n in counts]
+        cells += [f"**{_ratio(found[n], 'xnnpack')}**{' †' * is_left(found[n])}" if n in found else "" for n in counts]
         cells += [_ratio(first, "reference"), f"{first['gmacs']:.1f}", f"{first['share_of_peak']:.0%}"]
         lines.append("| " + " | ".join(cells) + " |")
     return lines

@@ -92,6 +92,22 @@ def test_geometric_mean():
     assert math.isnan(contest.geometric_mean([]))
 
 
+def test_means():
+    def row(name, xnnpack, builtin):
+        return {
+            "name": name,
+            "group": "int8 vision",
+            "threads": 1,
+            "ratio": {"xnnpack": {"run": xnnpack}, "builtin": {"run": builtin}},
+        }
+
+    rows = [row("a", 1.0, 9.0), row("vww_96_int8", 4.0, 9.0), row("refused", 16.0, 16.0), {"name": "b", "error": "no"}]
+    found = tables.means(rows)
+    assert set(found) == {"int8 vision, threads: 1 (3 models)", "MLPerf Tiny, threads: 1 (1 models)"}
+    values = found["int8 vision, threads: 1 (3 models)"]
+    assert values == pytest.approx({"mean": 4.0, "at work": 2.0, "median": 4.0, "least": 1.0})
+
+
 def test_peak_and_machine():
     assert machine.peak() > 1e8
     described = machine.describe()
