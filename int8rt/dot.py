@@ -205,10 +205,8 @@ def call(
     place = (y, first, stride or len(columns.w))
     if f is None:
         return [_accumulating(x, segments, columns, (rows, vectors), place)]
-    # Weights less their zero point may need nine bits (legacy uint8 models). They fit eight less another number, whose
-    # product with the sum of a row is the same for all columns.
-    other = int(columns.w.min(initial=0)) + 128
-    corrected = bool((columns.w.max(initial=0) > 127 or other < 0) and columns.w.max() - other <= 127)
+    other = _common(columns.w, len(segments.starts), vectors)
+    corrected = other != 0
     w = columns.w - np.int16(other) if corrected else columns.w
     order = simd.column_order(vectors)
     packed, passes = pack(w, len(segments.starts), vectors, order)
@@ -223,6 +221,22 @@ def call(
     args = (*repeated, packed, _constants(f, order), r.lo, r.hi, len(w), sums)
     work = len(segments.offsets) * columns.w.size
     return [*calls, Call(dot(rows, vectors, f.kind, corrected), x, *args, *place, writes=[y], work=work)]
+
+
+SUM_OF_SEGMENT = 600  # multiply-adds that take as long as the sum of a short segment of a row
+
+
+def _common(w: np.ndarray, segments: int, vectors: int) -> int:
+    """A number that leaves weights of nine bits (legacy uint8 models) eight when it is taken from all; else 0.
+
+    Its product with the sum of a row is the same for all columns. That pays where the sum takes less time than a second
+    pass over the weights.
+    """
+    least, most = int(w.min(initial=0)), int(w.max(initial=0))
+    columns = -(-len(w) // (vectors * LANES)) * vectors * LANES
+    if -128 <= least and most <= 127 or most - least > 255 or columns * w.shape[1] < SUM_OF_SEGMENT * segments:
+        return 0
+    return least + 128
 
 
 def _accumulating(
