@@ -55,6 +55,7 @@ WRONG = {
     ("MATRIX_SET_DIAG", "bool"): "leaves other memory around the diagonal",
 }
 DECLINED = {
+    ("DEPTHWISE_CONV_2D", "float32 x int8"): "reads scales of channels where there is one",
     ("DEPTHWISE_CONV_2D", "int16 x int4"): "takes packed bytes for weights",
     ("EMBEDDING_LOOKUP", "uint8 -> float32"): "reads a uint8 table as int8",
 }
@@ -187,9 +188,10 @@ def summary(table: dict[str, Any]) -> list[str]:
 
 
 def update(table: dict[str, Any], versions: dict[str, dict[str, list[int]]]) -> None:
-    """Write the table of ``int8rt ops``: what LiteRT runs and int8rt gives the bytes of."""
-    operators = {}
-    for op in sorted(table):
+    """Write what LiteRT runs and int8rt gives the bytes of; operators that were not run stay as they are."""
+    known = json.loads(checked.PATH.read_text(encoding="utf-8"))["operators"] if checked.PATH.exists() else {}
+    operators = {op: known[op] for op in known if op not in table and op in ops.supported()}
+    for op in table:
         types = {
             name: {o: cell[o] for o in ("equal", "bounded", "wrong") if o in cell} | {"resolver": cell["resolver"]}
             for name, cell in table[op].items()
@@ -197,8 +199,11 @@ def update(table: dict[str, Any], versions: dict[str, dict[str, list[int]]]) -> 
         }
         if types:
             operators[op] = {"versions": versions.get(op, {}), "types": types}
-    lacking = [op for op in versions if op not in ops.supported()]
-    content = {"litert": litert.version(), "operators": operators, "lacking": lacking}
+    content = {
+        "litert": litert.version(),
+        "operators": dict(sorted(operators.items())),
+        "lacking": [op for op in versions if op not in ops.supported()],
+    }
     checked.PATH.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -247,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n".join(line.replace("[bold]", "").replace("[/]", "") for line in summary(table)))
     counts = Counter(r.outcome for r in found)
     print(f"\n{len(found):,} cases of {len(table)} operators: " + ", ".join(f"{counts[o]} {o}" for o in OUTCOMES))
-    if not given.operators:
+    if given.update or not given.operators:
         versions = registered(given.update)
         print(_listed("missing altogether", (op for op in versions if op not in ops.supported())))
         print(_listed("without a case here", (op for op in versions if op in ops.supported() and op not in table)))

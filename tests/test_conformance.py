@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import zlib
 
 import conformance
@@ -41,6 +42,19 @@ def test_what_is_left_out_of_the_table_is_known():
 
 
 ELSEWHERE = {"DENSIFY", "RFFT2D"}
+
+
+def test_numerics_names_tests_that_exist():
+    text = (conformance.ROOT / "docs" / "numerics.md").read_text(encoding="utf-8")
+    tests = {path.stem: path.read_text(encoding="utf-8") for path in (conformance.ROOT / "tests").glob("test_*.py")}
+    known = {*tests, *re.findall(r"def (test_\w+)", "\n".join(tests.values()))}
+    assert set(re.findall(r"\btest_\w+", text)) <= known
+
+
+def test_architecture_names_every_module():
+    text = (conformance.ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {path.name for path in (conformance.ROOT / "int8rt").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert modules == set(re.findall(r"^  (\w+\.py) ", text, re.MULTILINE))
 
 
 def test_every_operator_is_listed(capsys):
