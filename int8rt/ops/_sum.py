@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import jit, ops
 from int8rt.fixedpoint import Multiplier, activation_range, multiplier_of, requantize_double_rounding
 from int8rt.graph import Node, Tensor
 from int8rt.jit import inline, kernel
@@ -130,17 +130,35 @@ def linear(s: Scaling, zeros: tuple[int, int], t: ops.Stored, sign: int, point: 
     stored = np.arange(256, dtype=np.int64)
     v1 = requantize_double_rounding((stored - zeros[0]) << s.left, *s.first)
     v2 = sign * requantize_double_rounding((stored - zeros[1]) << s.left, *s.second)
-    wanted = requantize_double_rounding(v1[:, None] + v2, *s.out) + t.zero_point
-    wanted = wanted.clip(t.lo, t.hi)
     real = s.out.multiplier * 2.0 ** (s.out.shift - 31) * 2.0 ** (s.left + point)
     k1, k2 = (round(m.multiplier * 2.0 ** (m.shift - 31) * real) for m in (s.first, s.second))
+    found = np.zeros(2, np.int64)
     for d1, d2 in itertools.product((0, 1, -1), repeat=2):
-        products = (stored * (k1 + d1))[:, None] + stored * (sign * (k2 + d2))
-        least = np.where(wanted > t.lo, (wanted << point) - products, -(1 << 62)).max()
-        most = np.where(wanted < t.hi, ((wanted + 1) << point) - products, 1 << 62).min() - 1
+        factors = k1 + d1, sign * (k2 + d2)
+        jit.run(find_constant, v1, v2, *s.out, t.zero_point, t.lo, t.hi, *factors, point, found)
+        least, most = map(int, found)
         if least <= most:
-            return _digits(k1 + d1, sign * (k2 + d2), int(least + most) // 2, t)
+            return _digits(*factors, (least + most) // 2, t)
     return None
+
+
+@kernel
+def find_constant(
+    v1: Any, v2: Any, multiplier: int, shift: int, zero_point: int, lo: int, hi: int, k1: int, k2: int, point: int,
+    found: Any,
+) -> None:  # fmt: skip
+    """The least and the largest c for which (k1 a + k2 b + c) >> point, clamped, is the result for all pairs of bytes."""
+    least, most = -(1 << 62), 1 << 62
+    for a in range(256):
+        for b in range(256):
+            q = requantize_double_rounding(v1[a] + v2[b], multiplier, shift) + zero_point
+            q = min(max(q, lo), hi)
+            product = a * k1 + b * k2
+            if q > lo:
+                least = max(least, (q << point) - product)
+            if q < hi:
+                most = min(most, ((q + 1) << point) - product)
+    found[0], found[1] = least, most - 1
 
 
 def _linear_call(
