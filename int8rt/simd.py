@@ -134,7 +134,9 @@ SINGLE_ROW = {8: 1, 4: 1, 2: 1, 1: 1}  # tiles for one row, which waits for its 
 
 def tiles() -> dict[int, int]:
     """{vectors: rows} of the tiles whose accumulators fit this CPU's registers."""
-    return {4: 6, 3: 8, 2: 8, 1: 12} if has("avx512bw") else {1: 4}
+    if has("avx512bw"):
+        return {4: 6, 3: 8, 2: 8, 1: 12}
+    return {1: 6 if has("avx2") else 4}
 
 
 # Building blocks in LLVM
