@@ -19,18 +19,21 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import importlib
 import inspect
 import json
+import operator
 import os
 import platform
 import re
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -38,13 +41,12 @@ from int8rt.errors import UnsupportedError
 
 Signature = tuple[str, ...]
 Progress = Callable[[str, int, int], None]  # what is being compiled, how many are done, how many there are
+P = ParamSpec("P")
 
 _lock = threading.RLock()
 
 
 # Kernels
-
-_kernels: dict[str, Kernel] = {}
 
 
 class Kernel:
@@ -52,13 +54,15 @@ class Kernel:
 
     A function whose first two parameters are ``thread, threads`` may share its work: it is called once per
     thread. Any other runs on one thread while the others wait.
+
+    ``recipe`` says in JSON where another process finds the kernel: [module, name], and the arguments of a ``family``.
     """
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name or f"{function.__module__}:{function.__qualname__}"
-        _kernels[self.name] = self
+        self.recipe = json.dumps([function.__module__, function.__qualname__])
         parameters = list(inspect.signature(function).parameters)
         self.is_parallel = parameters[:2] == ["thread", "threads"]
         self._entries: dict[Signature, int] = {}
@@ -92,6 +96,42 @@ class Kernel:
 def kernel(function: Callable[..., Any]) -> Kernel:
     """Make a Kernel of a function."""
     return Kernel(function)
+
+
+def family(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
+    """functools.cache for a function that makes kernels of numbers, words and Inlines, and that other processes find."""
+
+    @functools.cache
+    def made(*args: P.args, **kwargs: P.kwargs) -> Kernel:
+        kernel = make(*args, **kwargs)
+        arguments = inspect.signature(make).bind(*args, **kwargs).args
+        kernel.recipe = json.dumps([make.__module__, make.__qualname__, arguments], default=_place)
+        return kernel
+
+    return functools.update_wrapper(made, make)  # type: ignore[return-value]
+
+
+def find_kernel(recipe: str) -> Kernel | None:
+    """The kernel of a recipe; None where int8rt has none, as for kernels of others and of other versions."""
+    try:
+        module, name, *arguments = json.loads(recipe)
+        found = _named(module, name)
+        if arguments:
+            found = found(*(_named(*a) if isinstance(a, list) else a for a in arguments[0]))
+    except (ImportError, AttributeError, LookupError, TypeError, ValueError):
+        return None
+    return found if isinstance(found, Kernel) and found.recipe == recipe else None
+
+
+def _place(function: Inline) -> list[str]:
+    """Where an Inline is found."""
+    return [function.function.__module__, function.function.__qualname__]
+
+
+def _named(module: str, name: str) -> Any:
+    if module.partition(".")[0] != __package__:
+        raise ImportError(f"{module} is not a part of {__package__}")
+    return operator.attrgetter(name)(importlib.import_module(module))
 
 
 class Inline:
@@ -178,18 +218,38 @@ def address(array: np.ndarray) -> int:
 
 
 def compile_all(wanted: Iterable[tuple[Kernel, Signature]], progress: Progress | None = None) -> None:
-    """Make sure that every one of these entry points exists; progress hears of those that must be compiled."""
+    """Make sure that every one of these entry points exists; progress hears of those that must be compiled.
+
+    Where there are many, other processes help: see ``helpers``.
+    """
     missing = {(k.name, s): (k, s) for k, s in wanted if not k.is_cached(s)}
-    for done, (k, s) in enumerate(missing.values()):
-        if progress is not None:
-            progress(k.function.__name__, done, len(missing))
+    if not missing:
+        return
+    from int8rt import helpers
+
+    todo = deque(missing.values())
+    with helpers.at_work(todo) as others:
+
+        def report(name: str) -> None:
+            if progress is not None:
+                progress(name, len(missing) - len(todo) - others.busy - 1, len(missing))
+
+        while todo:
+            k, s = todo.popleft()
+            report(k.function.__name__)
+            k.entry(s)
+        others.wait(report)
+    for k, s in missing.values():
         k.entry(s)
-    if progress is not None and missing:
+    if progress is not None:
         progress("", len(missing), len(missing))
 
 
 def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
-    """Compile one entry point with Numba: {symbol, code, numba}; numba says whether loading needs Numba's symbols."""
+    """Compile one entry point with Numba: {symbol, code, numba, recipe, signature}.
+
+    numba says whether loading needs Numba's symbols; the last two, what to compile for another version or CPU.
+    """
     from numba.core import compiler, registry, types
     from numba.core.compiler_lock import global_compiler_lock
 
@@ -220,7 +280,8 @@ def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
         code = library.codegen._tm.emit_object(library._final_module)
         declared = {f.name for f in library._final_module.functions if f.is_declaration}
     foreign = {name for name in declared if not name.startswith("llvm.") and name not in _SYSTEM_SYMBOLS}
-    return {"symbol": symbol, "code": code, "numba": bool(foreign)}
+    about = {"recipe": kernel.recipe, "signature": signature}
+    return {"symbol": symbol, "code": code, "numba": bool(foreign), **about}
 
 
 def _symbol(kernel: Kernel, signature: Signature) -> str:
@@ -499,3 +560,8 @@ def native(kernel: Kernel, signature: Signature) -> Callable[..., None]:
     """The entry point as a ctypes function ``(record, thread, threads)``; it releases the GIL."""
     prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     return prototype(kernel.entry(signature))
+
+
+def run(kernel: Kernel, *args: Any) -> None:
+    """Call a kernel once by its entry point, on one thread."""
+    native(kernel, signature(args))(ctypes.c_void_p(address(pack(args))), 0, 1)
