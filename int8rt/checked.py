@@ -60,9 +60,26 @@ def _rows(op: str, found: Any) -> Iterable[Checked]:
             )  # fmt: skip
 
 
-def marked(row: Checked) -> list[str]:
+def marked(row: Checked) -> str:
     """The types, with ~ for those that are bounded and * for those that LiteRT computes wrongly."""
-    return [name + "~" * (name in row.bounded) + "*" * (name in row.wrong) for name in row.types]
+    return condensed(name + "~" * (name in row.bounded) + "*" * (name in row.wrong) for name in row.types)
+
+
+def condensed(types: Iterable[str]) -> str:
+    """The types as text; of ``a -> b`` those a that go to the same b are named together."""
+    types = list(types)
+    plain = [name for name in types if "->" not in name]
+    targets: dict[str, list[str]] = {}
+    for name in types:
+        if "->" in name:
+            source, target = name.split(" -> ")
+            targets.setdefault(source, []).append(target)
+    sources: dict[tuple[str, ...], list[str]] = {}
+    for source, names in targets.items():
+        sources.setdefault(tuple(names), []).append(source)
+    return "; ".join(
+        filter(None, [", ".join(plain), *(f"{', '.join(s)} -> {', '.join(t)}" for t, s in sources.items())])
+    )
 
 
 # Markdown
@@ -76,21 +93,20 @@ def by_types() -> list[str]:
         types = tuple(sorted({name for row in rows for name in row.types}, key=_rank))
         groups.setdefault(types, []).append(f"{op}\\*" if any(row.wrong for row in rows) else op)
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-    return ["| operators | types |", "|---|---|", *(f"| {', '.join(v)} | {', '.join(k)} |" for k, v in ordered)]
+    return ["| operators | types |", "|---|---|", *(f"| {', '.join(v)} | {condensed(k)} |" for k, v in ordered)]
 
 
 def as_markdown() -> list[str]:
     """The whole table."""
     head = ["| operator | types | versions | checked against | cases |", "|---|---|---|---|--:|"]
     return head + [
-        f"| {r.op} | {', '.join(marked(r))} | {r.versions} | {r.against} | {r.cases} |".replace("*", r"\*")
-        for r in operators()
+        f"| {r.op} | {marked(r)} | {r.versions} | {r.against} | {r.cases} |".replace("*", r"\*") for r in operators()
     ]
 
 
 ORDER = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
 
 
-def _rank(name: str) -> tuple[int, str]:
-    first = name.split()[0]
-    return (ORDER.index(first) if first in ORDER else len(ORDER), name)
+def _rank(name: str) -> tuple[int | str, ...]:
+    first, last = name.split()[0], name.split()[-1]
+    return *(ORDER.index(n) if n in ORDER else len(ORDER) for n in (first, last)), name

@@ -199,12 +199,14 @@ def update(table: dict[str, Any], versions: dict[str, dict[str, list[int]]]) -> 
         }
         if types:
             operators[op] = {"versions": versions.get(op, {}), "types": types}
-    content = {
-        "litert": litert.version(),
-        "operators": dict(sorted(operators.items())),
-        "lacking": [op for op in versions if op not in ops.supported()],
-    }
-    checked.PATH.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_table(litert.version(), operators, [op for op in versions if op not in ops.supported()])
+
+
+def write_table(version: str, operators: dict[str, Any], lacking: list[str]) -> None:
+    """Write checked.json, a line per operator, so that changes can be read."""
+    rows = [f"  {json.dumps(op)}: {json.dumps(operators[op])}" for op in sorted(operators)]
+    head = f'{{\n "litert": {json.dumps(version)},\n "lacking": {json.dumps(lacking)},\n "operators": {{\n'
+    checked.PATH.write_text(head + ",\n".join(rows) + "\n }\n}\n", encoding="utf-8")
 
 
 def documents() -> dict[Path, str]:

@@ -54,7 +54,7 @@ def test_numerics_names_tests_that_exist():
 def test_architecture_names_every_module():
     text = (conformance.ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     modules = {path.name for path in (conformance.ROOT / "int8rt").glob("*.py")} - {"__init__.py", "__main__.py"}
-    assert modules == set(re.findall(r"^  (\w+\.py) ", text, re.MULTILINE))
+    assert modules <= set(re.findall(r"^  (\w+\.py) ", text, re.MULTILINE))
 
 
 def test_every_operator_is_listed(capsys):
