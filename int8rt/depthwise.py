@@ -12,7 +12,6 @@ at a time, and the weights repeat with the channels; with a larger one, every ou
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from int8rt import dot
 from int8rt.dot import split_bytes
 from int8rt.fixedpoint import requantize_double_rounding
 from int8rt.graph import Tensor
-from int8rt.jit import Kernel, inline, kernel
+from int8rt.jit import Kernel, family, inline, kernel
 from int8rt.ops import Call
 from int8rt.requantization import ROWS, Columns, Rounding, fitted, formula
 from int8rt.simd import INTERLEAVED, get, lanes_dot, lanes_load, lanes_requantize, lanes_start, put
@@ -41,7 +40,7 @@ class Geometry(NamedTuple):
     dilation_w: int
 
 
-@functools.cache
+@family
 def depthwise(kind: str) -> Kernel:
     """x [n, h, w, c], y [n, out_h, out_w, c]; columns: where the filter's columns lie, in bytes; dilation: of its rows.
 
@@ -95,7 +94,7 @@ def lanes_dot_3(acc: Any, left: Any, middle: Any, right: Any, w: Any, weights: i
     return lanes_dot(acc, right, w, weights + 8 * BLOCK)
 
 
-@functools.cache
+@family
 def depthwise_3(kind: str) -> Kernel:
     """``depthwise`` for three columns of at most four rows, without loops over the filter."""
     requantize = lanes_requantize[kind]
@@ -137,7 +136,7 @@ def depthwise_3(kind: str) -> Kernel:
     return Kernel(depthwise_3, f"{__name__}:depthwise_3[{kind}]")
 
 
-@functools.cache
+@family
 def depthwise_3_whole(stride: int, kind: str) -> Kernel:
     """``depthwise_3`` for whole blocks of channels: neighbouring outputs share the columns of their windows."""
     requantize = lanes_requantize[kind]

@@ -15,7 +15,6 @@ lane the same, with four weights of each of 16 columns. Zero points do not appea
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ import numpy as np
 from int8rt import simd
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding
 from int8rt.graph import Tensor
-from int8rt.jit import Kernel, kernel
+from int8rt.jit import Kernel, family, kernel
 from int8rt.ops import Call, scratch, scratch_per_thread
 from int8rt.requantization import ROWS, Columns, Formula, fitted, formula
 from int8rt.simd import get, put, sum_of_bytes
@@ -112,7 +111,7 @@ def widest(rows: int, columns: int) -> tuple[int, int]:
 # Kernels
 
 
-@functools.cache
+@family
 def dot(rows: int, vectors: int, kind: str, corrected: bool = False) -> Kernel:
     """The kernel for tiles of rows x 16 vectors that requantizes in registers by a formula of that kind.
 
@@ -157,7 +156,7 @@ def row_sums(
         sums[m] = total * factor
 
 
-@functools.cache
+@family
 def dot_accumulate(rows: int, vectors: int) -> Kernel:
     """The kernel for tiles of rows x 16 vectors that serves every rule: accumulators pass through memory."""
     tile = simd.tile(rows, vectors)

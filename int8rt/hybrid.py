@@ -18,7 +18,6 @@ Sources: TFLite's ``neon_tensor_utils.cc`` (NeonSymmetricQuantizeFloats, NeonAsy
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +26,7 @@ from int8rt import dot, simd
 from int8rt.dot import Segments
 from int8rt.fixedpoint import round_half_away, round_half_away_float
 from int8rt.graph import Tensor
-from int8rt.jit import Kernel, inline, kernel
+from int8rt.jit import Kernel, family, inline, kernel
 from int8rt.ops import Call, Flat, scratch, scratch_per_thread
 from int8rt.simd import LANES, fill_within, get, put
 
@@ -226,7 +225,7 @@ def scaled_sum(acc: Any, x_scale: Any, weight_scale: Any, bias: Any, weight_firs
     return np.float32(acc) * (x_scale * weight_scale) + bias
 
 
-@functools.cache
+@family
 def dot_scale(rows: int, vectors: int) -> Kernel:
     """The kernel for tiles of rows x 16 vectors: products of bytes as in ``dot``, then one float32 per sum."""
     tile = simd.tile(rows, vectors)
@@ -308,7 +307,7 @@ class Blocks(NamedTuple):
         return np.asarray(y * x.scale + bias)
 
 
-@functools.cache
+@family
 def dot_blocks(rows: int, vectors: int) -> Kernel:
     """As ``dot_scale`` for Blocks, each of which is a segment; scale and begin: [panel, block, lane]."""
     tile = simd.tile(rows, vectors)

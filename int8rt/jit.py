@@ -29,7 +29,6 @@ import re
 import sys
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -88,6 +87,11 @@ class Kernel:
                 self._entries[signature] = _load(_object(self, signature))
             return self._entries[signature]
 
+    def compile(self, signature: Signature) -> None:
+        """Make sure that the cache has the entry point for these argument types, without loading it."""
+        with _lock:
+            _object(self, signature)
+
     def is_cached(self, signature: Signature) -> bool:
         """Whether entry() would not have to compile."""
         return signature in self._entries or _path(self, signature).exists()
@@ -99,7 +103,7 @@ def kernel(function: Callable[..., Any]) -> Kernel:
 
 
 def family(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
-    """functools.cache for a function that makes kernels of numbers, words and Inlines, and that other processes find."""
+    """functools.cache for what makes kernels of numbers, words and Inlines: other processes can make them too."""
 
     @functools.cache
     def made(*args: P.args, **kwargs: P.kwargs) -> Kernel:
@@ -215,34 +219,6 @@ def address(array: np.ndarray) -> int:
 
 
 # Compiling
-
-
-def compile_all(wanted: Iterable[tuple[Kernel, Signature]], progress: Progress | None = None) -> None:
-    """Make sure that every one of these entry points exists; progress hears of those that must be compiled.
-
-    Where there are many, other processes help: see ``helpers``.
-    """
-    missing = {(k.name, s): (k, s) for k, s in wanted if not k.is_cached(s)}
-    if not missing:
-        return
-    from int8rt import helpers
-
-    todo = deque(missing.values())
-    with helpers.at_work(todo) as others:
-
-        def report(name: str) -> None:
-            if progress is not None:
-                progress(name, len(missing) - len(todo) - others.busy - 1, len(missing))
-
-        while todo:
-            k, s = todo.popleft()
-            report(k.function.__name__)
-            k.entry(s)
-        others.wait(report)
-    for k, s in missing.values():
-        k.entry(s)
-    if progress is not None:
-        progress("", len(missing), len(missing))
 
 
 def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
@@ -369,6 +345,11 @@ def _unpack_array(context: Any, builder: Any, type_: Any, take: Callable[[], Any
     populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
     del ir
     return array._getvalue()
+
+
+def import_numba() -> None:
+    """Import the compiler now, which takes as long as two or three kernels."""
+    _teach_numba()
 
 
 @functools.cache

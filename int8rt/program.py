@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from int8rt import arena, jit, ops
+from int8rt.compiling import compile_all
 from int8rt.errors import InputError, UnsupportedError
 from int8rt.evaluator import reference as reference
 from int8rt.graph import Node, Subgraph, Tensor
@@ -277,7 +278,7 @@ class Instance:
         state: State | None = None,
         team: Team | None = None,
     ) -> None:
-        jit.compile_all(program.kernels(), progress)
+        compile_all(program.kernels(), progress)
         self.program, self.threads = program, program.threads
         self.state = state or State()
         self._memory = allocate(program.plan.nbytes + arena.SLACK)

@@ -24,7 +24,7 @@ from int8rt import simd
 from int8rt.dot import Segments, widest
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding, requantize_int64, wrap_int32
 from int8rt.graph import Tensor
-from int8rt.jit import Kernel, Word, inline, kernel
+from int8rt.jit import Kernel, Word, family, inline, kernel
 from int8rt.ops import Call, scratch_per_thread
 from int8rt.simd import (
     I32,
@@ -135,7 +135,7 @@ class _Tile:
 # float32
 
 
-@functools.cache
+@family
 def float_dot(rows: int, vectors: int) -> Kernel:
     """The kernel for float32 tiles of rows x 16 vectors; bias [panel, lane], limits [2]."""
     t = tile("float32", rows, vectors)
@@ -262,7 +262,7 @@ def by_rule(acc: Any, rule: int, multiplier: int, shift: int, scale: float, bits
     return requantize_int64(acc, multiplier, shift)
 
 
-@functools.cache
+@family
 def int16_dot(rows: int, vectors: int) -> Kernel:
     """The kernel for tiles of rows x 16 vectors of int16 rows; ``group`` segments at a time fit into int32 sums."""
     t = tile("int16", rows, vectors)

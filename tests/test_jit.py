@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from int8rt import jit
+from int8rt.compiling import compile_all
 from int8rt.simd import get, put
 
 INT8RT = pathlib.Path(jit.__file__).parent
@@ -136,10 +137,10 @@ def test_functions_of_the_c_library():
 def test_progress_hears_of_what_is_compiled():
     heard = []
     kernel = jit.Kernel(lambda y: put(y, 0, 1), f"test:{os.getpid()}")
-    jit.compile_all([(kernel, ("uint8[1]",)), (kernel, ("uint8[1]",))], lambda *words: heard.append(words))
+    compile_all([(kernel, ("uint8[1]",)), (kernel, ("uint8[1]",))], lambda *words: heard.append(words))
     assert heard == [("<lambda>", 0, 1), ("", 1, 1)]
     heard.clear()
-    jit.compile_all([(kernel, ("uint8[1]",))], lambda *words: heard.append(words))
+    compile_all([(kernel, ("uint8[1]",))], lambda *words: heard.append(words))
     assert heard == []
 
 

@@ -124,11 +124,12 @@ def test_no_setting_aborts_the_compiler(environment, cases, python, tmp_path):
 
 COMPILE_SOME = """
 import pickle, sys
-from int8rt import jit, numerics, program, reader
+from int8rt import numerics, program, reader
+from int8rt.compiling import compile_all
 with open(sys.argv[1], "rb") as file:
     cases = pickle.load(file)
 for content, _, _ in (cases[0], cases[3], cases[5]):
-    jit.compile_all(program.build(reader.read(content).main, numerics.numerics("reference")).kernels())
+    compile_all(program.build(reader.read(content).main, numerics.numerics("reference")).kernels())
 """
 
 

@@ -5,7 +5,6 @@ NaN counts as worse than anything.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, inline
+from int8rt.jit import Inline, Kernel, family, inline
 from int8rt.ops import Call
 from int8rt.simd import get, put
 
@@ -82,7 +81,7 @@ def less(a: Any, b: Any) -> Any:
     return a < b
 
 
-@functools.cache
+@family
 def position(better: Inline) -> Kernel:
     """The kernel that compares by ``better``."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.jit import Inline, Kernel
+from int8rt.jit import Inline, Kernel, family
 from int8rt.ops import Call, Flat
 from int8rt.ops._lookup import flat, unary
 from int8rt.simd import get, put
@@ -32,7 +31,7 @@ def step(node: Node, f: Inline) -> Call:
     return Call(mapping(f), Flat(x, y.dtype), flat(y), writes=[y])
 
 
-@functools.cache
+@family
 def mapping(f: Inline) -> Kernel:
     """The kernel for a formula of two parts, which lie side by side in x."""
 

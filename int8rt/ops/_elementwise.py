@@ -14,7 +14,6 @@ Hence y has that operand's type. ``call_into`` is for results of another type, a
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from int8rt import ops
 from int8rt.errors import InputError, ModelError
 from int8rt.fixedpoint import ACTIVATIONS, Multiplier, multiplier_of
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, inline
+from int8rt.jit import Inline, Kernel, family, inline
 from int8rt.ops import Call, Flat, Step
 from int8rt.simd import copy_within, fill_within, get, put
 
@@ -147,7 +146,7 @@ def guard(node: Node, x: Tensor, stored: int, is_bad: Inline, what: str) -> list
     return [Call(look_for(is_bad), ops.Flat(x, ops.storage_dtype(x.dtype)), stored, fault, writes=[fault])]
 
 
-@functools.cache
+@family
 def look_for(is_bad: Inline) -> Kernel:
     """The kernel of ``guard``."""
 
@@ -265,7 +264,7 @@ def unpacked(p: Any) -> Any:
     return p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15]
 
 
-@functools.cache
+@family
 def loop(f: Inline) -> Kernel:
     """The kernel for a formula; the types of the operands and of p follow from the Call."""
 
@@ -304,7 +303,7 @@ def call_into(f: Inline, p: np.ndarray, x1: Tensor, x2: Tensor, y: Tensor) -> Ca
     return Call(loop_into(f), *walk(x1.shape, x2.shape), p, *flat, writes=[y], work=WORK * y.size)
 
 
-@functools.cache
+@family
 def loop_into(f: Inline) -> Kernel:
     """The kernel of ``call_into``."""
 

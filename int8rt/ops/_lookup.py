@@ -14,7 +14,6 @@ operators have in common, and the 513-entry tables with which LiteRT interpolate
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import round_half_away, round_half_away_float
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, inline, kernel
+from int8rt.jit import Inline, Kernel, family, inline, kernel
 from int8rt.ops import Call, Flat, Step, View
 from int8rt.simd import get, put
 
@@ -119,7 +118,7 @@ def reals(node: Node, f: Inline, reference: Callable[..., Any]) -> Step:
     return ops.by_reference(node, reference) if x.dtype == np.float16 else each(f, x, y)
 
 
-@functools.cache
+@family
 def mapping(f: Inline) -> Kernel:
     """The kernel for a formula of one value; the types follow from the Call."""
 

@@ -6,7 +6,6 @@ float32; normalization and peephole products as well. See ``_recurrent`` for the
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Kernel, inline
+from int8rt.jit import Kernel, family, inline
 from int8rt.ops import Call, Flat
 from int8rt.ops._lstm import FORGET, INPUT, OUTPUT, UPDATE, Cell, Four, Steps, check_types, stack
 from int8rt.ops._recurrent import (
@@ -282,7 +281,7 @@ def _add_hybrid(
     return value + F(acc) * (get(scale, m * batch + b) * scales[m, gate])
 
 
-@functools.cache
+@family
 def lstm_kernel(is_hybrid: bool) -> Kernel:
     """The kernel for float32 or for int8 weights.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import ACTIVATIONS, activation_range
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, inline
+from int8rt.jit import Inline, Kernel, family, inline
 from int8rt.ops import Call
 from int8rt.ops._window import Window, window, windows
 from int8rt.simd import fill_within, get, put
@@ -95,7 +94,7 @@ def unchanged(v: float) -> float:
     return v
 
 
-@functools.cache
+@family
 def mean_pool(term: Inline, finish: Inline) -> Kernel:
     """The kernel for float32 NHWC images; taps outside do not count. Dilations are 1, limits end with the clamp's."""
 

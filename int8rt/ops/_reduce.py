@@ -10,7 +10,6 @@ knows.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import Multiplier, requantize_double_rounding, wrap_int32
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, inline, kernel
+from int8rt.jit import Inline, Kernel, family, inline, kernel
 from int8rt.ops import Call, Step
 from int8rt.simd import as_type_of, fill_within, get, put
 
@@ -218,7 +217,7 @@ def smaller(a: Any, b: Any) -> Any:
     return b if b < a else a
 
 
-@functools.cache
+@family
 def reduction(combine: Inline) -> Kernel:
     """The kernel that reduces by ``combine(so far, next)``."""
 

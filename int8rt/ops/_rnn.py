@@ -6,7 +6,6 @@ variable tensor. Formulas: TFLite ``internal/kernel_utils.cc``, RnnBatchStep; se
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Kernel, inline
+from int8rt.jit import Kernel, family, inline
 from int8rt.ops import Call, Flat
 from int8rt.ops._lstm import Steps, check_types
 from int8rt.ops._lstm_float import Place
@@ -180,7 +179,7 @@ def _add_hybrid(
     return value + F(acc) * (get(scale, slot) * get(scales, matrix))
 
 
-@functools.cache
+@family
 def rnn_kernel(is_hybrid: bool) -> Kernel:
     """The kernel for float32 or for int8 weights."""
     add = _add_hybrid if is_hybrid else _add_float

@@ -9,6 +9,8 @@ float32 with int8: each row of x1 is quantized (see ``int8rt.hybrid``), symmetri
 
     y = (s_row s2[j]) (sum - z_row sum over k of x2[k, j])
 
+or, where hybrid is weight_only, multiplied as it is with constant matrices (see ``int8rt.weight_only``).
+
 Bytes and floats meet a constant matrix in the kernels of FULLY_CONNECTED. In all other cases a row of y is kept as sums
 over which four rows of x2 pass at a time.
 
@@ -17,14 +19,13 @@ Sources: TFLite's batch_matmul.cc, reference/batch_matmul.h.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import dot, hybrid, ops, wide
+from int8rt import dot, hybrid, ops, weight_only, wide
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import (
     multiplier_of,
@@ -34,7 +35,7 @@ from int8rt.fixedpoint import (
     wrap_int32,
 )
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, inline
+from int8rt.jit import Inline, Kernel, family, inline
 from int8rt.numerics import Numerics
 from int8rt.ops import Call, Step
 from int8rt.ops._move import copy, operand, strides
@@ -110,11 +111,13 @@ def _hybrid(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
     kind, s = _kind(node), _sizes(node)
     (x, w), (y,) = _operands(node), node.outputs
-    if kind == "hybrid":
+    if kind == "hybrid" and numerics.hybrid == "dynamic":
         return [ops.by_reference(node, reference)]
     if y.size == 0:
         return []
     steps, rows = _untransposed(node, x, bool(node.options.adj_x), "rows")
+    if kind == "hybrid":
+        return [*steps, *_weight_only(node, s, rows, w)]
     if w.data is not None and math.prod(w.shape[:-2]) == 1 and kind in ("bytes", "float") and s.depth:
         return [*steps, *_with_matrix(node, kind, s, rows, w)]
     more: list[Step] = []
@@ -223,6 +226,24 @@ def _with_matrix(node: Node, kind: str, s: Sizes, rows: Tensor, w: Tensor) -> li
     return dot.call(rows, segments, Columns(centered, bias, rule_a(real, out.zero_point, out.lo, out.hi)), y)
 
 
+def _weight_only(node: Node, s: Sizes, rows: Tensor, w: Tensor) -> list[Call]:
+    """A Call for each matrix of the batch."""
+    if w.data is None:
+        raise ops.refuse(node, "hybrid='weight_only' needs a constant second operand")
+    assert w.quantization is not None
+    (y,) = node.outputs
+    matrices = np.swapaxes(_columns_last(node, w.data), -1, -2).reshape(-1, s.columns, s.depth)
+    scale = np.array(np.broadcast_to(np.asarray(w.quantization.scale, np.float32), s.columns))
+    tables = scale, np.zeros(s.columns, np.float32), np.array([-np.inf, np.inf], np.float32)
+    calls = []
+    for b, (start, which) in enumerate(zip(_starts(rows.shape, s.batch), _starts(w.shape, s.batch), strict=True)):
+        offsets = (start + np.arange(s.rows) * s.depth).astype(np.int32)
+        segments = dot.Segments(offsets, np.zeros(1, np.int64), s.depth)
+        matrix = matrices[which // (s.depth * s.columns)]
+        calls.append(weight_only.call(rows, segments, matrix, *tables, y, b * s.rows * s.columns, s.columns))
+    return calls
+
+
 # Any two operands
 
 
@@ -261,7 +282,7 @@ def as_they_are(total: Any, multiplier: int, shift: int, zero_point: int, lo: in
     return total
 
 
-@functools.cache
+@family
 def multiply(finish: Inline) -> Kernel:
     """The kernel whose sums become outputs by ``finish``; threads share the rows of y."""
 

@@ -11,7 +11,6 @@ Formulas: TFLite ``internal/reference/svdf.h``. The state is a variable tensor.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import Multiplier, multiplier_of, requantize_double_rounding, scale_double, wrap_int32
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Kernel, inline, kernel
+from int8rt.jit import Kernel, family, inline, kernel
 from int8rt.numerics import Numerics
 from int8rt.ops import INT8_OFFSET, Call, Flat, Step
 from int8rt.ops._lstm import check_types
@@ -36,6 +35,7 @@ from int8rt.ops._recurrent import (
     added,
     by_turns,
     check_activation,
+    check_hybrid,
     dot_lanes,
     dot_quantized,
     hybrid_product,
@@ -167,6 +167,7 @@ def _parts(node: Node) -> Svdf:
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
+    check_hybrid(node, numerics)
     s = _parts(node)
     y = node.outputs[0]
     filters = s.time.shape[0]
@@ -226,7 +227,7 @@ def svdf_int8(
             put(y, b * units + u, min(max(value, 0), 255))
 
 
-@functools.cache
+@family
 def svdf_kernel(is_hybrid: bool) -> Kernel:
     """The kernel for float32 or for int8 weights."""
     latest = _latest_hybrid if is_hybrid else _latest_float
