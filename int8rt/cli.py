@@ -43,6 +43,9 @@ app = typer.Typer(
 
 ModelPath = Annotated[Path, typer.Argument(help="The .tflite file.", show_default=False)]
 Threads = Annotated[int, typer.Option(help="How many CPU cores a run may use.", min=1, max=MAX_THREADS)]
+Hybrid = Annotated[
+    str, typer.Option(help="How float activations meet integer weights: dynamic, as TFLite does, or weight_only.")
+]
 Seed = Annotated[int, typer.Option(help="Of the random input used where none is given.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Inputs = Annotated[
@@ -128,6 +131,7 @@ def run(
     ] = None,
     top: Annotated[int, typer.Option(help="With --labels: how many classes to print.", min=1)] = 5,
     span: Span = None,
+    hybrid: Hybrid = "dynamic",
     threads: Threads = 1,
     repeat: Annotated[int, typer.Option(help="Run it so often, and say how long a run takes.", min=1)] = 1,
     seed: Seed = 0,
@@ -135,7 +139,7 @@ def run(
 ) -> None:
     """Run a model on given or random data, and print or save its outputs."""
     with _about(model), _progress() as progress:
-        loaded = load(model, threads=threads, progress=progress)
+        loaded = load(model, hybrid=hybrid, threads=threads, progress=progress)
         arrays = _read_inputs(input, loaded.graph, span) or random_inputs(loaded.graph.main, seed)
         results = _tuple(loaded(*arrays))
     result: report.Report = {"outputs": [_values(p, r) for p, r in zip(loaded.outputs, results, strict=True)]}
@@ -350,6 +354,7 @@ def compare(
 @app.command(epilog=_examples("int8rt bench model.tflite", "int8rt bench model.tflite --threads 2 --profile"))
 def bench(
     model: ModelPath,
+    hybrid: Hybrid = "dynamic",
     threads: Threads = 1,
     seconds: Annotated[float, typer.Option(help="How long to measure.", min=0)] = 1.0,
     by_operator: Annotated[bool, typer.Option("--profile", help="Show where the time goes, on one thread.")] = False,
@@ -360,7 +365,7 @@ def bench(
     from int8rt.profile import profile
 
     with _about(model), _progress() as progress:
-        loaded = load(model, threads=threads, progress=progress)
+        loaded = load(model, hybrid=hybrid, threads=threads, progress=progress)
     arrays = random_inputs(loaded.graph.main, seed)
     loaded(*arrays)  # the first run meets cold memory
     times: list[float] = []

@@ -329,17 +329,20 @@ class _Pool:
 
 
 def load(
-    source: reader.Source, *, numerics: str = "reference", threads: int = 1, progress: jit.Progress | None = None
+    source: reader.Source, *, numerics: str = "reference", hybrid: str = "dynamic", threads: int = 1,
+    progress: jit.Progress | None = None,
 ) -> Model:  # fmt: skip
     """A Model from a ``.tflite`` file: a path, bytes, a memoryview, or an open binary file.
 
-    numerics names the runtime whose bits are wanted: ``reference`` is LiteRT's BUILTIN_REF. threads is the number of
-    CPU cores that one run may use. progress is called as progress(kernel, done, total) while kernels are compiled.
+    numerics names the runtime whose bits are wanted: ``reference`` is LiteRT's BUILTIN_REF. hybrid says how float
+    activations meet integer weights: ``dynamic`` quantizes them as they come, as TFLite does; ``weight_only``
+    dequantizes the weights on the fly and computes in float32. threads is the number of CPU cores that one run may
+    use. progress is called as progress(kernel, done, total) while kernels are compiled.
 
     Raises ModelError where the file is malformed, UnsupportedError where it needs what int8rt does not have, and
     InputError where the arguments are wrong.
     """
-    rules = find_numerics(numerics)
+    rules = find_numerics(numerics, hybrid)
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
         raise InputError(f"threads is {threads!r}, expected a number from 1 to {MAX_THREADS}")
     return Model(reader.read(source), rules, threads, progress)

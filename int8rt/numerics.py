@@ -2,11 +2,14 @@
 
 ``reference`` is LiteRT 2.3.0 with ``OpResolverType.BUILTIN_REF``. A rule is the name of a function of fixedpoint; operators look
 up theirs and hand it to their kernels as data, so another runtime's numerics is another row here, not another kernel.
+
+``hybrid`` says how operators multiply float32 activations with integer weights: ``dynamic`` quantizes the activations
+as TFLite does (``int8rt.hybrid``), ``weight_only`` computes in float32 (``int8rt.weight_only``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from int8rt.errors import InputError
 
@@ -18,17 +21,21 @@ class Numerics:
     name: str
     convolution: str  # CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV
     fully_connected: str
+    hybrid: str = "dynamic"
 
+
+HYBRID = ("dynamic", "weight_only")
 
 NUMERICS = {
     "reference": Numerics("reference", convolution="double_rounding", fully_connected="double"),
 }
 
 
-def numerics(name: str | Numerics) -> Numerics:
-    """The Numerics of that name. Raises InputError."""
-    if isinstance(name, Numerics):
-        return name
-    if name not in NUMERICS:
+def numerics(name: str | Numerics, hybrid: str | None = None) -> Numerics:
+    """The Numerics of that name, with its own ``hybrid`` unless another is given. Raises InputError."""
+    if hybrid is not None and hybrid not in HYBRID:
+        raise InputError(f"hybrid is {hybrid!r}; known are {', '.join(HYBRID)}")
+    if isinstance(name, str) and name not in NUMERICS:
         raise InputError(f"numerics is {name!r}; known are {', '.join(NUMERICS)}")
-    return NUMERICS[name]
+    rules = NUMERICS[name] if isinstance(name, str) else name
+    return rules if hybrid is None else replace(rules, hybrid=hybrid)

@@ -147,7 +147,7 @@ def _declare(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
     return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
 
 
-def _splat(type_: Any, value: int) -> Any:
+def _splat(type_: Any, value: float) -> Any:
     return ir.Constant(type_, [value] * type_.count)
 
 

@@ -6,6 +6,8 @@ the results to y.
 
 * **float32**: every output is its own sum in the order of the segments, ``x * w`` rounded and then added, so that it
   has the bits of a loop over one output. Vectors run along the columns.
+* **float32 with int8 or float16 weights**: these become float32 in registers, products are added by fused
+  multiply-add (see ``int8rt.weight_only``).
 * **int16**: two products to a step, int32 sums that are added to int64 totals before they can overflow.
 
 ``depthwise_sums`` is the same for filters over one channel, of any type.
@@ -14,6 +16,7 @@ the results to y.
 from __future__ import annotations
 
 import functools
+from platform import machine
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -27,6 +30,8 @@ from int8rt.graph import Tensor
 from int8rt.jit import Kernel, Word, family, inline, kernel
 from int8rt.ops import Call, scratch_per_thread
 from int8rt.simd import (
+    I8,
+    I16,
     I32,
     INT32S,
     LANES,
@@ -53,6 +58,8 @@ class Step(NamedTuple):
     itemsize: int  # of x
     step: int
     add: Any
+    widen: Any = None  # makes float32 of weights that are stored narrower
+    weights_size: int = 64  # bytes of a vector of weights
 
 
 def _add_floats(builder: Any, acc: Any, x: Any, w: Any) -> Any:
@@ -73,17 +80,54 @@ def _add_pairs(builder: Any, acc: Any, x: Any, w: Any) -> Any:
     return builder.add(builder.add(acc, builder.mul(*evens)), builder.mul(*odds))
 
 
+def _add_fused(builder: Any, acc: Any, x: Any, w: Any) -> Any:
+    """Rounded once where the CPU can."""
+    if not has_fused():
+        return _add_floats(builder, acc, x, w)
+    name = f"llvm.fma.v{LANES}f32" if isinstance(acc.type, ir.VectorType) else "llvm.fma.f32"
+    return builder.call(simd._declare(builder, name, acc.type, [acc.type] * 3), [x, w, acc])
+
+
+def has_fused() -> bool:
+    """Whether the CPU multiplies and adds in one instruction."""
+    return simd.has("fma", "avx") or machine() in ("aarch64", "arm64")
+
+
+def _from_int8(builder: Any, w: Any) -> Any:
+    return builder.sitofp(builder.sext(w, INT32S), FLOATS)
+
+
+def _from_float16(builder: Any, w: Any) -> Any:
+    """Finite values: their bits at float32's places are 2^-112 of them."""
+    if simd.has("avx512f") or simd.has("f16c", "avx"):
+        return builder.fpext(w, FLOATS)
+    bits = builder.zext(builder.bitcast(w, ir.VectorType(I16, LANES)), INT32S)
+    sign = builder.shl(builder.and_(bits, simd._splat(INT32S, 0x8000)), simd._splat(INT32S, 16))
+    rest = builder.shl(builder.and_(bits, simd._splat(INT32S, 0x7FFF)), simd._splat(INT32S, 13))
+    scaled = builder.fmul(builder.bitcast(rest, FLOATS), simd._splat(FLOATS, 2.0**112))
+    return builder.bitcast(builder.or_(builder.bitcast(scaled, INT32S), sign), FLOATS)
+
+
+BYTES16, HALVES = ir.VectorType(I8, LANES), ir.VectorType(ir.HalfType(), LANES)
 STEPS = {
     "float32": Step(FLOATS, FLOATS, ir.FloatType(), 4, 1, _add_floats),
     "int16": Step(INT32S, WORDS, I32, 2, 2, _add_pairs),
+    "from int8": Step(FLOATS, BYTES16, ir.FloatType(), 4, 1, _add_fused, _from_int8, 16),
+    "from float16": Step(FLOATS, HALVES, ir.FloatType(), 4, 1, _add_fused, _from_float16, 32),
 }
 
 
 @functools.cache
 def tile(kind: str, rows: int, vectors: int) -> SimpleNamespace:
-    """The words over a tile: rows, start, dot and store as in ``simd``, for that kind of x; start gives zeros."""
+    """The words over a tile: rows, start, dot and store as in ``simd``, for that kind of x; start gives zeros.
+
+    add_scaled(acc, part, scale, at) is acc + part * scale, float32, with the scale of each column from scale[at].
+    """
     t = _Tile(STEPS[kind], kind, rows, vectors)
-    return SimpleNamespace(rows=simd.row_addresses(rows), start=Word(t.start), dot=Word(t.dot), store=Word(t.store))
+    return SimpleNamespace(
+        rows=simd.row_addresses(rows), start=Word(t.start), dot=Word(t.dot), store=Word(t.store),
+        add_scaled=Word(t.add_scaled),
+    )  # fmt: skip
 
 
 class _Tile:
@@ -108,8 +152,10 @@ class _Tile:
             acc, rows, k, w, at = args
             acc, rows = simd._spread_out(builder, acc), simd._spread_out(builder, rows)
             pointer = simd._address(context, builder, sig.args[3], w, at)
-            places = [simd.I64(64 * v) for v in range(self.vectors)]
-            weights = [simd._load(builder, builder.gep(pointer, [place]), self.step.weights) for place in places]
+            places = [builder.gep(pointer, [simd.I64(self.step.weights_size * v)]) for v in range(self.vectors)]
+            weights = [simd._load(builder, place, self.step.weights) for place in places]
+            if self.step.widen is not None:
+                weights = [self.step.widen(builder, w) for w in weights]
             start = builder.mul(k, simd.I64(self.step.itemsize))
             result = []
             for r, row in enumerate(rows):
@@ -118,6 +164,18 @@ class _Tile:
             return simd._gather(builder, result)
 
         return self.accumulators(acc, rows, types.int64, w, types.int64), generate
+
+    def add_scaled(self, typing: Any, acc: Any, part: Any, scale: Any, at: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, part = (simd._spread_out(builder, v) for v in args[:2])
+            pointer = simd._address(context, builder, sig.args[2], *args[2:])
+            places = [builder.gep(pointer, [simd.I64(64 * v)]) for v in range(self.vectors)]
+            scales = [simd._load(builder, place, FLOATS) for place in places] * self.rows
+            return simd._gather(builder, [_add_fused(builder, *v) for v in zip(acc, part, scales, strict=True)])
+
+        return self.accumulators(acc, part, scale, types.int64), generate
 
     def store(self, typing: Any, acc: Any, scratch: Any, at: Any) -> Any:
         from numba.core import types
@@ -130,6 +188,17 @@ class _Tile:
             return context.get_dummy_value()
 
         return types.none(acc, scratch, types.int64), generate
+
+
+@Word
+def multiply_add(typing: Any, acc: Any, x: Any, w: Any) -> Any:
+    """acc + x * w in float32, rounded once where the CPU can."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _add_fused(builder, *args)
+
+    return types.float32(*[types.float32] * 3), generate
 
 
 # float32

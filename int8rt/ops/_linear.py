@@ -1,12 +1,14 @@
 """What the products with a filter share: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV.
 
-There are four kinds, by the types of activations and weights, and each has a class whose methods make the Calls:
+There are five kinds, by the types of activations and weights, and each has a class whose methods make the Calls:
 
 * ``Bytes``: int8 or uint8, weights of the same type or of 4 or 2 bits: int32 sums by rule A or C;
 * ``Int16``: int16 activations without zero point, weights of 8, 4 or 2 bits: rule I64, with an int32 bias rule A, in
   FULLY_CONNECTED always rule C;
 * ``Float``: float32, each sum in the order of the filter, bias last, as LiteRT's reference kernels;
-* ``Hybrid``: float32 activations and integer weights (see ``int8rt.hybrid``).
+* ``Hybrid``: float32 activations and integer weights (see ``int8rt.hybrid``);
+* ``WeightOnly``: the same where hybrid is ``weight_only``, and float32 weights that float16 holds exactly, as those
+  that a file has in float16 behind DEQUANTIZE (see ``int8rt.weight_only``).
 
 ``product`` finds the class of a node, ``meaning`` the arithmetic for its reference.
 """
@@ -19,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from int8rt import depthwise, dot, hybrid, ops, wide
+from int8rt import depthwise, dot, hybrid, ops, weight_only, wide
 from int8rt.dot import Segments
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import (
@@ -60,6 +62,7 @@ class Operands(NamedTuple):
     weight_first: bool = False
     by_terms: bool = False
     keeps_infinities: bool = False  # of float results without an activation
+    hybrid: str = "dynamic"  # see int8rt.numerics
 
     @property
     def channels(self) -> int:
@@ -89,7 +92,7 @@ def product(o: Operands) -> Product:
         "bytes": _bytes,
         "int16": _int16,
         "float": _float,
-        "hybrid": _hybrid,
+        "hybrid": _weight_only if o.hybrid == "weight_only" else _hybrid,
     }
     return makers[kind](o)
 
@@ -111,6 +114,8 @@ def kind_of(o: Operands) -> str:
         kind, bias_types = "hybrid", ["float32"]
     else:
         raise ops.refuse(node, f"weights of type {w.type} with activations of type {x.type} are not supported")
+    if kind == "hybrid" and o.hybrid == "weight_only" and not o.is_constant:
+        raise ops.refuse(node, "weight_only needs constant weights and bias")
     if kind != "float":
         _check_scales(o)
     if o.b is not None and (o.b.size != o.channels or o.b.type not in bias_types):
@@ -250,11 +255,16 @@ class Float(AsItIs):
         return [sums, Call(wide.add_bias, self.bias, self.limits, y, writes=[y])]
 
 
-def _float(o: Operands) -> Float:
+def _float(o: Operands) -> Float | WeightOnly:
     """Padding multiplies with zeros where LiteRT leaves taps out: the same sums, as long as the weights are finite."""
     w = np.asarray(o.w.data, FLOAT32)
     if not np.isfinite(w).all():
         raise ops.refuse(o.node, "weights that are infinite or not a number are not supported")
+    if o.hybrid == "weight_only" and o.node.op != "DEPTHWISE_CONV_2D":  # whose filters are too small to matter
+        with np.errstate(over="ignore"):
+            half = w.astype(np.float16)
+        if np.array_equal(half, w):
+            return WeightOnly(o, half, np.ones(o.channels, FLOAT32), _float_bias(o), limits(o.node, o.y))
     return Float(o, w, _float_bias(o), limits(o.node, o.y))
 
 
@@ -314,7 +324,30 @@ def _scaling(o: Operands, w: np.ndarray, bias: np.ndarray) -> hybrid.Scaling:
     return hybrid.Scaling(np.array(scale), sums, bias, int(o.weight_first), bounds)
 
 
-Product: TypeAlias = Bytes | Int16 | Float | Hybrid
+@dataclass(frozen=True)
+class WeightOnly(AsItIs):
+    """float32 activations and weights that become float32 in registers."""
+
+    w: np.ndarray  # int8 or float16
+    scale: np.ndarray  # float32 [channels]
+    bias: np.ndarray
+    limits: np.ndarray
+
+    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+        return [weight_only.call(x.tensor, s, w, self.scale[channels], self.bias[channels], self.limits, *into)]
+
+    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+        w = self.w[0].reshape(-1, self.o.channels)
+        return [weight_only.depthwise_call(x.tensor, _taps(x, g), w, self.scale, self.bias, self.limits, self.o.y)]
+
+
+def _weight_only(o: Operands) -> WeightOnly:
+    assert o.w.quantization is not None
+    scale = np.array(np.broadcast_to(np.asarray(o.w.quantization.scale, FLOAT32), o.channels))
+    return WeightOnly(o, np.asarray(o.w.data), scale, _float_bias(o), limits(o.node, o.y))
+
+
+Product: TypeAlias = Bytes | Int16 | Float | Hybrid | WeightOnly
 
 
 def _along(o: Operands) -> list[int]:

@@ -16,6 +16,7 @@ from int8rt.graph import Node, Tensor
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lstm, _lstm_float
 from int8rt.ops._lstm_float import Place
+from int8rt.ops._recurrent import check_hybrid
 
 INPUTS = 48
 AUX = 39
@@ -58,6 +59,7 @@ def reference(node: Node, *arrays: np.ndarray | None) -> tuple[np.ndarray, ...]:
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
+    check_hybrid(node, numerics)
     _, sequence, directions = _parts(node)
     return [
         _lstm_float.call(

@@ -69,13 +69,14 @@ def _operands(node: Node, numerics: Numerics) -> Operands:
     """Float activations are quantized symmetrically for weights that have one scale."""
     x, w = _inputs(node)
     several = scales_differ(w)
-    if x.dtype == FLOAT32 and w.dtype == np.int8 and not several and x.shape[3] != w.shape[3]:
+    is_dynamic = x.dtype == FLOAT32 and w.dtype == np.int8 and numerics.hybrid == "dynamic"
+    if is_dynamic and not several and x.shape[3] != w.shape[3]:
         raise ops.refuse(node, "LiteRT has no grouped convolution of float activations with one weight scale")
     if w.type_name == "INT2":
         raise ops.refuse(node, "LiteRT accepts int2 weights and reads past their end")
     return Operands(
         node, x, w, optional(node, 2), node.outputs[0], 0, numerics.convolution, ("INT4",), symmetric=not several,
-        weight_first=several,
+        weight_first=several, hybrid=numerics.hybrid,
     )  # fmt: skip
 
 

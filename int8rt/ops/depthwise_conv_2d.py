@@ -58,11 +58,15 @@ def _operands(node: Node, numerics: Numerics) -> Operands:
     if (
         x.dtype == FLOAT32
         and w.dtype == np.int8
+        and numerics.hybrid == "dynamic"
         and w.quantization is not None
         and len(w.quantization.scale) != w.shape[3]
     ):
         raise ops.refuse(node, "float activations need a weight scale per channel, as in LiteRT")
-    return Operands(node, x, w, optional(node, 2), node.outputs[0], 3, numerics.convolution, narrow, int32_bias=False)
+    return Operands(
+        node, x, w, optional(node, 2), node.outputs[0], 3, numerics.convolution, narrow, int32_bias=False,
+        hybrid=numerics.hybrid,
+    )  # fmt: skip
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import dot, hybrid, ops, wide
+from int8rt import dot, hybrid, ops, weight_only, wide
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding
 from int8rt.graph import Node, Tensor
@@ -71,11 +71,12 @@ def _operands(node: Node, numerics: Numerics) -> Operands:
     if getattr(node.options, "weights_format", 0) != 0:
         raise ops.refuse(node, "shuffled weights are not supported")
     is_asymmetric = bool(getattr(node.options, "asymmetric_quantize_inputs", False))
-    if w.sparsity is not None and x.dtype == np.float32 and w.dtype == np.int8 and is_asymmetric:
+    is_dynamic = x.dtype == np.float32 and w.dtype == np.int8 and numerics.hybrid == "dynamic"
+    if w.sparsity is not None and is_dynamic and is_asymmetric:
         raise ops.refuse(node, "LiteRT rounds otherwise where sparse weights meet asymmetrically quantized inputs")
     return Operands(
         node, x, w, optional(node, 2), node.outputs[0], 0, numerics.fully_connected, ("INT4", "INT2"), True, True,
-        symmetric=not is_asymmetric, keeps_infinities=True,
+        symmetric=not is_asymmetric, keeps_infinities=True, hybrid=numerics.hybrid,
     )  # fmt: skip
 
 
@@ -95,13 +96,20 @@ def _blocks(node: Node) -> hybrid.Blocks | None:
 def _by_blocks(o: Operands, blocks: hybrid.Blocks) -> Step | list[Step]:
     if o.b is not None and (o.b.size != o.channels or o.b.dtype != np.float32):
         raise ModelError(f"{o.node.label}: the bias is {o.b!r}; float32[{o.channels}] was expected")
+    is_dynamic = o.hybrid == "dynamic"
     if not o.is_constant:
+        if not is_dynamic:
+            raise ops.refuse(o.node, "weight_only needs constant weights and bias")
         return ops.by_reference(o.node, reference)
     depth = o.w.shape[1]
     rows = o.x.size // depth
+    bias = np.zeros(o.channels, np.float32) if o.b is None else np.asarray(o.b.data, np.float32).reshape(-1)
+    if not is_dynamic:
+        starts = np.arange(blocks.scale.shape[1], dtype=np.int64) * blocks.size
+        segments = dot.Segments((np.arange(rows) * depth).astype(np.int32), starts, blocks.size)
+        return weight_only.call(o.x, segments, np.asarray(o.w.data), blocks.scale, bias, limits(o.node, o.y), o.y)
     z = ops.scratch(f"{o.y.name}/quantized", (rows, 1, 1, depth), np.uint8)
     known, calls = hybrid.quantize_calls(o.x, rows, False, z, (1, 1, depth))
-    bias = np.zeros(o.channels, np.float32) if o.b is None else np.asarray(o.b.data, np.float32).reshape(-1)
     return [*calls, hybrid.blocks_call(z, known, np.asarray(o.w.data, np.int64), blocks, bias, o.y)]
 
 

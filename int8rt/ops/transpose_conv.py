@@ -106,7 +106,10 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
 
 def _operands(node: Node, numerics: Numerics) -> Operands:
     x, w = _inputs(node)
-    return Operands(node, x, w, optional(node, BIAS), node.outputs[0], 0, numerics.convolution, by_terms=True)
+    return Operands(
+        node, x, w, optional(node, BIAS), node.outputs[0], 0, numerics.convolution, by_terms=True,
+        hybrid=numerics.hybrid,
+    )  # fmt: skip
 
 
 def _phases(w: np.ndarray, v: Direction, h: Direction) -> np.ndarray:
