@@ -93,7 +93,14 @@ def by_types() -> list[str]:
         types = tuple(sorted({name for row in rows for name in row.types}, key=_rank))
         groups.setdefault(types, []).append(f"{op}\\*" if any(row.wrong for row in rows) else op)
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-    return ["| operators | types |", "|---|---|", *(f"| {', '.join(v)} | {condensed(k)} |" for k, v in ordered)]
+    rows = [f"| {', '.join(names)} | {condensed(types)} |" for types, names in ordered]
+    cases = sum(row.cases for row in operators())
+    return [
+        "| operators | types |", "|---|---|", *rows, "",
+        f"As {cases:,} models of one operator each show, compared with LiteRT {litert_version()}; `int8rt ops` and "
+        "[operators](docs/operators.md) say more. \\* In one of these types LiteRT's own result is wrong: see "
+        "[numerics](docs/numerics.md).",
+    ]  # fmt: skip
 
 
 def as_markdown() -> list[str]:

@@ -258,8 +258,8 @@ def operators(found: Report, width: int | None = None) -> list[str]:
     """A row per operator and set of LiteRT's kernels; types that need a word about them are marked."""
     rows = [[r["op"], r["versions"], r["against"], str(r["cases"]), r["types"]] for r in found["operators"]]
     lines = table(["operator", "versions ", "checked against", "cases ", "types"], rows, width, name=4)
-    lines += ["", f"[dim]LiteRT {escape(found['litert'])}; ~ equal within units in the last place;[/]"]
-    lines += ["[dim]* LiteRT's result is wrong, see docs/numerics.md[/]"]
+    lines += ["", f"[dim]LiteRT {escape(found['litert'])}; ~ equal within a bound, * LiteRT's result is wrong:[/]"]
+    lines += ["[dim]see docs/numerics.md[/]"]
     if found["not_in_the_table"]:
         lines += ["", f"supported, and tested elsewhere: {', '.join(found['not_in_the_table'])}"]
     if found["lacking"]:

@@ -36,6 +36,7 @@ class Case:
     model: bytes
     steps: Sequence[Sequence[np.ndarray]]
     ulps: int = 0  # by how many units in the last place float32 may differ
+    relative: float = 0.0  # by how much results may differ, as a part of the largest
 
 
 Builder = Callable[[str], Iterator[Case]]
@@ -950,3 +951,35 @@ def suppression(op: str) -> Iterator[Case]:
         outputs = [T(I32, (1,)), *([T(F32, (1,))] if op.endswith("5") else []), T(I32, ())]
         if op.endswith("5") or sigma == 0:
             yield Case(op, "float32", model(op, inputs, outputs), [[boxes, scores]])
+
+
+# Sparse constants and spectra
+
+
+@builds("DENSIFY")
+def densify(op: str) -> Iterator[Case]:
+    """The second of two axes is sparse: of each row, which columns are stored."""
+    for dtype, density in itertools.product((I8, np.float16, F32, I16), (0.1, 0.5)):
+        rng = np.random.default_rng(1)
+        is_stored = rng.random((6, 9)) < density
+        values = rng.integers(1, 100, int(is_stored.sum())).astype(dtype)
+        segments = np.cumsum([0, *is_stored.sum(axis=1)]).tolist()
+        columns = np.nonzero(is_stored)[1].tolist()
+        vectors = [Table("Int32Vector", values=v) for v in (segments, columns)]
+        sparse = Table(
+            "DimensionMetadata", format=1, array_segments_type=1, array_segments=vectors[0], array_indices_type=1,
+            array_indices=vectors[1],
+        )  # fmt: skip
+        levels = [Table("DimensionMetadata", format=0, dense_size=6), sparse]
+        sparsity = Table("SparsityParameters", traversal_order=[0, 1], dim_metadata=levels)
+        q = quantizations(dtype)[0]
+        x, y = T(dtype, (6, 9), *q, data=values, sparsity=sparsity), T(dtype, (6, 9), *q)
+        yield Case(op, name(dtype), model(op, [x], [y]), [[]])
+
+
+@builds("RFFT2D")
+def transform(op: str) -> Iterator[Case]:
+    for shape, lengths in itertools.product([(4, 8), (20, 70), (2, 1, 512)], [(1, 8), (4, 2), (16, 64), (1, 512)]):
+        out = (*shape[:-2], lengths[0], lengths[1] // 2 + 1)
+        content = model(op, [T(F32, shape), moves.indices(lengths)], [T(np.complex64, out)])
+        yield Case(op, "float32 -> complex64", content, [[drawn(F32, shape)]], relative=1e-7)
