@@ -89,9 +89,9 @@ def by_types() -> list[str]:
     """A short table: operators that have the same types share a row."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for op in sorted({row.op for row in operators()}):
-        rows = [row for row in operators() if row.op == op]
-        types = tuple(sorted({name for row in rows for name in row.types}, key=_rank))
-        groups.setdefault(types, []).append(f"{op}\\*" if any(row.wrong for row in rows) else op)
+        own = [row for row in operators() if row.op == op]
+        types = tuple(sorted({name for row in own for name in row.types}, key=_rank))
+        groups.setdefault(types, []).append(f"{op}\\*" if any(row.wrong for row in own) else op)
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     rows = [f"| {', '.join(names)} | {condensed(types)} |" for types, names in ordered]
     cases = sum(row.cases for row in operators())
@@ -115,5 +115,6 @@ ORDER = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
 
 
 def _rank(name: str) -> tuple[int | str, ...]:
-    first, last = name.split()[0], name.split()[-1]
-    return *(ORDER.index(n) if n in ORDER else len(ORDER) for n in (first, last)), name
+    words = name.split()
+    first, last = (ORDER.index(n) if n in ORDER else len(ORDER) for n in (words[0], words[-1]))
+    return first, len(words), last, name
