@@ -48,6 +48,7 @@ def has(*features: str) -> bool:
 # Taking away a feature takes away those that are built on it.
 _BUILT_ON = {
     "avx512vnni": ("avx512f",),
+    "avx512vbmi": ("avx512bw",),
     "avx512bw": ("avx512f",),
     "avx512f": ("avx2",),
     "avxvnni": ("avx2",),
@@ -384,6 +385,123 @@ def _interleave(builder: Any, a: Any, b: Any, start: int) -> Any:
     """a[start], b[start], a[start + 1], b[start + 1], ..."""
     lanes = a.type.count
     return builder.shuffle_vector(a, b, _indices(i for k in range(lanes // 2) for i in (start + k, lanes + start + k)))
+
+
+# 64 bytes side by side
+
+
+@Word
+def bytes_of(typing: Any, value: Any) -> Any:
+    """One byte 64 times."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _spread(builder, builder.trunc(args[0], I8), 64)
+
+    return _vector_type("Bytes64", BYTES)(types.int64), generate
+
+
+@Word
+def bytes_max(typing: Any, a: Any, x: Any, at: Any) -> Any:
+    """The larger one of each byte of a and of x[at : at + 64]."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        a, x, at = args
+        b = _load(builder, _address(context, builder, sig.args[1], x, at), BYTES)
+        return builder.select(builder.icmp_unsigned(">", b, a), b, a)
+
+    return a(a, x, types.int64), generate
+
+
+@Word
+def bytes_store(typing: Any, a: Any, hi: Any, y: Any, to: Any, count: Any) -> Any:
+    """y[to + i] = min(a[i], hi) for the first ``count`` of the 64 bytes."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        a, hi, y, to, count = args
+        most = _spread(builder, builder.trunc(hi, I8), 64)
+        value = builder.select(builder.icmp_unsigned("<", a, most), a, most)
+        _store_columns(builder, [value], [_address(context, builder, sig.args[2], y, to)], count)
+        return context.get_dummy_value()
+
+    return types.none(a, types.int64, y, types.int64, types.int64), generate
+
+
+@Word
+def look_up_within(typing: Any, table: Any, x: Any, start: Any, y: Any, at: Any, count: Any) -> Any:
+    """y[at + i] = table[x[start + i]] for i below count, all of bytes; the table has 256, y may be x."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        from numba.core.cgutils import for_range
+
+        table, x, start, y, at, count = args
+        table = _address(context, builder, sig.args[0], table, I64(0))
+        source = _address(context, builder, sig.args[1], x, start)
+        target = _address(context, builder, sig.args[3], y, at)
+        done = I64(0)
+        if look_up := _look_up(builder, table):
+            whole = builder.ashr(count, I64(6))
+            done = builder.shl(whole, I64(6))
+            with for_range(builder, whole) as loop:
+                place = builder.shl(loop.index, I64(6))
+                value = look_up(_load(builder, builder.gep(source, [place]), BYTES))
+                _store(builder, value, builder.gep(target, [place]))
+        with for_range(builder, count, start=done) as loop:
+            index = builder.zext(builder.load(builder.gep(source, [loop.index])), I64)
+            builder.store(builder.load(builder.gep(table, [index])), builder.gep(target, [loop.index]))
+        return context.get_dummy_value()
+
+    integers = types.int64
+    return types.none(table, x, integers, y, integers, integers), generate
+
+
+def _look_up(builder: Any, table: Any) -> Callable[[Any], Any] | None:
+    """The function that looks up 64 bytes in registers that hold the table; None where a byte at a time is faster."""
+    if has("avx512vbmi"):
+        return _look_up_by_permutes(builder, table)
+    return _look_up_by_shuffles(builder, table) if has("avx2") else None
+
+
+def _look_up_by_permutes(builder: Any, table: Any) -> Callable[[Any], Any]:
+    """Two permutations of 128 bytes each."""
+    quarters = [_load(builder, builder.gep(table, [I64(64 * i)]), BYTES) for i in range(4)]
+    permute = _declare(builder, "llvm.x86.avx512.vpermi2var.qi.512", BYTES, [BYTES] * 3)
+
+    def look_up(x: Any) -> Any:
+        low, high = (builder.call(permute, [a, x, b]) for a, b in (quarters[:2], quarters[2:]))
+        return builder.select(builder.icmp_signed("<", x, _splat(BYTES, 0)), high, low)
+
+    return look_up
+
+
+def _look_up_by_shuffles(builder: Any, table: Any) -> Callable[[Any], Any]:
+    """Sixteen shuffles of 16 bytes each, as XNNPACK has it: a shuffle gives 0 where its index is negative.
+
+    With row k of the table exclusive-ored to row k - 1, rows 0 ... x // 16, whose indices are not negative, add up to
+    row x // 16.
+    """
+    half, row = ir.VectorType(I8, 32), ir.VectorType(I8, 16)
+    shuffle = _declare(builder, "llvm.x86.avx2.pshuf.b", half, [half, half])
+    subtract = _declare(builder, "llvm.ssub.sat.v32i8", half, [half, half])
+    rows = [_load(builder, builder.gep(table, [I64(16 * i)]), row) for i in range(16)]
+    steps = [v if i % 8 == 0 else builder.xor(v, rows[i - 1]) for i, v in enumerate(rows)]
+    steps = [_join(builder, v, v) for v in steps]
+
+    def look_up(x: Any) -> Any:
+        results = []
+        for v in (_part(builder, x, 0), _part(builder, x, 1)):
+            total = _splat(half, 0)
+            for first, index in ((0, v), (8, builder.xor(v, _splat(half, 128)))):
+                for step in steps[first : first + 8]:
+                    total = builder.xor(total, builder.call(shuffle, [step, index]))
+                    index = builder.call(subtract, [index, _splat(half, 16)])
+            results.append(total)
+        return _join(builder, *results)
+
+    return look_up
 
 
 # What a program's run loop needs

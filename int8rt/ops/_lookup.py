@@ -25,7 +25,7 @@ from int8rt.fixedpoint import round_half_away, round_half_away_float
 from int8rt.graph import Node, Tensor
 from int8rt.jit import Inline, Kernel, family, inline, kernel
 from int8rt.ops import Call, Flat, Step, View
-from int8rt.simd import get, put
+from int8rt.simd import get, look_up_within, put
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -98,6 +98,8 @@ def table(node: Node, reference: Callable[..., Any]) -> Step:
     stored = ops.to_storage(every)
     if values.dtype == stored.dtype and np.array_equal(values, stored):
         return View(y, x)
+    if values.dtype == stored.dtype == np.uint8:
+        return elementwise(look_up_bytes, x, values, y)
     return elementwise(look_up, x, -int(stored[0]), values, y)
 
 
@@ -139,6 +141,13 @@ def look_up(thread: int, threads: int, x: Any, offset: int, table: Any, y: Any) 
     """y[i] = table[x[i] + offset]."""
     for i in range(x.size * thread // threads, x.size * (thread + 1) // threads):
         put(y, i, get(table, get(x, i) + offset))
+
+
+@kernel
+def look_up_bytes(thread: int, threads: int, x: Any, table: Any, y: Any) -> None:
+    """y[i] = table[x[i]] of bytes."""
+    first, last = x.size * thread // threads, x.size * (thread + 1) // threads
+    look_up_within(table, x, first, y, first, last - first)
 
 
 # References

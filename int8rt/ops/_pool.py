@@ -15,7 +15,8 @@ from int8rt.ops import Call
 from int8rt.ops._window import Window, window, windows
 from int8rt.simd import fill_within, get, put
 
-TYPES = ("int8", "uint8", "int16", "float32")
+EIGHT_BITS = ("int8", "uint8")
+TYPES = (*EIGHT_BITS, "int16", "float32")
 BLOCK = 256  # channels that are summed at a time
 
 

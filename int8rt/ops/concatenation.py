@@ -23,7 +23,7 @@ from int8rt.jit import kernel
 from int8rt.numerics import Numerics
 from int8rt.ops import Call, Flat, Step
 from int8rt.ops._move import axis_within, copy, operand, same_scale, same_type
-from int8rt.simd import get, put
+from int8rt.simd import look_up_within
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -105,5 +105,4 @@ def rescale(thread: int, threads: int, x: Any, y: Any, run: int, stride: int, st
     """y[start + n stride + i] = table[x[n run + i]]; threads share the runs."""
     runs = x.shape[0] // max(run, 1)
     for n in range(runs * thread // threads, runs * (thread + 1) // threads):
-        for i in range(run):
-            put(y, start + n * stride + i, get(table, np.int64(get(x, n * run + i))))
+        look_up_within(table, x, n * run, y, start + n * stride, run)

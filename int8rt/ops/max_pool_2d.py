@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.jit import kernel
+from int8rt.jit import Kernel, family, kernel
 from int8rt.numerics import Numerics
 from int8rt.ops import Call
-from int8rt.ops._pool import check, clamp, limits, pool, stored_limits
+from int8rt.ops._pool import EIGHT_BITS, check, clamp, limits, pool, stored_limits
 from int8rt.ops._window import windows
-from int8rt.simd import fill_within, get, put
+from int8rt.simd import bytes_max, bytes_of, bytes_store, fill_within, get, put
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -42,8 +42,9 @@ def prepare(node: Node, numerics: Numerics) -> Call:
     check(node)
     x, g = pool(node)
     (y,) = node.outputs
+    run = max_pool_of_bytes(g.width) if y.type in EIGHT_BITS else max_pool
     work = y.size * g.height * g.width
-    return Call(max_pool, x, *g, stored_limits(node), y, writes=[y], work=work)
+    return Call(run, x, *g, stored_limits(node), y, writes=[y], work=work)
 
 
 @kernel
@@ -71,3 +72,33 @@ def max_pool(
                 best = get(y, c)
                 best = lo if best < lo else best
                 put(y, c, hi if hi < best else best)
+
+
+@family
+def max_pool_of_bytes(columns: int) -> Kernel:
+    """``max_pool`` 64 channels at a time, for windows of so many columns.
+
+    Of columns outside the image the nearest one inside stands in, which the window has too.
+    """
+
+    def max_pool_of_bytes(
+        thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
+        dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, y: Any,
+    ) -> None:  # fmt: skip
+        batch, in_h, in_w, channels = x.shape
+        lo, hi = np.int64(limits[1]), np.int64(limits[2])
+        for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+            n = line // out_h
+            top = (line - n * out_h) * stride_h - pad_top
+            first, last = n * in_h + max(top, 0), n * in_h + min(top + height, in_h)
+            for out_col in range(out_w):
+                left = out_col * stride_w - pad_left
+                for block in range(0, channels, 64):
+                    best = bytes_of(lo)
+                    for row in range(first, last):
+                        for i in range(columns):
+                            col = min(max(left + i, 0), in_w - 1)
+                            best = bytes_max(best, x, (row * in_w + col) * channels + block)
+                    bytes_store(best, hi, y, (line * out_w + out_col) * channels + block, channels - block)
+
+    return Kernel(max_pool_of_bytes, f"{__name__}:max_pool_of_bytes[{columns}]")
