@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import pickle
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 from products import Product, cases, some
-from writer import RELU, RELU6, SAME
+from test_batch_matmul import ADJOINTS, SHAPES, matmul, operand
+from test_products_blockwise import case as blockwise
+from test_simd import TARGETS, host_features
+from writer import RELU, RELU6, SAME, Op, T, network
 
+import int8rt
 from int8rt import reader, session, wide
+from int8rt.errors import InputError, UnsupportedError
+from int8rt.graph import Tensor
+from int8rt.model import Model, random_inputs
 from int8rt.numerics import numerics
 
 F32 = np.float32
@@ -138,3 +151,211 @@ def test_error_is_within_the_bound(case):
 def test_every_tile(rows, columns):
     content, (x,) = Product("FULLY_CONNECTED", (rows, 37), (columns, 37), bias=F32).model()
     check(content, x)
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+@pytest.mark.parametrize(("shape1", "shape2"), SHAPES)
+def test_batch_matmul(shape1, shape2, adjoint):
+    x, w = operand(shape1, F32, adjoint[0]), operand(shape2, np.int8, adjoint[1], 1)
+    check(matmul(x, w, adjoint, "w", (None, 0.03, None), out=F32, asymmetric_quantize_inputs=True), x)
+
+
+def test_batch_matmul_with_a_scale_per_column():
+    x, w = operand((2, 5, 7), F32, False), operand((2, 7, 9), np.int8, False, 1)
+    check(matmul(x, w, constant="w", scales=(None, np.linspace(0.01, 0.1, 9), None), out=F32), x)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize(("rows", "units"), [(1, 4), (2, 17), (7, 70), (1, 130)])
+def test_blocks_of_int4(rows, units, size):
+    check(*blockwise(rows, 192, units, size))
+
+
+# float16 behind DEQUANTIZE
+
+
+def halved(case):
+    """The case's model with float16 weights behind DEQUANTIZE in place of its own, and its input."""
+    x, w, b = T(F32, case.x), T(F32, case.w), T(F32, (case.channels,), data=np.linspace(-1, 1, case.channels))
+    rng = np.random.default_rng(case.w)
+    values = rng.normal(size=case.w).astype(np.float16)
+    values.reshape(-1)[::5] *= np.float16(2.0**-12)  # some are denormal
+    y = T(F32, case.output_shape())
+    half = T(np.float16, case.w, data=values)
+    inputs = [x, w, b]
+    if case.op == "TRANSPOSE_CONV":
+        inputs = [T(np.int32, (4,), data=np.array(y.shape, np.int32)), w, x, b]
+    nodes = [Op("DEQUANTIZE", [half], [w]), Op(case.op, inputs, [y], **case._fields())]
+    return network(nodes, [x], [y]), case.model()[1][0]
+
+
+@pytest.mark.parametrize("case", some("CONV_2D", "GROUPED", "TRANSPOSE_CONV", "FULLY_CONNECTED"), ids=str)
+def test_float16(case):
+    content, x = halved(case)
+    check(content, x)
+    assert np.dtype(np.uint16) in tables(int8rt.load(content, hybrid="weight_only"))
+
+
+def test_float16_depthwise():
+    (case,) = some("DEPTHWISE_CONV_2D", step=99)
+    check(*halved(case))
+
+
+def test_float32_weights_stay():
+    """Those that float16 does not hold: the program is that of the other mode."""
+    content, _ = Product("FULLY_CONNECTED", (2, 30), (20, 30), weights="float32").model()
+    programs = [int8rt.load(content, hybrid=hybrid).program for hybrid in ("dynamic", "weight_only")]
+    assert [[c.name for c in p.calls] for p in programs] == [["float_dot[2x2]"]] * 2
+
+
+# Memory
+
+
+def tables(model):
+    """{type: bytes of the constants that a program's calls take}."""
+    found = {}
+    for call in model.program.calls:
+        for a in call.args:
+            array = model.program.constants.get(a) if isinstance(a, Tensor) else a
+            if isinstance(array, np.ndarray):
+                found[array.dtype] = found.get(array.dtype, 0) + array.nbytes
+    return found
+
+
+BIG = {
+    "FULLY_CONNECTED": Product("FULLY_CONNECTED", (1, 512), (384, 512), bias=F32),
+    "CONV_2D": Product("CONV_2D", (1, 9, 9, 64), (128, 3, 3, 64), bias=F32, options={"padding": SAME}),
+    "DEPTHWISE_CONV_2D": Product("DEPTHWISE_CONV_2D", (1, 9, 9, 64), (1, 5, 5, 64), bias=F32),
+    "TRANSPOSE_CONV": Product(
+        "TRANSPOSE_CONV", (1, 4, 4, 64), (128, 4, 4, 64), size=(8, 8), options={"stride": (2, 2), "padding": SAME}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", BIG)
+def test_no_float_copy_of_weights(op):
+    content, _ = BIG[op].model()
+    found = tables(int8rt.load(content, hybrid="weight_only"))
+    count = np.prod(BIG[op].w)
+    assert count <= found[np.dtype(np.int8)] <= 1.5 * count
+    assert sum(n for dtype, n in found.items() if dtype.kind == "f") < count / 2
+
+
+def test_peak_memory():
+    """While a model is loaded and runs, less is held at any time than a float copy of its weights."""
+    size = 1024
+    content, (x,) = Product("FULLY_CONNECTED", (1, size), (size, size), bias=F32).model()
+    int8rt.load(content, hybrid="weight_only")(x)  # compiles
+    tracemalloc.start()
+    try:
+        int8rt.load(content, hybrid="weight_only")(x)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size * size <= peak < 4 * size * size
+
+
+# Whole models
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("INT8RT_SHARED_MODELS", REPOSITORY.parent / "shared" / "models"))
+FILES = [
+    REPOSITORY / "models" / "digits_conv_dynamic_range.tflite",
+    REPOSITORY / "models" / "digits_residual_dynamic_range.tflite",
+    *(SHARED / f"{name}_hybrid.tflite" for name in ("dtln_1", "kws", "toycar")),
+]
+
+
+def in_float(graph):
+    """The graph with float32 weights wherever a node has integer weights for float activations."""
+    (subgraph,) = graph.subgraphs
+    floats = {}
+    for node in subgraph.nodes:
+        if any(t is not None and t.data is None and t.dtype == F32 for t in node.inputs):
+            for t in node.inputs:
+                if t is not None and t.data is not None and t.dtype == np.int8:
+                    data = dequantized(t).astype(F32)
+                    floats[t] = dataclasses.replace(t, data=data, dtype=np.dtype(F32), quantization=None, type_name="")
+    nodes = tuple(
+        dataclasses.replace(n, inputs=tuple(None if t is None else floats.get(t, t) for t in n.inputs))
+        for n in subgraph.nodes
+    )
+    assert floats
+    return dataclasses.replace(graph, subgraphs=(dataclasses.replace(subgraph, nodes=nodes),))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_models_are_near_their_float_models(path):
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in {path.parent}")
+    graph = reader.read(path)
+    found, expected = Model(graph, WEIGHT_ONLY), Model(in_float(graph), numerics("reference"))
+    for seed in range(3):
+        x = random_inputs(graph.main, seed)
+        for y, z in zip(_tuple(found(*x)), _tuple(expected(*x)), strict=True):
+            np.testing.assert_allclose(y, z, rtol=0, atol=1e-5 * np.abs(z).max())
+
+
+def _tuple(y):
+    return y if isinstance(y, tuple) else (y,)
+
+
+# Other ways to run
+
+
+def test_threads():
+    for case in BIG.values():
+        content, (x,) = case.model()
+        one, two = (int8rt.load(content, hybrid="weight_only", threads=n)(x) for n in (1, 2))
+        np.testing.assert_array_equal(one, two)
+
+
+RUN_CASES = """
+import pickle, sys
+from test_weight_only import check
+with open(sys.argv[1], "rb") as file:
+    for content, x in pickle.load(file):
+        check(content, x)
+"""
+
+
+@pytest.fixture(scope="module")
+def some_models(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cases") / "cases.pickle"
+    chosen = some(*OPERATORS, step=11, bias=F32)
+    models = [(content, x) for content, (x,) in (case.model() for case in chosen)]
+    path.write_bytes(pickle.dumps([*models, *map(halved, some("CONV_2D", "FULLY_CONNECTED", step=9))]))
+    return path
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_lowering(target, some_models, python):
+    cpu, features, _ = TARGETS[target]
+    names = [name for name in features.split(",") if name]
+    lacking = set(names) - host_features()
+    if lacking:
+        pytest.skip(f"this CPU has no {', '.join(sorted(lacking))}")
+    python(RUN_CASES, some_models, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=",".join(f"+{n}" for n in names))
+
+
+# What is refused
+
+
+def test_unknown_mode():
+    content, _ = BIG["FULLY_CONNECTED"].model()
+    with pytest.raises(InputError, match="known are dynamic, weight_only"):
+        int8rt.load(content, hybrid="float")
+
+
+@pytest.mark.parametrize("op", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"])
+@pytest.mark.parametrize("what", ["constant_weights", "constant_bias"])
+def test_weights_of_run_time(op, what):
+    content, _ = dataclasses.replace(BIG[op], bias=F32, **{what: False}).model()
+    with pytest.raises(UnsupportedError, match="constant weights and bias"):
+        int8rt.load(content, hybrid="weight_only")
+
+
+def test_matrix_of_run_time():
+    x, w = operand((5, 6), F32, False), operand((6, 4), np.int8, False, 1)
+    with pytest.raises(UnsupportedError, match="constant second operand"):
+        int8rt.load(matmul(x, w, scales=(None, 0.03, None), out=F32), hybrid="weight_only")
