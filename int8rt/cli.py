@@ -1,4 +1,4 @@
-"""The command line: int8rt run, info, compare, bench, ops.
+"""The command line: int8rt run, info, compare, bench, ops, warmup.
 
 Each makes a report of plain values and prints it as text or JSON. Reports go to standard output, progress and errors to
 standard error. Exit status: 0, 1 where a comparison finds a difference, 2 on errors.
@@ -420,6 +420,42 @@ def operators(
     else:
         plain = [{**row._asdict(), "types": checked.marked(row)} for row in rows]
         _print(report.operators({**result, "operators": plain}, _width()))
+
+
+# warmup
+
+
+@app.command("warmup", epilog=_examples("int8rt warmup model.tflite", "int8rt warmup --prune  (after an update)"))
+def warm_up(
+    models: Annotated[
+        list[Path] | None, typer.Argument(metavar="[MODEL]...", help="The .tflite files.", show_default=False)
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what is of no use to this version and CPU.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compile the kernels that models need, so that their first run starts as fast as later ones.
+
+    Without a model: what other versions of int8rt, Python or Numba had compiled, or this one for other CPUs.
+    """
+    from int8rt import warmup
+
+    warmup.check_cache()
+    start, before = time.perf_counter(), warmup.entries()
+    result: report.Report = {"folder": str(jit.cache_folder())}
+    with _progress() as progress:
+        for path in models or ():
+            with _about(path):
+                warmup.prepare(path, progress)
+        if not models:
+            result["lacking"] = warmup.renew(progress)
+    result["compiled"] = warmup.entries() - before
+    result["seconds"] = time.perf_counter() - start
+    if prune:
+        result["pruned"] = warmup.prune()
+    if as_json:
+        _print_json(result)
+    else:
+        _print(report.warmup(result))
 
 
 # Shared

@@ -37,24 +37,31 @@ compiling.help_others()
 """
 
 
-def compile_all(wanted: Iterable[Job], progress: jit.Progress | None = None) -> None:
-    """Make sure that every one of these entry points exists; progress hears of those that must be compiled."""
+def compile_all(wanted: Iterable[Job], progress: jit.Progress | None = None, lenient: bool = False) -> int:
+    """Make sure that every one of these entry points exists; progress hears of those that must be compiled.
+
+    Gives the number of those. If lenient, what cannot be compiled is left out.
+    """
     missing = {(k.name, s): (k, s) for k, s in wanted if not k.is_cached(s)}
     if not missing:
-        return
+        return 0
+    errors = (Exception,) if lenient else ()
     work = Work(missing.values())
     tell = progress or (lambda name, done, total: None)
     with Helpers(work) as helpers:
         while (job := work.take()) is not None:
             kernel, signature = job
             tell(kernel.function.__name__, work.done, work.total)
-            kernel.entry(signature)
+            with contextlib.suppress(*errors):
+                kernel.entry(signature)
             work.finish()
         for name in helpers.unfinished():
             tell(name, work.done, work.total)
     for kernel, signature in missing.values():
-        kernel.entry(signature)
+        with contextlib.suppress(*errors):
+            kernel.entry(signature)
     tell("", work.total, work.total)
+    return work.total
 
 
 class Work:
@@ -91,9 +98,10 @@ class Helpers:
 
     def __init__(self, work: Work) -> None:
         self._helpers = []
-        with contextlib.suppress(OSError):  # no more processes, or none at all
+        with contextlib.suppress(OSError, RuntimeError):  # no more processes or threads, or none at all
             for _ in range(_how_many(work.total)):
                 self._helpers.append(_Helper(work))
+                self._helpers[-1].thread.start()
 
     def __enter__(self) -> Helpers:
         return self
@@ -116,8 +124,9 @@ class _Helper:
     def __init__(self, work: Work) -> None:
         self._work = work
         self.job: Job | None = None  # in hand
+        flags = ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]  # isolated: modules come from our path alone
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps([os.path.abspath(p) for p in sys.path])],
+            [sys.executable, *flags, "-c", _START, json.dumps([os.path.abspath(p) for p in sys.path])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -125,7 +134,6 @@ class _Helper:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self.thread = threading.Thread(target=self._serve, name="int8rt-helper", daemon=True)
-        self.thread.start()
 
     def _serve(self) -> None:
         assert self._process.stdin is not None
@@ -148,7 +156,8 @@ class _Helper:
         """End the process, whatever it does."""
         self._process.kill()
         self._process.wait()
-        self.thread.join()
+        if self.thread.ident is not None:
+            self.thread.join()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             with contextlib.suppress(OSError):
@@ -158,7 +167,7 @@ class _Helper:
 def _how_many(jobs: int) -> int:
     """How many helpers so many jobs are worth, here."""
     count = min(MOST, _cpus() - 1, jobs // JOBS_WORTH_A_HELPER)
-    return count if count > 0 and _is_python(sys.executable) and not _is_daemon() and _is_writable() else 0
+    return count if count > 0 and _is_python(sys.executable) and not _is_daemon() and is_writable() else 0
 
 
 def _cpus() -> int:
@@ -178,7 +187,7 @@ def _is_daemon() -> bool:
     return process is not None and bool(process.current_process().daemon)
 
 
-def _is_writable() -> bool:
+def is_writable() -> bool:
     """Whether a helper can leave code in the cache."""
     try:
         jit.cache_folder().mkdir(parents=True, exist_ok=True)

@@ -502,6 +502,22 @@ def cache_folder() -> Path:
     return _cache_base() / fingerprint()
 
 
+def other_folders() -> list[Path]:
+    """Beside our own: the folders of other versions of int8rt, Python and Numba, and of other CPUs."""
+    try:
+        beside = sorted(cache_folder().parent.iterdir())
+    except OSError:
+        return []
+    is_ours = re.compile(r"[0-9a-f]{20}").fullmatch
+    return [p for p in beside if is_ours(p.name) and p != cache_folder() and p.is_dir() and not p.is_symlink()]
+
+
+def recorded(folder: Path) -> set[tuple[str, Signature]]:
+    """The recipe and the argument types of every entry in a folder."""
+    entries = filter(None, map(_read, folder.glob("*.o")))
+    return {(e["recipe"], tuple(e["signature"])) for e in entries if "recipe" in e and "signature" in e}
+
+
 def _cache_base() -> Path:
     given = os.environ.get("INT8RT_CACHE_DIR")
     if given:

@@ -86,6 +86,24 @@ def times(summary: Report) -> str:
     return f"{summary['runs']:,} runs: min {low}, median {median}, p90 {high}"
 
 
+def warmup(result: Report) -> list[str]:
+    """What was compiled and removed."""
+    folder = escape(result["folder"])
+    if result["compiled"]:
+        lines = [f"{_count(result['compiled'], 'kernel')} compiled in {result['seconds']:.1f} s, kept in {folder}"]
+    else:
+        lines = [f"nothing to compile; {folder} has what is needed"]
+    if result.get("lacking"):
+        lines.append(f"{_count(result['lacking'], 'kernel')} of other versions have no use in this one")
+    if "pruned" in result:
+        lines.append(f"{result['pruned'] / 2**20:.1f} MiB of other versions removed")
+    return lines
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """Seconds in a unit that fits them."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):

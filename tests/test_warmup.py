@@ -1,0 +1,270 @@
+"""Compiling many kernels by several processes and ahead of time: what helpers do, and what happens if they do not."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from writer import Op, T, network
+
+from int8rt import compiling, dot, jit, team
+from int8rt.ops import _elementwise, _sum
+
+MODEL = Path(__file__).parents[1] / "models" / "digits_conv_int8.tflite"
+
+# A kernel for each of so many types, which no other test compiles, and what is in the cache afterwards.
+COPY = jit.find_kernel('["int8rt.ops._lookup", "mapping", [["int8rt.ops.cast", "unchanged"]]]')
+TYPES = ("int8", "uint8", "int16", "int32", "int64", "float32")
+MANY = """
+import os, subprocess, sys, threading
+from int8rt import compiling, jit
+copy = jit.find_kernel('["int8rt.ops._lookup", "mapping", [["int8rt.ops.cast", "unchanged"]]]')
+types = ("int8", "uint8", "int16", "int32", "int64", "float32")
+jobs = [(copy, (f"{x}[1]", f"{y}[1]")) for x in types[:2] for y in types]
+compiling._cpus = lambda: 3
+started, heard = [], []
+start = subprocess.Popen
+class Popen(start):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        started.append(self)
+subprocess.Popen = Popen
+"""
+RUN = """
+compiling.compile_all(jobs, lambda *call: heard.append(call))
+assert all(s in k._entries for k, s in jobs)
+done = [d for _, d, _ in heard]
+assert done == sorted(done) and done[0] == 0 and heard[-1] == ("", 12, 12)
+assert all(p.poll() is not None for p in started)
+assert [t.name for t in threading.enumerate()] == ["MainThread"]
+print(len(started), len(heard) < 13, len(list(jit.cache_folder().iterdir())))
+"""
+
+
+# Recipes
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        team.run_table,
+        dot.dot(6, 4, "plain"),
+        dot.dot(6, 4, "fixed", corrected=True),
+        dot.dot_accumulate(12, 1),
+        _elementwise.loop(_sum.scaled_sum),
+        COPY,
+    ],
+    ids=repr,
+)
+def test_a_recipe_leads_back_to_the_kernel(kernel):
+    assert jit.find_kernel(kernel.recipe).function.__code__ is kernel.function.__code__
+    assert jit.find_kernel(kernel.recipe).name == kernel.name
+
+
+def test_kernels_of_a_family_are_made_once():
+    assert dot.dot(6, 4, "plain") is dot.dot(6, 4, "plain")
+    assert dot.dot(6, 4, "plain") is not dot.dot(6, 4, "fixed")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "",
+        "null",
+        "[]",
+        '["int8rt.team"]',
+        '["int8rt.team", "no_such_kernel"]',
+        '["int8rt.no_such_module", "run"]',
+        '["int8rt.team", "meet"]',  # Inline
+        '["int8rt.team", "kernels", [1]]',  # no family
+        '["int8rt.dot", "dot", [6, 4, "no such kind"]]',
+        '["int8rt.dot", "dot", [6]]',
+        '["int8rt.ops._elementwise", "loop", [["int8rt.ops._sum", "no_such_formula"]]]',
+        '["os", "getcwd"]',
+        '["os", "getcwd", []]',
+        '["int8rt.jit", "os.getcwd", []]',
+    ],
+)
+def test_recipes_of_nothing(recipe):
+    assert jit.find_kernel(recipe) is None
+
+
+def test_kernels_of_others_are_not_found():
+    """Helpers import int8rt, never what calls it."""
+    kernel = jit.Kernel(lambda y: None, "mine")
+    assert jit.find_kernel(kernel.recipe) is None
+    assert jit.find_kernel(json.dumps([__name__, "COPY"])) is None
+
+
+# Helpers
+
+
+def test_helpers_compile_a_part(python, tmp_path):
+    assert python(MANY + RUN, INT8RT_CACHE_DIR=tmp_path) == "2 True 12\n"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "compiling._START = 'raise SystemExit'",  # dies at once
+        "compiling._START = compiling._START.replace('compiling.help', 'compiling._made = 0; compiling.help')",  # later
+        "compiling._START = 'import time; time.sleep(60)'",  # never says anything
+        "compiling._START = 'print(1, flush=True); import time; time.sleep(60)'",  # says something else
+        "compiling._START = compiling._START.replace('compiling.help', 'import os; compiling._made = lambda *_: "
+        "os._exit(1); compiling.help')",  # dies over its first kernel
+        "compiling.PATIENCE = 0.1; compiling._START = compiling._START.replace('compiling.help', 'import time; "
+        "compiling._made = lambda *_: time.sleep(60); compiling.help')",  # never comes back
+        "compiling._START = compiling._START.replace('compiling.help', 'compiling._made = lambda *_: True; "
+        "compiling.help')",  # does nothing
+    ],
+)
+def test_helpers_that_do_not_help(python, tmp_path, trouble):
+    started, _, entries = python(f"{MANY}\n{trouble}\n{RUN}", INT8RT_CACHE_DIR=tmp_path).split()
+    assert (started, entries) == ("2", "12")
+
+
+NOBODY = {
+    "one CPU": "compiling._cpus = lambda: 1",
+    "few kernels": "compiling.JOBS_WORTH_A_HELPER = 13",
+    "frozen": "sys.frozen = True",
+    "another program": "sys.executable = '/usr/sbin/uwsgi'",
+    "no program": "sys.executable = None",
+    "daemon": "import multiprocessing; multiprocessing.current_process()._config['daemon'] = True",
+    "read-only": "import tempfile\ndef refuse(*_, **__): raise PermissionError\n"
+    "tempfile.TemporaryFile = tempfile.mkstemp = refuse",
+    "no processes": "def refuse(*_, **__): raise OSError\nsubprocess.Popen = refuse",
+    "no threads": "def refuse(*_, **__): raise RuntimeError\nthreading.Thread.start = refuse",
+}
+
+
+@pytest.mark.parametrize("reason", NOBODY)
+def test_where_no_helper_is_started(python, tmp_path, reason):
+    code = f"{MANY}\n{NOBODY[reason]}\n{RUN}"
+    started, helped, entries = python(code, INT8RT_CACHE_DIR=tmp_path).split()
+    assert started == ("1" if reason == "no threads" else "0")
+    assert (helped, entries) == ("False", "0" if reason == "read-only" else "12")
+
+
+def test_helpers_do_not_run_the_caller_s_program(python, tmp_path):
+    """A script without a guard for its main part, in a folder whose modules hide those of Python."""
+    (tmp_path / "json.py").write_text("raise SystemExit('wrong module')")
+    (tmp_path / "script.py").write_text(f"import sys\ndel sys.path[0]\nprint('begin')\n{MANY}{RUN}")
+    code = "import subprocess, sys; subprocess.run([sys.executable, 'script.py'], cwd=sys.argv[1], check=True)"
+    assert python(code, tmp_path, INT8RT_CACHE_DIR=tmp_path / "cache") == "begin\n2 True 12\n"
+
+
+def test_errors_of_kernels_are_told(python, tmp_path):
+    code = """
+jobs[3] = copy, ("int8[1]", "no_such_type[1]")
+try:
+    compiling.compile_all(jobs)
+except TypeError as error:
+    print(error)
+assert all(p.poll() is not None for p in started)
+assert compiling.compile_all(jobs, lenient=True) <= 12
+print([k.is_cached(s) for k, s in jobs].count(False))
+"""
+    out = python(MANY + code, INT8RT_CACHE_DIR=tmp_path)
+    assert "no_such_type" in out
+    assert out.endswith("\n1\n")
+
+
+def test_work_is_taken_from_both_ends():
+    work = compiling.Work((COPY, (name,)) for name in "abc")
+    assert (work.total, work.done) == (3, 0)
+    assert work.take()[1] == ("a",)
+    assert work.take(last=True)[1] == ("c",)
+    work.finish()
+    assert (work.take()[1], work.take(), work.take(last=True)) == (("b",), None, None)
+    assert work.done == 1
+
+
+# int8rt warmup
+
+
+@pytest.fixture
+def warmup(python, tmp_path):
+    """Runs the command in another process: what it says in JSON."""
+    code = "import sys; from int8rt.cli import main; main(['warmup', '--json', *sys.argv[1:]])"
+
+    def run(*args, **environment):
+        return json.loads(python(code, *args, **{"INT8RT_CACHE_DIR": tmp_path, **environment}))
+
+    return run
+
+
+RUN_MODEL = """
+import sys
+from int8rt.cli import main
+try:
+    main(["run", *sys.argv[1:]])
+finally:
+    print("numba" in sys.modules)
+"""
+
+
+def test_after_warmup_nothing_is_compiled(warmup, python, tmp_path):
+    first, again = warmup(MODEL), warmup(MODEL)
+    assert first["compiled"] > 5
+    assert again["compiled"] == 0
+    assert Path(first["folder"]).parent == tmp_path
+    for threads in (1, 2):
+        out = python(RUN_MODEL, MODEL, "--threads", threads, INT8RT_CACHE_DIR=tmp_path)
+        assert out.endswith("False\n"), out
+
+
+def test_kernels_of_other_versions_are_compiled_for_this_one(warmup, python, tmp_path):
+    compiled = warmup(MODEL)["compiled"]
+    folder = Path(warmup()["folder"])
+    other = folder.rename(tmp_path / ("0" * 20))
+    foreign = tmp_path / "someone's folder"
+    foreign.mkdir()
+    gone = next(other.glob("*.o"))
+    entry = jit._read(gone)
+    jit._write(other / "gone.o", {**entry, "recipe": '["int8rt.team", "gone"]'})
+    jit._write(other / "changed.o", {**entry, "signature": ["int"]})
+    (other / "damaged.o").write_bytes(b"damaged")
+    renewed = warmup()
+    assert (renewed["compiled"], renewed["lacking"]) == (compiled, 2)
+    assert python(RUN_MODEL, MODEL, INT8RT_CACHE_DIR=tmp_path).endswith("False\n")
+    assert warmup("--prune")["pruned"] > 10000
+    assert set(tmp_path.iterdir()) == {folder, foreign}
+    assert warmup("--prune")["pruned"] == 0
+
+
+def test_kernels_that_depend_on_values_are_compiled_too(warmup, python, tmp_path):
+    """What is behind a RESHAPE by a computed shape is planned when the model runs."""
+    x, shape, size = T(np.int8, (2, 3), 0.5), T(np.int32, (2,)), T(np.int32, (2,), data=[3, 2])
+    zero, computed, y, z = T(np.int32, (2,)), T(np.int32, (2,)), T(np.int8, (2, 3), 0.5), T(np.int8, (2, 3), 0.5)
+    ops = [
+        Op("SUB", [shape, shape], [zero]), Op("ADD", [zero, size], [computed]), Op("RESHAPE", [x, computed], [y]),
+        Op("ABS", [y], [z]),
+    ]  # fmt: skip
+    path = tmp_path / "model.tflite"
+    path.write_bytes(network(ops, [x, shape], [z]))
+    assert warmup(path)["compiled"] > 0
+    assert python(RUN_MODEL, path, INT8RT_CACHE_DIR=tmp_path).endswith("False\n")
+
+
+def test_random_data_need_not_fit(warmup, tmp_path):
+    x, y, z = (T(np.int8, (2, 3), 0.5) for _ in range(3))
+    shape = T(np.int32, (2,))
+    path = tmp_path / "model.tflite"
+    path.write_bytes(network([Op("ABS", [x], [y]), Op("RESHAPE", [y, shape], [z])], [x, shape], [z]))
+    assert warmup(path)["compiled"] > 0
+
+
+def test_what_it_prints(python, tmp_path):
+    code = "import sys; from int8rt.cli import main; main(['warmup', *sys.argv[1:]])"
+    out = python(code, MODEL, INT8RT_CACHE_DIR=tmp_path)
+    assert " kernels compiled in " in out
+    assert str(tmp_path) in out
+    assert python(code, MODEL, INT8RT_CACHE_DIR=tmp_path).startswith("nothing to compile; ")
+    assert "\n0.0 MiB of other versions removed\n" in python(code, MODEL, "--prune", INT8RT_CACHE_DIR=tmp_path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a place of Linux that cannot be written")
+def test_a_cache_that_cannot_be_written(python):
+    code = "import sys; from int8rt.cli import main; sys.stderr = sys.stdout; main(['warmup'])"
+    assert "cannot be written" in python(code, check=False, INT8RT_CACHE_DIR="/proc/int8rt")
