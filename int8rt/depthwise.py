@@ -2,7 +2,8 @@
 
     acc[c] = bias[c] + sum over taps of x[tap, c // m] * w[tap, c]
 
-x is padded already, so that every window lies inside; zero points are folded into the bias as in dot.
+Zero points are folded into the bias as in dot. Where windows reach beyond the image, each thread keeps the padded rows that
+a row of outputs needs in a ring, into which every row of x is copied once.
 
 An instruction that sums four products of bytes wants the four under one another. So 64 bytes of four filter rows are
 interleaved in registers, byte i of each becoming group i; every filter column is one ``dot`` of the groups at its place with
@@ -22,15 +23,25 @@ from int8rt.dot import split_bytes
 from int8rt.fixedpoint import requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, inline, kernel
-from int8rt.ops import Call
+from int8rt.ops import Call, Flat, scratch_per_thread
 from int8rt.requantization import ROWS, Columns, Rounding, fitted, formula
-from int8rt.simd import INTERLEAVED, get, lanes_dot, lanes_load, lanes_requantize, lanes_start, put
+from int8rt.simd import (
+    INTERLEAVED,
+    copy_within,
+    fill_within,
+    get,
+    lanes_dot,
+    lanes_load,
+    lanes_requantize,
+    lanes_start,
+    put,
+)
 
 BLOCK = 64  # channels that are worked on together
 
 
 class Geometry(NamedTuple):
-    """A window over an image that is padded already."""
+    """A window over an image of which it may reach beyond."""
 
     height: int
     width: int
@@ -38,52 +49,114 @@ class Geometry(NamedTuple):
     stride_w: int
     dilation_h: int
     dilation_w: int
+    pad_top: int
+    pad_left: int
+
+
+class Source(NamedTuple):
+    """Where kernels find the rows of x; they take the fields in this order, after x and the ring, both flat."""
+
+    in_h: int
+    in_w: int
+    reach: int  # rows under a window
+    line: int  # bytes of a row, padded
+    pad_top: int
+    pad_left: int
+    fill: int
+    ring: int  # rows in the ring; 0 where the rows of x are used as they are
+
+
+@inline
+def begin_ring(ring: Any, thread: int, rows: int, line: int, fill: int) -> int:
+    """Fill a thread's ring, so that its margins are right; gives where it begins."""
+    mine = thread * rows * line
+    fill_within(ring, mine, rows * line, fill)
+    return mine
+
+
+@inline
+def copy_rows(
+    x: Any, ring: Any, mine: int, ready: int, wanted: int, n: int, in_h: int, in_w: int, channels: int, line: int,
+    pad_top: int, pad_left: int, fill: int, rows: int,
+) -> int:  # fmt: skip
+    """Bring the padded rows from number ``ready`` to before ``wanted`` of image n into the ring; gives wanted."""
+    for row in range(ready, wanted):
+        at = mine + (row % rows) * line + pad_left * channels
+        if 0 <= row - pad_top < in_h:
+            copy_within(x, (n * in_h + row - pad_top) * in_w * channels, ring, at, in_w * channels)
+        else:
+            fill_within(ring, at, in_w * channels, fill)
+    return wanted
 
 
 @family
 def depthwise(kind: str) -> Kernel:
-    """x [n, h, w, c], y [n, out_h, out_w, c]; columns: where the filter's columns lie, in bytes; dilation: of its rows.
+    """The kernel for any filter: y is [n, out_h, out_w, c].
 
-    A row of outputs is made of ``runs``, whose inputs are ``step`` bytes apart. w: int8 [block, four rows * column, 64, 4],
-    p: int32 [block, ROWS, 64], the formula's rows; both with lanes INTERLEAVED.
+    columns: where the filter's columns lie, in bytes; dilation: of its rows. A row of outputs is made of ``runs``, whose
+    inputs are ``step`` bytes apart. w: int8 [block, four rows * column, 64, 4], p: int32 [block, ROWS, 64], the formula's
+    rows; both with lanes INTERLEAVED.
     """
     requantize = lanes_requantize[kind]
 
     def depthwise(
-        thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, columns: Any, runs: int, step: int, w: Any,
-        p: Any, lo: int, hi: int, y: Any,
+        thread: int, threads: int, x: Any, ring: Any, in_h: int, in_w: int, reach: int, line: int, pad_top: int,
+        pad_left: int, fill: int, ring_rows: int, height: int, dilation: int, stride_h: int, columns: Any, runs: int,
+        step: int, w: Any, p: Any, lo: int, hi: int, y: Any,
     ) -> None:  # fmt: skip
         batch, out_h, out_w, channels = y.shape
-        line, length = x.shape[2] * channels, out_w * channels // runs
+        length = out_w * channels // runs
         blocks, taps = w.shape[0], w.shape[1]
         passes = taps // ((height + 3) // 4 * columns.size)  # weights of nine bits come in two
-        for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-            n = row // out_h
-            start = (n * x.shape[1] + (row - n * out_h) * stride_h) * line
+        mine = begin_ring(ring, thread, ring_rows, line, fill)
+        image, ready = -1, 0
+        for out_row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+            n = out_row // out_h
+            top = (out_row - n * out_h) * stride_h
+            if ring_rows:
+                ready = copy_rows(
+                    x, ring, mine, top if n != image else max(ready, top), top + reach, n, in_h, in_w, channels, line,
+                    pad_top, pad_left, fill, ring_rows,
+                )  # fmt: skip
+                image = n
             for run in range(runs):
+                start = run * step
                 block = 0
                 for i in range(0, length, BLOCK):
                     acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
                     weights = block * taps * 4 * BLOCK
                     for _ in range(passes):
                         for first in range(0, height, 4):
-                            # rows beyond the filter have weights of zero: any that can be read will do
-                            a = start + first * dilation * line + i
-                            b = start + min(first + 1, height - 1) * dilation * line + i
-                            c = start + min(first + 2, height - 1) * dilation * line + i
-                            d = start + min(first + 3, height - 1) * dilation * line + i
+                            a, b, c, d = four_rows(top, first, height, dilation, mine, ring_rows, n, in_h, line)
                             for column in range(columns.size):
-                                at = columns[column]
-                                acc = lanes_dot(acc, lanes_load(x, a + at, b + at, c + at, d + at), w, weights)
+                                at = columns[column] + start + i
+                                if ring_rows:
+                                    groups = lanes_load(ring, a + at, b + at, c + at, d + at)
+                                else:
+                                    groups = lanes_load(x, a + at, b + at, c + at, d + at)
+                                acc = lanes_dot(acc, groups, w, weights)
                                 weights += 4 * BLOCK
-                    to = (row * runs + run) * length + i
+                    to = (out_row * runs + run) * length + i
                     requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, length - i)
                     block += 1
                     if block == blocks:
                         block = 0
-                start += step
 
     return Kernel(depthwise, f"{__name__}:depthwise[{kind}]")
+
+
+@inline
+def four_rows(
+    top: int, first: int, height: int, dilation: int, mine: int, rows: int, n: int, in_h: int, line: int
+) -> Any:  # fmt: skip
+    """Where rows first ... first + 3 of a window begin. Those beyond the filter have weights of zero: any row will do."""
+    a = top + first * dilation
+    b = top + min(first + 1, height - 1) * dilation
+    c = top + min(first + 2, height - 1) * dilation
+    d = top + min(first + 3, height - 1) * dilation
+    if rows:
+        return mine + a % rows * line, mine + b % rows * line, mine + c % rows * line, mine + d % rows * line
+    return (n * in_h + a) * line, (n * in_h + b) * line, (n * in_h + c) * line, (n * in_h + d) * line
 
 
 @inline
@@ -95,35 +168,43 @@ def lanes_dot_3(acc: Any, left: Any, middle: Any, right: Any, w: Any, weights: i
 
 
 @family
-def depthwise_3(kind: str) -> Kernel:
-    """``depthwise`` for three columns of at most four rows, without loops over the filter."""
+def depthwise_3(kind: str, ringed: bool) -> Kernel:
+    """``depthwise`` for three columns of at most four rows, without loops over the filter; ringed: rows lie in the ring."""
     requantize = lanes_requantize[kind]
+    load = lanes_load_first if ringed else lanes_load_second
 
     def depthwise_3(
-        thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, columns: Any, runs: int, step: int, w: Any,
-        p: Any, lo: int, hi: int, y: Any,
+        thread: int, threads: int, x: Any, ring: Any, in_h: int, in_w: int, reach: int, line: int, pad_top: int,
+        pad_left: int, fill: int, ring_rows: int, height: int, dilation: int, stride_h: int, columns: Any, runs: int,
+        step: int, w: Any, p: Any, lo: int, hi: int, y: Any,
     ) -> None:  # fmt: skip
         batch, out_h, out_w, channels = y.shape
-        line, length = x.shape[2] * channels, out_w * channels // runs
-        second, third, taps = columns[1], columns[2], w.shape[1]
-        rows = min(1, height - 1), min(2, height - 1), min(3, height - 1)
-        for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-            n = row // out_h
-            a = (n * x.shape[1] + (row - n * out_h) * stride_h) * line
-            b, c, d = a + rows[0] * dilation * line, a + rows[1] * dilation * line, a + rows[2] * dilation * line
-            to = row * out_w * channels
+        length, taps = out_w * channels // runs, w.shape[1]
+        second, third = columns[1], columns[2]
+        mine = begin_ring(ring, thread, ring_rows, line, fill)
+        image, ready = -1, 0
+        for out_row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+            n = out_row // out_h
+            top = (out_row - n * out_h) * stride_h
+            if ring_rows:
+                ready = copy_rows(
+                    x, ring, mine, top if n != image else max(ready, top), top + reach, n, in_h, in_w, channels, line,
+                    pad_top, pad_left, fill, ring_rows,
+                )  # fmt: skip
+                image = n
+            a, b, c, d = four_rows(top, 0, height, dilation, mine, ring_rows, n, in_h, line)
+            to = out_row * out_w * channels
             for run in range(runs):
-                at = run * step
                 block = 0
                 for i in range(0, length, BLOCK):
                     acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
                     weights = block * taps * 4 * BLOCK
-                    j = at + i
-                    left = lanes_load(x, a + j, b + j, c + j, d + j)
-                    j = at + i + second
-                    middle = lanes_load(x, a + j, b + j, c + j, d + j)
-                    j = at + i + third
-                    right = lanes_load(x, a + j, b + j, c + j, d + j)
+                    j = run * step + i
+                    left = load(ring, x, a + j, b + j, c + j, d + j)
+                    j = run * step + i + second
+                    middle = load(ring, x, a + j, b + j, c + j, d + j)
+                    j = run * step + i + third
+                    right = load(ring, x, a + j, b + j, c + j, d + j)
                     acc = lanes_dot_3(acc, left, middle, right, w, weights)
                     if taps == 6:  # weights of nine bits
                         acc = lanes_dot_3(acc, left, middle, right, w, weights + 12 * BLOCK)
@@ -133,48 +214,68 @@ def depthwise_3(kind: str) -> Kernel:
                         block = 0
                 to += length
 
-    return Kernel(depthwise_3, f"{__name__}:depthwise_3[{kind}]")
+    return Kernel(depthwise_3, f"{__name__}:depthwise_3[{kind}{' ringed' * ringed}]")
 
 
 @family
-def depthwise_3_whole(stride: int, kind: str) -> Kernel:
+def depthwise_3_whole(stride: int, kind: str, ringed: bool) -> Kernel:
     """``depthwise_3`` for whole blocks of channels: neighbouring outputs share the columns of their windows."""
     requantize = lanes_requantize[kind]
+    load = lanes_load_first if ringed else lanes_load_second
 
     def depthwise_3_whole(
-        thread: int, threads: int, x: Any, height: int, dilation: int, stride_h: int, w: Any, p: Any, lo: int, hi: int, y: Any
+        thread: int, threads: int, x: Any, ring: Any, in_h: int, in_w: int, reach: int, line: int, pad_top: int,
+        pad_left: int, fill: int, ring_rows: int, height: int, dilation: int, stride_h: int, w: Any, p: Any, lo: int,
+        hi: int, y: Any,
     ) -> None:  # fmt: skip
         batch, out_h, out_w, channels = y.shape
-        line, taps = x.shape[2] * channels, w.shape[1]
-        rows = min(1, height - 1), min(2, height - 1), min(3, height - 1)
-        for row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-            n = row // out_h
-            start = (n * x.shape[1] + (row - n * out_h) * stride_h) * line
+        taps = w.shape[1]
+        mine = begin_ring(ring, thread, ring_rows, line, fill)
+        image, ready = -1, 0
+        for out_row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
+            n = out_row // out_h
+            top = (out_row - n * out_h) * stride_h
+            if ring_rows:
+                ready = copy_rows(
+                    x, ring, mine, top if n != image else max(ready, top), top + reach, n, in_h, in_w, channels, line,
+                    pad_top, pad_left, fill, ring_rows,
+                )  # fmt: skip
+                image = n
             for block in range(channels // BLOCK):
-                a = start + block * BLOCK
-                b, c, d = a + rows[0] * dilation * line, a + rows[1] * dilation * line, a + rows[2] * dilation * line
-                to = row * out_w * channels + block * BLOCK
+                a, b, c, d = four_rows(top, 0, height, dilation, mine, ring_rows, n, in_h, line)
+                j = block * BLOCK
+                to = out_row * out_w * channels + j
                 weights = block * taps * 4 * BLOCK
-                left = lanes_load(x, a, b, c, d)
-                middle = lanes_load(x, a + channels, b + channels, c + channels, d + channels)
-                j = 2 * channels
+                left = load(ring, x, a + j, b + j, c + j, d + j)
+                j += channels
+                middle = load(ring, x, a + j, b + j, c + j, d + j)
+                j += channels
                 for _ in range(out_w):
-                    right = lanes_load(x, a + j, b + j, c + j, d + j)
+                    right = load(ring, x, a + j, b + j, c + j, d + j)
                     acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
                     acc = lanes_dot_3(acc, left, middle, right, w, weights)
                     if taps == 6:  # weights of nine bits
                         acc = lanes_dot_3(acc, left, middle, right, w, weights + 12 * BLOCK)
                     requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, BLOCK)
                     to += channels
+                    j += channels
                     if stride == 1:
                         left, middle = middle, right
-                        j += channels
                     else:
-                        j += channels
-                        left, middle = right, lanes_load(x, a + j, b + j, c + j, d + j)
+                        left, middle = right, load(ring, x, a + j, b + j, c + j, d + j)
                         j += channels
 
-    return Kernel(depthwise_3_whole, f"{__name__}:depthwise_3_whole[{stride} {kind}]")
+    return Kernel(depthwise_3_whole, f"{__name__}:depthwise_3_whole[{stride} {kind}{' ringed' * ringed}]")
+
+
+@inline
+def lanes_load_first(first: Any, second: Any, a: int, b: int, c: int, d: int) -> Any:
+    return lanes_load(first, a, b, c, d)
+
+
+@inline
+def lanes_load_second(first: Any, second: Any, a: int, b: int, c: int, d: int) -> Any:
+    return lanes_load(second, a, b, c, d)
 
 
 @kernel
@@ -198,15 +299,71 @@ def depthwise_plain(
                 put(y, to + c, min(max(q + zero_point, lo), hi))
 
 
-def call(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor) -> list[Call]:
-    """The Calls that compute y, [n, out_h, out_w, c], from x, already padded.
+def call(
+    x: Tensor, g: Geometry, fill: int, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor
+) -> Call | None:  # fmt: skip
+    """The Call that computes y, [n, out_h, out_w, c], from x, [n, h, w, c], around which there is ``fill``.
 
-    w: int16 [height, width, c] less its zero point; bias: int64 [c] with x's zero point folded in.
+    w: int16 [height, width, c] less its zero point; bias: int64 [c] with x's zero point folded in. None where channels share
+    inputs or there is no formula: ``plain`` serves these.
     """
-    columns = Columns(w.reshape(-1, w.shape[2]).T, bias, r)
-    if x.shape[3] == 1:
-        return dot.call(x, _windows(x, g, y), columns, y)
-    return [_depthwise(x, g, w, fitted(columns), y) or _plain(x, g, w, bias, r, y)]
+    columns = fitted(Columns(w.reshape(-1, w.shape[2]).T, bias, r))
+    f = formula(columns)
+    if f is None or f.kind == "double" or x.shape[3] != y.shape[3]:
+        return None
+    channels = y.shape[3]
+    runs = 1 if g.stride_w == 1 else y.shape[2]
+    lanes = _lanes(channels, runs)
+    parts = split_bytes(columns.w.T.reshape(w.shape))
+    four = np.zeros((len(parts), -(-g.height // 4) * 4, g.width, channels + 1), np.int8)
+    four[:, : g.height, :, :channels] = parts
+    # [pass * four rows, four, column, channel] -> [block, pass * four rows * column, lane, 4]
+    four = four.reshape(-1, 4, g.width, channels + 1).transpose(0, 2, 3, 1)[:, :, lanes]
+    packed = four.reshape(-1, len(lanes), BLOCK, 4).transpose(1, 0, 2, 3)
+    p = np.pad(f.rows, [(0, 0), (0, 1)])[:, lanes].transpose(1, 0, 2)
+    tables = (packed, np.ascontiguousarray(p), r.lo, r.hi)
+    source = _source(x, g, fill, y)
+    ring = scratch_per_thread(f"{y.name}/rows", max(1, source.ring * source.line), np.uint8)
+    place = (Flat(x, np.dtype(np.uint8)), Flat(ring, np.dtype(np.uint8)), *source, g.height, g.dilation_h, g.stride_h)
+    work = y.size * g.height * g.width
+    near = g.width == 3 and g.height <= 4 and len(parts) <= 2
+    ringed = source.ring > 0
+    over = x if ringed and _follows(x, g, y) else None
+    if near and channels % BLOCK == 0 and g.stride_w <= 2 and g.dilation_w == 1:
+        kernel_ = depthwise_3_whole(g.stride_w, f.kind, ringed)
+        return InPlaceAlone(kernel_, *place, *tables, y, writes=[y, ring], in_place=over, work=work)
+    offsets = np.arange(g.width) * g.dilation_w * channels
+    kernel_ = depthwise_3(f.kind, ringed) if near else depthwise(f.kind)
+    args = (*place, offsets, runs, g.stride_w * channels, *tables)
+    return InPlaceAlone(kernel_, *args, y, writes=[y, ring], in_place=over, work=work)
+
+
+class InPlaceAlone(Call):
+    """A Call whose result may take over its input's memory if one thread does all the work."""
+
+    def for_threads(self, threads: int) -> Call:
+        if threads > 1:
+            self.in_place = None
+        return super().for_threads(threads)
+
+
+def _follows(x: Tensor, g: Geometry, y: Tensor) -> bool:
+    """Whether rows of y, written one after another where x is, only cover rows of x that are in the ring by then."""
+    rows = np.arange(y.shape[1])
+    copied = np.minimum(rows * g.stride_h + (g.height - 1) * g.dilation_h + 1 - g.pad_top, x.shape[1])
+    written = (rows + 1) * y.shape[2]
+    return x.shape[0] == 1 and bool((written <= copied * x.shape[2]).all())
+
+
+def _source(x: Tensor, g: Geometry, fill: int, y: Tensor) -> Source:
+    """The rows of x as they are where no window reaches beyond them, else by way of a ring."""
+    _, in_h, in_w, channels = x.shape
+    reach = (g.height - 1) * g.dilation_h + 1
+    rows = (y.shape[1] - 1) * g.stride_h + reach
+    width = max(in_w + g.pad_left, (y.shape[2] - 1) * g.stride_w + (g.width - 1) * g.dilation_w + 1)
+    inside = g.pad_top == g.pad_left == 0 and rows <= in_h and width == in_w
+    ring = 0 if inside else reach
+    return Source(in_h, in_w, reach, width * channels, g.pad_top, g.pad_left, fill, ring)
 
 
 def _windows(x: Tensor, g: Geometry, y: Tensor) -> dot.Segments:
@@ -221,33 +378,6 @@ def _windows(x: Tensor, g: Geometry, y: Tensor) -> dot.Segments:
     return dot.Segments(offsets.astype(np.int32).reshape(-1), starts, 1)
 
 
-def _depthwise(x: Tensor, g: Geometry, w: np.ndarray, columns: Columns, y: Tensor) -> Call | None:
-    """The Call that works on blocks of channels, where each has its own and there is a formula."""
-    r = columns.rounding
-    f = formula(columns)
-    if f is None or f.kind == "double" or x.shape[3] != y.shape[3]:
-        return None
-    channels = y.shape[3]
-    runs = 1 if g.stride_w == 1 else y.shape[2]
-    lanes = _lanes(channels, runs)
-    parts = split_bytes(columns.w.T.reshape(w.shape))
-    four = np.zeros((len(parts), -(-g.height // 4) * 4, g.width, channels + 1), np.int8)
-    four[:, : g.height, :, :channels] = parts
-    # [pass * four rows, four, column, channel] -> [block, pass * four rows * column, lane, 4]
-    four = four.reshape(-1, 4, g.width, channels + 1).transpose(0, 2, 3, 1)[:, :, lanes]
-    packed = four.reshape(-1, len(lanes), BLOCK, 4).transpose(1, 0, 2, 3)
-    p = np.pad(f.rows, [(0, 0), (0, 1)])[:, lanes].transpose(1, 0, 2)
-    offsets = np.arange(g.width) * g.dilation_w * channels
-    tables = (packed, np.ascontiguousarray(p), r.lo, r.hi)
-    work = y.size * g.height * g.width
-    near = g.width == 3 and g.height <= 4 and len(parts) <= 2
-    if near and channels % BLOCK == 0 and g.stride_w <= 2 and g.dilation_w == 1:
-        args = (g.height, g.dilation_h, g.stride_h, *tables)
-        return Call(depthwise_3_whole(g.stride_w, f.kind), x, *args, y, writes=[y], work=work)
-    args = (g.height, g.dilation_h, g.stride_h, offsets, runs, g.stride_w * channels, *tables)
-    return Call((depthwise_3 if near else depthwise)(f.kind), x, *args, y, writes=[y], work=work)
-
-
 def _lanes(channels: int, runs: int) -> np.ndarray:
     """Which channel each lane of each block works on, [blocks, 64]; one past the last where none.
 
@@ -259,7 +389,11 @@ def _lanes(channels: int, runs: int) -> np.ndarray:
     return channel.reshape(-1, BLOCK)[:, INTERLEAVED]
 
 
-def _plain(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor) -> Call:
+def plain(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor) -> list[Call]:
+    """The Calls that compute y where ``call`` cannot; x is padded already."""
+    if x.shape[3] == 1:
+        columns = Columns(w.reshape(-1, w.shape[2]).T, bias, r)
+        return dot.call(x, _windows(x, g, y), columns, y)
     _, _, width, channels = x.shape
     rows = np.arange(g.height) * g.dilation_h * width * channels
     taps = (rows[:, None] + np.arange(g.width) * g.dilation_w * channels).reshape(-1)
@@ -267,4 +401,4 @@ def _plain(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding,
     wrapped = (bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
     weights = w.reshape(len(taps), -1).astype(np.int32)
     args = (wrapped, r.multiplier, r.shift, r.zero_point, r.lo, r.hi, y.shape[3] // channels)
-    return Call(depthwise_plain, x, taps, *steps, weights, *args, y, writes=[y], work=y.size * len(taps))
+    return [Call(depthwise_plain, x, taps, *steps, weights, *args, y, writes=[y], work=y.size * len(taps))]

@@ -119,13 +119,15 @@ def build_stretch(
         (node, step if isinstance(step, View) else step.for_threads(threads)) for node, step in prepared
     ]
     steps = _without_stale_views(inferred, steps, preserve)
-    source = _aliases(inferred, steps, preserve)
-    blocks = _blocks(inferred, steps, source, preserve)
+    # A result that is smaller than the memory it takes over keeps all of that: try with and without.
+    choices = [_aliases(inferred, steps, preserve, smaller) for smaller in (False, True)]
+    plans = [(s, b, arena.plan(b)) for s in choices for b in [_blocks(inferred, steps, s, preserve)]]
+    source, blocks, plan = min(plans, key=lambda choice: choice[2].nbytes)
     mentioned = [*inferred.inputs, *inferred.outputs, *(t for _, step in steps for t in ops.tensors(step))]
     constants = {t: ops.to_storage(t.data) for t in mentioned if t.data is not None}
     variables = tuple(dict.fromkeys(t for t in mentioned if t.is_variable))
     return Program(
-        inferred, stretch, inputs, outputs, tuple(steps), source, blocks, arena.plan(blocks), constants, variables,
+        inferred, stretch, inputs, outputs, tuple(steps), source, blocks, plan, constants, variables,
         is_whole, threads,
     )  # fmt: skip
 
@@ -202,8 +204,13 @@ def _without_stale_views(
     return result
 
 
-def _aliases(graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool) -> dict[Tensor, Tensor]:
-    """{tensor: root} of views, and of results that take over the memory of an operand nobody needs any more."""
+def _aliases(
+    graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool, smaller: bool
+) -> dict[Tensor, Tensor]:  # fmt: skip
+    """{tensor: root} of views, and of results that take over the memory of an operand nobody needs any more.
+
+    With ``smaller``, results may be smaller than what they take over.
+    """
     source: dict[Tensor, Tensor] = {}
     for _, step in steps:
         if isinstance(step, View):
@@ -218,8 +225,9 @@ def _aliases(graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool
         if not isinstance(step, Call) or step.in_place is None:
             continue
         x, y = source.get(step.in_place, step.in_place), step.writes[0]
-        same_size = ops.storage_nbytes(x) == ops.storage_nbytes(y)
-        if last[x] == number and same_size and x not in kept and not x.is_constant and not x.is_variable:
+        room = ops.storage_nbytes(x) - ops.storage_nbytes(y)
+        fits = room == 0 or (smaller and room > 0)
+        if last[x] == number and fits and x not in kept and not x.is_constant and not x.is_variable:
             last[x] = max(last[x], last.get(y, number))
             source.update({t: x for t, root in source.items() if root is y})
             source[y] = x

@@ -94,9 +94,15 @@ class Call:
     def for_threads(self, threads: int) -> Call:
         """The same with its PerThread scratch as large as that many threads need."""
         if threads != 1:
-            sized = {a: replace(a, shape=(threads, *a.shape[1:])) for a in self.args if isinstance(a, PerThread)}
-            self.args = tuple(sized.get(a, a) if isinstance(a, Tensor) else a for a in self.args)
-            self.writes = tuple(sized.get(t, t) if isinstance(t, PerThread) else t for t in self.writes)
+            own = [t for t in tensors(self) if isinstance(t, PerThread)]
+            sized: dict[Any, Any] = {t: replace(t, shape=(threads, *t.shape[1:])) for t in own}
+            self.args = tuple(
+                a._replace(tensor=sized.get(a.tensor, a.tensor))
+                if isinstance(a, Flat)
+                else (sized.get(a, a) if isinstance(a, Tensor) else a)
+                for a in self.args
+            )
+            self.writes = tuple(sized.get(t, t) for t in self.writes)
         return self
 
 

@@ -181,11 +181,16 @@ class Bytes(AsItIs):
         r = r._replace(**{name: values[channels] for name, values in named.items() if values.size})
         return dot.call(x.tensor, s, Columns(w, bias, r), *into)
 
-    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+    def depthwise(self, g: Window) -> list[Call]:
         """The output of a filter [1, h, w, c] over each channel."""
-        bias = self.bias - ops.stored_zero(self.o.x) * self.w.astype(np.int64).sum(axis=(0, 1, 2))
-        geometry = depthwise.Geometry(*g[:6])
-        return depthwise.call(x.tensor, geometry, self.w[0], bias, self.rounding, self.o.y)
+        zero = ops.stored_zero(self.o.x)
+        bias = self.bias - zero * self.w.astype(np.int64).sum(axis=(0, 1, 2))
+        geometry = depthwise.Geometry(*g[:8])
+        fast = depthwise.call(self.o.x, geometry, zero, self.w[0], bias, self.rounding, self.o.y)
+        if fast is not None:
+            return [fast]
+        x = self.image(g)
+        return [*x.calls, *depthwise.plain(x.tensor, geometry, self.w[0], bias, self.rounding, self.o.y)]
 
 
 def _bytes(o: Operands) -> Bytes:
@@ -208,12 +213,13 @@ class Int16(AsItIs):
     def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
         return [wide.int16_call(x.tensor, s, w, self.rules.part(channels), *into)]
 
-    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+    def depthwise(self, g: Window) -> list[Call]:
+        x = self.image(g)
         w = self.w[0].reshape(-1, self.o.channels)
         fits = np.abs(w.astype(np.int64)).sum(axis=0).max(initial=0) <= wide.MOST
         z = ops.scratch(f"{self.o.y.name}/sums", self.o.y.shape, np.int32 if fits else np.int64)
         sums = wide.depthwise_call(x.tensor, _taps(x, g), w.astype(z.dtype), z)
-        return [sums, Call(wide.requantize_sums, z, *self.rules, self.o.y, writes=[self.o.y])]
+        return [*x.calls, sums, Call(wide.requantize_sums, z, *self.rules, self.o.y, writes=[self.o.y])]
 
 
 def _int16(o: Operands) -> Int16:
@@ -249,10 +255,11 @@ class Float(AsItIs):
     def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
         return wide.float_call(x.tensor, s, w, self.bias[channels], self.limits, *into)
 
-    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+    def depthwise(self, g: Window) -> list[Call]:
+        x = self.image(g)
         y = self.o.y
         sums = wide.depthwise_call(x.tensor, _taps(x, g), self.w[0].reshape(-1, self.o.channels), y)
-        return [sums, Call(wide.add_bias, self.bias, self.limits, y, writes=[y])]
+        return [*x.calls, sums, Call(wide.add_bias, self.bias, self.limits, y, writes=[y])]
 
 
 def _float(o: Operands) -> Float | WeightOnly:
@@ -301,12 +308,13 @@ class Hybrid:
         scaling = self.scaling.part(channels)._replace(weight_sums=sums)
         return [hybrid.dot_call(x.tensor, x.extra, s, w, scaling, *into)]
 
-    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+    def depthwise(self, g: Window) -> list[Call]:
+        x = self.image(g)
         y = self.o.y
         z = ops.scratch(f"{y.name}/sums", y.shape, np.int32)
         w = self.w[0].reshape(-1, self.o.channels).astype(np.int32)
         sums = wide.depthwise_call(x.tensor, _taps(x, g), w, z)
-        return [sums, Call(hybrid.scale_sums, z, *x.extra, *self.scaling, y, writes=[y])]
+        return [*x.calls, sums, Call(hybrid.scale_sums, z, *x.extra, *self.scaling, y, writes=[y])]
 
 
 def _hybrid(o: Operands) -> Hybrid:
@@ -336,9 +344,11 @@ class WeightOnly(AsItIs):
     def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
         return [weight_only.call(x.tensor, s, w, self.scale[channels], self.bias[channels], self.limits, *into)]
 
-    def depthwise(self, x: Padded, g: Window) -> list[Call]:
+    def depthwise(self, g: Window) -> list[Call]:
+        x = self.image(g)
         w = self.w[0].reshape(-1, self.o.channels)
-        return [weight_only.depthwise_call(x.tensor, _taps(x, g), w, self.scale, self.bias, self.limits, self.o.y)]
+        call = weight_only.depthwise_call(x.tensor, _taps(x, g), w, self.scale, self.bias, self.limits, self.o.y)
+        return [*x.calls, call]
 
 
 def _weight_only(o: Operands) -> WeightOnly:
