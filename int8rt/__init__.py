@@ -13,6 +13,7 @@ from int8rt.model import Model, Port, Trace, load
 
 if TYPE_CHECKING:
     from int8rt.interpreter import Interpreter, OpResolverType
+    from int8rt.simulate import fake_quant, quantize_and_dequantize
 
 __version__ = "0.1.0"
 
@@ -27,14 +28,20 @@ __all__ = [
     "Trace",
     "UnsupportedError",
     "__version__",
+    "fake_quant",
     "load",
+    "quantize_and_dequantize",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Interpreter is imported when it is first asked for: most programs need it or Model, not both."""
+    """What most programs do not need is imported when it is first asked for."""
     if name in ("Interpreter", "OpResolverType"):
         from int8rt import interpreter
 
         return getattr(interpreter, name)
+    if name in ("fake_quant", "quantize_and_dequantize"):
+        from int8rt import simulate
+
+        return getattr(simulate, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

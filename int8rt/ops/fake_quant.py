@@ -26,19 +26,27 @@ shapes = _lookup.shapes
 
 
 def reference(node: Node, x: np.ndarray) -> np.ndarray:
-    lo, hi, scale, inverse = _range(node)
+    return rounded(x, *_range(node))
+
+
+def _range(node: Node) -> tuple[Any, Any, Any, Any]:
+    o = node.options
+    return nudged(np.float32(o.min), np.float32(o.max), o.num_bits)
+
+
+def nudged(least: Any, most: Any, num_bits: int, narrow_range: bool = False) -> tuple[Any, Any, Any, Any]:
+    """min', max', scale and its inverse, float32 in the shape of ``least`` and ``most``; narrow: without the least."""
+    first, top = np.float32(narrow_range), np.float32(2**num_bits - 1)
+    scale = (most - least) / (top - first)
+    zero = round_half_away_float(np.clip(first - least / scale, first, top))
+    return (first - zero) * scale, (top - zero) * scale, scale, np.float32(1) / scale
+
+
+def rounded(x: np.ndarray, lo: Any, hi: Any, scale: Any, inverse: Any) -> np.ndarray:
+    """x clamped and rounded, for a range that broadcasts against it; NaN becomes lo."""
     at_least = np.where(lo < x, x, lo)
     clamped = np.where(at_least < hi, at_least, hi)
     return round_half_away_float((clamped - lo) * inverse) * scale + lo
-
-
-def _range(node: Node) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-    """min', max', scale and its inverse."""
-    o = node.options
-    least, most, top = np.float32(o.min), np.float32(o.max), np.float32(2**o.num_bits - 1)
-    scale = (most - least) / top
-    zero = round_half_away_float(np.clip(-least / scale, np.float32(0), top))
-    return -zero * scale, (top - zero) * scale, scale, np.float32(1) / scale
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
