@@ -1001,6 +1001,48 @@ def weighted_sum(typing: Any, x1: Any, x2: Any, at: Any, p: Any, y: Any, count: 
     return types.none(x1, x2, types.int64, p, y, types.int64), generate
 
 
+def _scaled_product(rows_used: int, rule: Callable[..., Any]) -> Word:
+    def scaled_product(
+        typing: Any, x1: Any, at1: Any, x2: Any, at2: Any, p: Any, lo: Any, hi: Any, y: Any, to: Any, count: Any
+    ) -> Any:  # fmt: skip
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            x1, at1, x2, at2, p, lo, hi, y, to, count = args
+            numbers = _address(context, builder, sig.args[4], p, I64(0))
+            zero1, zero2, *rows = (_load(builder, builder.gep(numbers, [I64(4 * i)]), I32) for i in range(7))
+            *rows, start = (_spread(builder, row) for row in rows)
+            operands = []
+            for type_, x, at, zero in ((sig.args[0], x1, at1, zero1), (sig.args[2], x2, at2, zero2)):
+                value = _load(builder, _address(context, builder, type_, x, at), BYTES)
+                operands.append(_centered_words(builder, value, zero))
+            results = []
+            for a, b in zip(*operands, strict=True):
+                for quarter in (0, 1):  # a's words alternate with 0, so that b's others do not matter
+                    pairs = _unpack(builder, builder.bitcast(a, BYTES), _splat(BYTES, 0), 2, quarter)
+                    twice = _unpack(builder, builder.bitcast(b, BYTES), builder.bitcast(b, BYTES), 2, quarter)
+                    pairs, twice = builder.bitcast(pairs, WORDS), builder.bitcast(twice, INT32S)
+                    results.append(rule(builder, _dot_pairs(builder, start, pairs, twice), *rows[:rows_used]))
+            lo, hi = (builder.trunc(limit, I8) for limit in (lo, hi))
+            pointer = _address(context, builder, sig.args[7], y, to)
+            _store_columns(builder, [_narrow(builder, results, lo, hi, interleaved=True)], [pointer], count)
+            return context.get_dummy_value()
+
+        integers = types.int64
+        return types.none(x1, integers, x2, integers, p, integers, integers, y, integers, integers), generate
+
+    return Word(scaled_product)
+
+
+def _centered_words(builder: Any, bytes_: Any, zero: Any) -> list[Any]:
+    """64 bytes as two vectors of 16-bit numbers, the low and the high ones of each 128 bits, less zero."""
+    zeros = _spread(builder, builder.trunc(zero, I16), 2 * LANES)
+    return [
+        builder.sub(builder.bitcast(_unpack(builder, bytes_, _splat(BYTES, 0), 1, half), WORDS), zeros)
+        for half in (0, 1)
+    ]
+
+
 def _two_words(builder: Any, first: Any, second: Any) -> Any:
     """An int32 of two 16-bit numbers."""
     return builder.or_(builder.and_(first, I32(0xFFFF)), builder.shl(second, I32(16)))
@@ -1020,5 +1062,8 @@ def _dot_pairs(builder: Any, acc: Any, a: Any, b: Any) -> Any:
 
 # lanes_requantize[kind](acc, p, at, step, lo, hi, y, to, count): store the first ``count`` of 64 accumulators at y[to:] by
 # a formula of that kind, whose rows are ``step`` apart in p.
-# Tiles
 lanes_requantize = {"fixed": _lanes_requantize(4, _fixed), "plain": _lanes_requantize(3, _plain)}
+
+# scaled_products[kind](x1, at1, x2, at2, p, lo, hi, y, to, count): store the first ``count`` of the 64 products of bytes
+# x1[at1:] and x2[at2:], rescaled by a formula of that kind, at y[to:]. p: int32, zero points of x1 and x2, formula's rows.
+scaled_products = {"fixed": _scaled_product(4, _fixed), "plain": _scaled_product(3, _plain)}

@@ -22,9 +22,11 @@ from int8rt.fixedpoint import Multiplier, requantize_double_rounding, wrap_int32
 from int8rt.graph import Node, Tensor
 from int8rt.jit import Inline, Kernel, family, inline, kernel
 from int8rt.ops import Call, Step
-from int8rt.simd import as_type_of, fill_within, get, put
+from int8rt.requantization import ROWS, Columns, Formula, Rounding, formula
+from int8rt.simd import as_type_of, fill_within, get, lanes_dot, lanes_load, lanes_requantize, lanes_start, put
 
 BLOCK = 256  # elements that are combined side by side
+LANES = 64  # bytes that are summed side by side
 
 QUANTIZED = ("int8", "uint8", "int16")
 
@@ -164,10 +166,70 @@ def rescaled_sum(node: Node, multiplier: Multiplier) -> list[Step]:
     x, _ = input_and_axes(node)
     (y,) = node.outputs
     s, n = ops.stored(y), count(node)
+    f = _formula(node, multiplier)
+    if f is not None:
+        return [_sum_bytes_call(node, f)]
     zero_point = s.zero_point if n else (ops.INT8_OFFSET if y.dtype == np.int8 else 0)
     sums = ops.scratch(f"{y.name}/sums", y.shape, np.int32)
     args = (*(multiplier if n else Multiplier(0, 0)), n * ops.stored_zero(x), zero_point, s.lo, s.hi)
     return [call(node, add, sums, start=0), Call(rescale_sums, sums, *args, y, writes=[y])]
+
+
+FEWEST = 16  # neighbouring bytes that are worth a vector
+
+
+def _formula(node: Node, multiplier: Multiplier) -> Formula | None:
+    """The formula from a sum of bytes to y; None where there is none, or vectors do not help."""
+    x, axes = input_and_axes(node)
+    (y,) = node.outputs
+    n, s = count(node), ops.stored(y)
+    if s.dtype != np.uint8 or not 0 < n < 1 << 22 or plan(x.shape, axes).inner < FEWEST:
+        return None
+    rule = Rounding(*(np.array([v], np.int64) for v in multiplier), np.zeros(0), s.zero_point, s.lo, s.hi)
+    return formula(Columns(np.ones((1, n), np.int16), np.array([-n * ops.stored_zero(x)]), rule))
+
+
+def _sum_bytes_call(node: Node, f: Formula) -> Call:
+    """The Call of ``sum_bytes``."""
+    x, axes = input_and_axes(node)
+    (y,) = node.outputs
+    ones = np.arange(4) <= np.arange(4)[:, None]  # in the first row for one byte of four, in the last for all
+    weights = np.repeat(ones[:, None], LANES, axis=1).astype(np.int8)
+    s, p = ops.stored(y), np.repeat(f.rows, LANES, axis=1)
+    return Call(sum_bytes(f.kind), x, *plan(x.shape, axes), weights, p, s.lo, s.hi, y, writes=[y], work=x.size)
+
+
+@family
+def sum_bytes(kind: str) -> Kernel:
+    """The kernel for rescaled sums of bytes, 64 neighbours at a time.
+
+    weights: int8 [4, 64, 4], row i with ones in its first i + 1 of four; p: int32 [ROWS, 64], the formula's rows.
+    """
+    requantize = lanes_requantize[kind]
+
+    def sum_bytes(
+        thread: int, threads: int, x: Any, starts: Any, steps: Any, run: int, stride: int, inner: int, weights: Any,
+        p: Any, lo: int, hi: int, y: Any,
+    ) -> None:  # fmt: skip
+        blocks = (inner + LANES - 1) // LANES
+        total = starts.size * blocks
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            o = item // blocks
+            block = (item - o * blocks) * LANES
+            acc = lanes_start(p, (ROWS - 1) * LANES)
+            for s in range(steps.size):
+                at = starts[o] + steps[s] + block
+                for _ in range(run // 4):
+                    four = lanes_load(x, at, at + stride, at + 2 * stride, at + 3 * stride)
+                    acc = lanes_dot(acc, four, weights, 12 * LANES)
+                    at += 4 * stride
+                left = run & 3
+                if left:
+                    some = lanes_load(x, at, at + (left > 1) * stride, at + (left > 2) * 2 * stride, at)
+                    acc = lanes_dot(acc, some, weights, (left - 1) * 4 * LANES)
+            requantize(acc, p, 0, LANES, lo, hi, y, o * inner + block, inner - block)
+
+    return Kernel(sum_bytes, f"{__name__}:sum_bytes[{kind}]")
 
 
 def rescaled_sum_reference(node: Node, x: np.ndarray, multiplier: Multiplier) -> np.ndarray:

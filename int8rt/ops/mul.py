@@ -18,10 +18,11 @@ import numpy as np
 from int8rt import ops
 from int8rt.fixedpoint import Multiplier, activation_range, requantize_double_rounding, scale_float
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline
+from int8rt.jit import Kernel, family, inline
 from int8rt.numerics import Numerics
 from int8rt.ops import Call
 from int8rt.ops._elementwise import (
+    CHUNK,
     EIGHT_BITS,
     PLAIN,
     activation,
@@ -34,8 +35,11 @@ from int8rt.ops._elementwise import (
     limits,
     multiplier_for,
     shape,
+    start_of,
+    walk,
 )
-from int8rt.simd import as_type_of
+from int8rt.requantization import Columns, Rounding, formula
+from int8rt.simd import as_type_of, scaled_products
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -60,6 +64,9 @@ def prepare(node: Node, numerics: Numerics) -> Call:
         return call(plain_product, limits(node, y), a, b, y)
     s = ops.stored(y, activation(node))
     multiplier = _multiplier(node, a, b, y)
+    fast = _bytes_call(multiplier, s, a, b, y) if y.type in EIGHT_BITS else None
+    if fast is not None:
+        return fast
     p = [ops.stored_zero(a), ops.stored_zero(b), *multiplier, s.zero_point, s.lo, s.hi]
     return call(scaled_product, p, a, b, y)
 
@@ -81,6 +88,52 @@ def _scaled(y: Tensor) -> bool:
 def _multiplier(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Multiplier:
     with np.errstate(over="ignore"):
         return multiplier_for(node, scale_float(x1.scale, x2.scale, y.scale))
+
+
+def _bytes_call(multiplier: Multiplier, s: ops.Stored, a: Tensor, b: Tensor, y: Tensor) -> Call | None:
+    """The Call that multiplies 64 bytes at a time; None where an operand stands still or there is no formula."""
+    w = walk(a.shape, b.shape)
+    rule = Rounding(*(np.array([v], np.int64) for v in multiplier), np.zeros(0), s.zero_point, s.lo, s.hi)
+    any_product = Columns(np.array([[-255, 255]], np.int16), np.zeros(1, np.int64), rule)
+    f = formula(any_product)
+    if f is None or not (w.advance1 and w.advance2):
+        return None
+    p = np.concatenate([[ops.stored_zero(a), ops.stored_zero(b)], f.rows[:, 0]]).astype(np.int32)
+    in_place = a if a.size == y.size and not a.is_constant else None
+    places = w.runs, w.length, w.extents, w.steps1, w.steps2
+    operands = [_readable(a), _readable(b)]
+    return Call(
+        multiply_bytes(f.kind), *places, p, s.lo, s.hi, *operands, ops.Flat(y, s.dtype), writes=[y], in_place=in_place,
+        work=4 * y.size,
+    )  # fmt: skip
+
+
+def _readable(t: Tensor) -> ops.Flat | np.ndarray:
+    """A tensor as an argument that may be read 64 bytes past its end: as the arena may, constants may not."""
+    if t.data is None:
+        return ops.Flat(t, ops.storage_dtype(t.dtype))
+    return np.pad(ops.to_storage(t.data).reshape(-1), (0, 64))
+
+
+@family
+def multiply_bytes(kind: str) -> Kernel:
+    """The kernel for operands that both advance along runs; p: int32, both zero points and the formula's rows."""
+    multiply = scaled_products[kind]
+
+    def multiply_bytes(
+        thread: int, threads: int, runs: int, length: int, extents: Any, steps1: Any, steps2: Any, p: Any, lo: int,
+        hi: int, x1: Any, x2: Any, y: Any,
+    ) -> None:  # fmt: skip
+        chunks = (length + CHUNK - 1) // CHUNK
+        total = runs * chunks
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            run = item // chunks
+            first = (item - run * chunks) * CHUNK
+            at1, at2 = start_of(run, extents, steps1), start_of(run, extents, steps2)
+            for i in range(first, min(first + CHUNK, length), 64):
+                multiply(x1, at1 + i, x2, at2 + i, p, lo, hi, y, run * length + i, length - i)
+
+    return Kernel(multiply_bytes, f"{__name__}:multiply_bytes[{kind}]")
 
 
 @inline
