@@ -201,6 +201,43 @@ def multiply_add(typing: Any, acc: Any, x: Any, w: Any) -> Any:
     return types.float32(*[types.float32] * 3), generate
 
 
+@Word
+def dot_widened(typing: Any, w: Any, w_at: Any, x: Any, x_at: Any, count: Any) -> Any:
+    """The sum of ``count`` products of int8 w[w_at:] and float32 x[x_at:], flattened: 16 sums, then what is left."""
+    from numba.core import types
+
+    step = STEPS["from int8"]
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        from numba.core.cgutils import alloca_once_value, for_range
+
+        w, w_at, x, x_at, count = args
+        weights = simd._address(context, builder, sig.args[0], w, w_at)
+        floats = simd._address(context, builder, sig.args[2], x, x_at)
+        whole = builder.ashr(count, simd.I64(4))
+        sums = alloca_once_value(builder, simd._splat(FLOATS, 0.0))
+        with for_range(builder, whole) as loop:
+            at = builder.shl(loop.index, simd.I64(4))
+            value = _from_int8(builder, simd._load(builder, builder.gep(weights, [at]), step.weights))
+            place = builder.gep(floats, [builder.shl(at, simd.I64(2))])
+            terms = simd._load(builder, place, FLOATS)
+            builder.store(_add_fused(builder, builder.load(sums), terms, value), sums)
+        parts = builder.load(sums)
+        while parts.type.count > 1:
+            parts = builder.fadd(*(simd._part(builder, parts, half) for half in (0, 1)))
+        total = alloca_once_value(builder, builder.extract_element(parts, I32(0)))
+        done = builder.shl(whole, simd.I64(4))
+        with for_range(builder, builder.sub(count, done)) as loop:
+            at = builder.add(done, loop.index)
+            weight = simd._load(builder, builder.gep(weights, [at]), I8)
+            term = simd._load(builder, builder.gep(floats, [builder.shl(at, simd.I64(2))]), ir.FloatType())
+            value = builder.sitofp(weight, ir.FloatType())
+            builder.store(_add_fused(builder, builder.load(total), term, value), total)
+        return builder.load(total)
+
+    return types.float32(w, types.int64, x, types.int64, types.int64), generate
+
+
 # float32
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import recurrent
 from products import Product, cases, some
 from test_batch_matmul import ADJOINTS, SHAPES, matmul, operand
 from test_products_blockwise import case as blockwise
@@ -359,3 +360,41 @@ def test_matrix_of_run_time():
     x, w = operand((5, 6), F32, False), operand((6, 4), np.int8, False, 1)
     with pytest.raises(UnsupportedError, match="constant second operand"):
         int8rt.load(matmul(x, w, scales=(None, 0.03, None), out=F32), hybrid="weight_only")
+
+
+# Cells with a state, whose weights are never widened as a whole
+
+
+def of_float_inputs(seed=0):
+    rng = np.random.default_rng(seed)
+    one, sequence = "LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    return {
+        "svdf": (recurrent.svdf(rng, 2, 37, 5, 2, 19, True), (2, 37)),
+        "svdf without bias": (recurrent.svdf(rng, 1, 9, 6, 1, 4, True, False), (1, 9)),
+        "rnn": (recurrent.rnn(rng, "RNN", (3, 21), 3, 18, True), (3, 21)),
+        "rnn of a sequence": (recurrent.rnn(rng, "UNIDIRECTIONAL_SEQUENCE_RNN", (2, 5, 7), 2, 33, True), (2, 5, 7)),
+        "rnn both ways": (recurrent.bidirectional_rnn(rng, (2, 5, 7), 2, (8, 17), True), (2, 5, 7)),
+        "lstm": (recurrent.float_lstm(one, (3, 20), recurrent.Cell(rng, 3, 20, 17), True), (3, 20)),
+        "lstm of a sequence": (recurrent.float_lstm(sequence, (2, 4, 8), recurrent.Cell(rng, 2), True), (2, 4, 8)),
+        "lstm with everything": (
+            recurrent.float_lstm(sequence, (2, 4, 8), recurrent.Cell(
+                rng, 2, cells=19, outputs=5, peephole=True, norm=True), True, cell_clip=0.9, proj_clip=0.8), (2, 4, 8)),
+        "lstm both ways": (
+            recurrent.bidirectional_lstm((2, 4, 8), [recurrent.Cell(rng, 4), recurrent.Cell(rng, 4)], True), (2, 4, 8)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", of_float_inputs())
+def test_recurrent(name):
+    content, shape = of_float_inputs()[name]
+    graph = reader.read(content)
+    found, expected = Model(graph, WEIGHT_ONLY), Model(in_float(graph), numerics("reference"))
+    for (x,) in recurrent.float_steps(np.random.default_rng(1), shape, 4):
+        for y, z in zip(_tuple(found(x)), _tuple(expected(x)), strict=True):
+            np.testing.assert_allclose(y, z, rtol=0, atol=3e-6 * max(1, np.abs(z).max()))
+    weights = [t for t in graph.main.tensors if t.dtype == np.int8 and t.data.ndim == 2]
+    held = tables(found)
+    assert held[np.dtype(np.int8)] >= sum(t.size for t in weights)
+    largest = max((a for call in found.program.calls for a in call.args if isinstance(a, np.ndarray)
+                   and a.dtype == F32), key=np.size, default=np.zeros(0))  # fmt: skip
+    assert largest.size < max(t.size for t in weights)

@@ -1,7 +1,9 @@
 """LSTM with float32 activations; its weights are float32 or int8 (hybrid).
 
-Hybrid: input and output state are quantized per row as they come, products are integers, and everything else is
-float32; normalization and peephole products as well. See ``_recurrent`` for the order of the sums.
+Hybrid, dynamic: input and output state are quantized per row as they come, products are integers, and everything else
+is float32; normalization and peephole products as well. See ``_recurrent`` for the order of the sums.
+
+Hybrid, weight_only: as with float32 weights, whose products are the sums of ``wide.dot_widened`` times the scale.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from int8rt.ops._recurrent import (
     vectors_in_fours,
 )
 from int8rt.simd import get, put
+from int8rt.wide import dot_widened
 
 NORM_EPSILON = F(1e-8)
 
@@ -223,9 +226,10 @@ def _normalized(x: np.ndarray) -> np.ndarray:
 
 
 def call(
-    cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor, aux: Tensor | None = None, place: Place = FORWARD
+    cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor, aux: Tensor | None = None, place: Place = FORWARD,
+    hybrid: str = "dynamic",
 ) -> Call:  # fmt: skip
-    """The Call that runs a whole sequence."""
+    """The Call that runs a whole sequence; hybrid: see ``int8rt.numerics``."""
     cells, outputs, batch = cell.cells, cell.outputs, sequence.batch
     matrices = (p.w, p.aux, p.r, p.projection._replace(w=p.projection.w[:1], sums=p.projection.sums[:1]))
     table = np.zeros((len(matrices), 5), np.int64)
@@ -251,10 +255,10 @@ def call(
     ], np.int64)  # fmt: skip
     f = np.dtype(np.float32)
     return Call(
-        lstm_kernel(p.is_hybrid), Flat(x, f), Flat(x if aux is None else aux, f), weights, table, scales, sums,
-        p.projection_bias, p.bias, p.peephole, p.norm, np.array([p.cell_clip, p.projection_clip], np.float32), sizes,
-        flags, *scratch, Flat(cell.c, f), Flat(cell.h, f), Flat(y, f), writes=[y, cell.h, cell.c, *scratch],
-        work=sequence.groups * sequence.steps * batch * weights.size,
+        lstm_kernel(hybrid if p.is_hybrid else "float"), Flat(x, f), Flat(x if aux is None else aux, f), weights,
+        table, scales, sums, p.projection_bias, p.bias, p.peephole, p.norm, np.array([p.cell_clip, p.projection_clip],
+        np.float32), sizes, flags, *scratch, Flat(cell.c, f), Flat(cell.h, f), Flat(y, f), writes=[y, cell.h, cell.c,
+        *scratch], work=sequence.groups * sequence.steps * batch * weights.size,
     )  # fmt: skip
 
 
@@ -281,14 +285,28 @@ def _add_hybrid(
     return value + F(acc) * (get(scale, m * batch + b) * scales[m, gate])
 
 
+@inline
+def _add_weight_only(
+    value: Any, weights: Any, table: Any, scales: Any, sums: Any, m: int, gate: int, row: int, b: int, batch: int,
+    v: Any, q: Any, deep: int, scale: Any, zero: Any,
+) -> Any:  # fmt: skip
+    """As _add_float with int8 weights."""
+    depth = table[m, DEPTH]
+    at = table[m, START] + (gate * table[m, ROWS] + row) * depth
+    return value + dot_widened(weights, at, v, m * deep + b * depth, depth) * scales[m, gate]
+
+
+ADD = {"float": _add_float, "dynamic": _add_hybrid, "weight_only": _add_weight_only}
+
+
 @family
-def lstm_kernel(is_hybrid: bool) -> Kernel:
-    """The kernel for float32 or for int8 weights.
+def lstm_kernel(kind: str) -> Kernel:
+    """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``.
 
     v holds the vectors that the four matrices multiply, one behind another, q the same quantized. A row of ``table``
     says of a matrix where it begins, its depth and rows, where its sums begin, and ``in_fours``.
     """
-    add = _add_hybrid if is_hybrid else _add_float
+    add, is_hybrid = ADD[kind], kind == "dynamic"
 
     def lstm(
         x: Any, aux: Any, weights: Any, table: Any, scales: Any, sums: Any, projection_bias: Any, bias: Any,
@@ -367,7 +385,7 @@ def lstm_kernel(is_hybrid: bool) -> Kernel:
                 for b in range(batch):
                     copy_floats(h, h_at + b * outputs, outputs, y, (row + b) * stride + column)
 
-    return Kernel(lstm, f"{__name__}:lstm[{'hybrid' if is_hybrid else 'float'}]")
+    return Kernel(lstm, f"{__name__}:lstm[{kind}]")
 
 
 @inline

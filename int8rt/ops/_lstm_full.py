@@ -10,6 +10,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
+from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lstm, _lstm_float, _lstm_int8
 
 
@@ -44,11 +45,12 @@ def run_reference(node: Node, parts: Full, arrays: Sequence[np.ndarray | None]) 
     return y
 
 
-def step(node: Node, parts: Full) -> Step:
+def step(node: Node, parts: Full, numerics: Numerics) -> Step:
     """The step that runs the node. Raises ModelError, UnsupportedError."""
     x, cell, sequence = parts
     if x.dtype == np.int8:
         return _lstm_int8.call(cell, sequence, _lstm_int8.parameters(node, cell, x), x, node.outputs[0])
     if x.dtype != np.float32:
         raise ops.refuse(node, "inputs must be int8 or float32")
-    return _lstm_float.call(cell, sequence, _lstm_float.parameters(node, cell, sequence, x), x, node.outputs[0])
+    p = _lstm_float.parameters(node, cell, sequence, x)
+    return _lstm_float.call(cell, sequence, p, x, node.outputs[0], hybrid=numerics.hybrid)

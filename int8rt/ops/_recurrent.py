@@ -30,11 +30,9 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import hybrid, libm, ops
+from int8rt import hybrid, libm
 from int8rt.errors import UnsupportedError
-from int8rt.graph import Node
 from int8rt.jit import inline
-from int8rt.numerics import Numerics
 from int8rt.simd import get, put
 
 LANES = 4
@@ -75,14 +73,6 @@ def check_activation(activation: int, allow_none: bool = False) -> int:
     if activation not in ACTIVATIONS and not (allow_none and activation == NONE):
         raise UnsupportedError(f"activation {activation} is not supported; known are {', '.join(ACTIVATIONS.values())}")
     return activation
-
-
-def check_hybrid(node: Node, numerics: Numerics) -> None:
-    """Raise UnsupportedError where float activations meet int8 weights and are not to be quantized."""
-    first, *others = node.inputs
-    is_float = first is not None and first.dtype == np.float32
-    if numerics.hybrid != "dynamic" and is_float and any(t is not None and t.dtype == np.int8 for t in others):
-        raise ops.refuse(node, f"hybrid={numerics.hybrid!r} is not supported")
 
 
 # References

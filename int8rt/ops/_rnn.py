@@ -1,7 +1,9 @@
 """What RNN, UNIDIRECTIONAL_SEQUENCE_RNN and BIDIRECTIONAL_SEQUENCE_RNN share: h <- activation(W x + A aux + R h + b).
 
-Weights are float32, or int8 (hybrid): inputs and state are then quantized row by row as they come. The state h is a
-variable tensor. Formulas: TFLite ``internal/kernel_utils.cc``, RnnBatchStep; see ``_recurrent`` for the order of sums.
+Weights are float32, or int8 (hybrid): inputs and state are then quantized row by row as they come, or, weight_only,
+multiplied as they are by ``wide.dot_widened``. The state h is a variable tensor.
+
+Formulas: TFLite ``internal/kernel_utils.cc``, RnnBatchStep; see ``_recurrent`` for the order of sums.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.jit import Kernel, family, inline
+from int8rt.numerics import Numerics
 from int8rt.ops import Call, Flat
 from int8rt.ops._lstm import Steps, check_types
 from int8rt.ops._lstm_float import Place
@@ -30,6 +33,7 @@ from int8rt.ops._recurrent import (
     quantize_row,
 )
 from int8rt.simd import get, put
+from int8rt.wide import dot_widened
 
 
 class Rnn(NamedTuple):
@@ -128,7 +132,7 @@ def reference(node: Node, rnn: Rnn, x: np.ndarray, aux: np.ndarray | None, h: np
 # Program
 
 
-def call(node: Node, rnn: Rnn) -> Call:
+def call(node: Node, rnn: Rnn, numerics: Numerics) -> Call:
     """The Call that runs a whole sequence."""
     check_all_types(node, rnn)
     units, inputs = rnn.units, rnn.x.shape[-1]
@@ -154,8 +158,9 @@ def call(node: Node, rnn: Rnn) -> Call:
     f = np.dtype(np.float32)
     aux = rnn.x if rnn.aux is None else rnn.aux
     return Call(
-        rnn_kernel(is_hybrid), Flat(rnn.x, f), Flat(aux, f), *weights, scales, sums, rnn.bias, sizes, q, scale, zero,
-        value, Flat(rnn.h, f), Flat(rnn.y, f), writes=[rnn.y, rnn.h, q, scale, zero, value],
+        rnn_kernel(numerics.hybrid if is_hybrid else "float"), Flat(rnn.x, f), Flat(aux, f), *weights, scales, sums,
+        rnn.bias, sizes, q, scale, zero, value, Flat(rnn.h, f), Flat(rnn.y, f),
+        writes=[rnn.y, rnn.h, q, scale, zero, value],
         work=rnn.sequence.groups * rnn.sequence.steps * batch * sum(w.size for w in weights),
     )  # fmt: skip
 
@@ -179,10 +184,22 @@ def _add_hybrid(
     return value + F(acc) * (get(scale, slot) * get(scales, matrix))
 
 
+@inline
+def _add_weight_only(
+    value: Any, w: Any, w_at: int, x: Any, x_at: int, depth: int, scales: Any, sums: Any, k: int, matrix: int, q: Any,
+    q_at: int, scale: Any, zero: Any, slot: int,
+) -> Any:  # fmt: skip
+    """value plus a row of a matrix of int8 times x."""
+    return value + dot_widened(w, w_at, x, x_at, depth) * get(scales, matrix)
+
+
+ADD = {"float": _add_float, "dynamic": _add_hybrid, "weight_only": _add_weight_only}
+
+
 @family
-def rnn_kernel(is_hybrid: bool) -> Kernel:
-    """The kernel for float32 or for int8 weights."""
-    add = _add_hybrid if is_hybrid else _add_float
+def rnn_kernel(kind: str) -> Kernel:
+    """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``."""
+    add, is_hybrid = ADD[kind], kind == "dynamic"
 
     def rnn(
         x: Any, aux: Any, w: Any, a: Any, r: Any, scales: Any, sums: Any, bias: Any, sizes: Any, q: Any, scale: Any,
@@ -232,4 +249,4 @@ def rnn_kernel(is_hybrid: bool) -> Kernel:
                         put(h, h_at + b * units + i, get(values, b * units + i))
                         put(y, (row + b) * stride + column + i, get(values, b * units + i))
 
-    return Kernel(rnn, f"{__name__}:rnn[{'hybrid' if is_hybrid else 'float'}]")
+    return Kernel(rnn, f"{__name__}:rnn[{kind}]")

@@ -16,7 +16,6 @@ from int8rt.graph import Node, Tensor
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lstm, _lstm_float
 from int8rt.ops._lstm_float import Place
-from int8rt.ops._recurrent import check_hybrid
 
 INPUTS = 48
 AUX = 39
@@ -59,12 +58,11 @@ def reference(node: Node, *arrays: np.ndarray | None) -> tuple[np.ndarray, ...]:
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
-    check_hybrid(node, numerics)
     _, sequence, directions = _parts(node)
     return [
         _lstm_float.call(
             d.cell, sequence, _parameters(node, sequence, d), _tensor(node, d.x), node.outputs[d.output],
-            None if d.aux is None else _tensor(node, d.aux), d.place,
+            None if d.aux is None else _tensor(node, d.aux), d.place, numerics.hybrid,
         )
         for d in directions
     ]  # fmt: skip

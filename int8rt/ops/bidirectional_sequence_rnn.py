@@ -18,7 +18,6 @@ from int8rt.graph import Node
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lstm, _rnn
 from int8rt.ops._lstm_float import Place
-from int8rt.ops._recurrent import check_hybrid
 from int8rt.ops._rnn import Rnn, tensor
 
 INPUTS = 12
@@ -41,8 +40,7 @@ def reference(node: Node, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
-    check_hybrid(node, numerics)
-    return [_rnn.call(node, d) for d in _parts(node)]
+    return [_rnn.call(node, d, numerics) for d in _parts(node)]
 
 
 def _parts(node: Node) -> tuple[Rnn, Rnn]:

@@ -12,7 +12,6 @@ from int8rt.graph import Node
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lstm, _lstm_basic
 from int8rt.ops._lstm_full import Full, full, run_reference, step
-from int8rt.ops._recurrent import check_hybrid
 
 BASIC = 1  # of the option kernel_type
 
@@ -31,10 +30,9 @@ def reference(node: Node, *arrays: np.ndarray | None) -> np.ndarray | tuple[np.n
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    check_hybrid(node, numerics)
     if node.options.kernel_type == BASIC:
         return _lstm_basic.prepare(node)
-    return step(node, _parts(node))
+    return step(node, _parts(node), numerics)
 
 
 def _parts(node: Node) -> Full:

@@ -5,7 +5,8 @@
 
 int8: state and W_time are int16; two requantizations by rule A, with int32 sums between them. LiteRT demands that the
 activation be RELU and applies none but the clamp to int8, which is one where the output's zero point is -128.
-float32 and hybrid (int8 weights, inputs quantized row by row): sums in the order of ``_recurrent``.
+float32 and hybrid (int8 weights, inputs quantized row by row): sums in the order of ``_recurrent``; weight_only: inputs
+as they are, products by ``wide.dot_widened``.
 Formulas: TFLite ``internal/reference/svdf.h``. The state is a variable tensor.
 """
 
@@ -35,7 +36,6 @@ from int8rt.ops._recurrent import (
     added,
     by_turns,
     check_activation,
-    check_hybrid,
     dot_lanes,
     dot_quantized,
     hybrid_product,
@@ -43,6 +43,7 @@ from int8rt.ops._recurrent import (
     quantize_row,
 )
 from int8rt.simd import get, put
+from int8rt.wide import dot_widened
 
 INPUTS, STATE = 5, 4
 
@@ -167,7 +168,6 @@ def _parts(node: Node) -> Svdf:
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    check_hybrid(node, numerics)
     s = _parts(node)
     y = node.outputs[0]
     filters = s.time.shape[0]
@@ -184,6 +184,9 @@ def prepare(node: Node, numerics: Numerics) -> Step:
         )  # fmt: skip
     _check_float(node, s)
     is_hybrid = s.feature.dtype == np.int8
+    kind = numerics.hybrid if is_hybrid else "float"
+    time_scale = np.float32(s.time.scale if kind == "weight_only" else 1)
+    time = time if kind == "weight_only" else _time_weights(s)
     bias = np.zeros(0, np.float32) if s.bias is None else np.asarray(s.bias.data, np.float32)
     sums = feature.sum(axis=1, dtype=np.int64) if is_hybrid else np.zeros(0, np.int64)
     q = ops.scratch(f"{y.name}/q", s.x.shape, np.int16)
@@ -192,8 +195,8 @@ def prepare(node: Node, numerics: Numerics) -> Step:
     of_filters = ops.scratch(f"{y.name}/filters", (filters,), np.float32)
     f = np.dtype(np.float32)
     return Call(
-        svdf_kernel(is_hybrid), Flat(s.x, f), feature, np.float32(s.feature.scale), sums, _time_weights(s), bias,
-        s.rank, node.options.fused_activation_function, int(_is_symmetric(node)), q, scale, zero, of_filters,
+        svdf_kernel(kind), Flat(s.x, f), feature, np.float32(s.feature.scale), sums, time, time_scale, bias, s.rank,
+        node.options.fused_activation_function, int(_is_symmetric(node)), q, scale, zero, of_filters,
         Flat(s.state, f), Flat(y, f), writes=[y, s.state, q, scale, zero, of_filters], work=work,
     )  # fmt: skip
 
@@ -228,13 +231,14 @@ def svdf_int8(
 
 
 @family
-def svdf_kernel(is_hybrid: bool) -> Kernel:
-    """The kernel for float32 or for int8 weights."""
-    latest = _latest_hybrid if is_hybrid else _latest_float
+def svdf_kernel(kind: str) -> Kernel:
+    """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``."""
+    latest, remembered = LATEST[kind], _remembered_weight_only if kind == "weight_only" else _remembered
+    is_hybrid = kind == "dynamic"
 
     def svdf(
-        x: Any, feature: Any, feature_scale: Any, sums: Any, time: Any, bias: Any, rank: int, activation: int,
-        is_symmetric: int, q: Any, scale: Any, zero: Any, of_filters: Any, state: Any, y: Any,
+        x: Any, feature: Any, feature_scale: Any, sums: Any, time: Any, time_scale: Any, bias: Any, rank: int,
+        activation: int, is_symmetric: int, q: Any, scale: Any, zero: Any, of_filters: Any, state: Any, y: Any,
     ) -> None:  # fmt: skip
         filters, depth, memory = feature.shape[0], feature.shape[1], time.shape[1]
         units = filters // rank
@@ -249,15 +253,14 @@ def svdf_kernel(is_hybrid: bool) -> Kernel:
                 if has_x:
                     value = latest(feature, f, depth, x, b, q, scale, zero, feature_scale, sums)
                 put(state, at + memory - 1, value)
-                value = dot_lanes(time, f * memory, state, at, memory, IN_ORDER)
-                put(of_filters, f, value)
+                put(of_filters, f, remembered(time, f * memory, state, at, memory, time_scale))
             for u in range(units):
                 value = sum_lanes(of_filters, u * rank, rank)
                 if bias.size > 0:
                     value += get(bias, u)
                 put(y, b * units + u, activate(value, activation))
 
-    return Kernel(svdf, f"{__name__}:svdf[{'hybrid' if is_hybrid else 'float'}]")
+    return Kernel(svdf, f"{__name__}:svdf[{kind}]")
 
 
 @inline
@@ -275,6 +278,29 @@ def _latest_hybrid(
     """Row f of the feature weights times the quantized row b of x."""
     acc = dot_quantized(w, f * depth, q, b * depth, depth) - get(zero, b) * get(sums, f)
     return F(acc) * (get(scale, b) * F(w_scale))
+
+
+@inline
+def _latest_weight_only(
+    w: Any, f: int, depth: int, x: Any, b: int, q: Any, scale: Any, zero: Any, w_scale: Any, sums: Any
+) -> Any:  # fmt: skip
+    """Row f of the feature weights times row b of x."""
+    return dot_widened(w, f * depth, x, b * depth, depth) * F(w_scale)
+
+
+LATEST = {"float": _latest_float, "dynamic": _latest_hybrid, "weight_only": _latest_weight_only}
+
+
+@inline
+def _remembered(time: Any, w_at: int, state: Any, at: int, memory: int, scale: Any) -> Any:
+    """A filter's memory times its time weights."""
+    return dot_lanes(time, w_at, state, at, memory, IN_ORDER)
+
+
+@inline
+def _remembered_weight_only(time: Any, w_at: int, state: Any, at: int, memory: int, scale: Any) -> Any:
+    """The same with int8 weights."""
+    return dot_widened(time, w_at, state, at, memory) * F(scale)
 
 
 @inline

@@ -12,7 +12,6 @@ from int8rt.graph import Node
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lstm
 from int8rt.ops._lstm_full import Full, full, run_reference, step
-from int8rt.ops._recurrent import check_hybrid
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -25,8 +24,7 @@ def reference(node: Node, *arrays: np.ndarray | None) -> np.ndarray:
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    check_hybrid(node, numerics)
-    return step(node, _parts(node))
+    return step(node, _parts(node), numerics)
 
 
 def _parts(node: Node) -> Full:

@@ -10,7 +10,6 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics import Numerics
 from int8rt.ops import Step, _lstm, _rnn
-from int8rt.ops._recurrent import check_hybrid
 from int8rt.ops._rnn import Rnn, tensor
 
 INPUTS, STATE = 5, 4
@@ -29,8 +28,7 @@ def reference(node: Node, *arrays: np.ndarray) -> np.ndarray:
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    check_hybrid(node, numerics)
-    return _rnn.call(node, _parts(node))
+    return _rnn.call(node, _parts(node), numerics)
 
 
 def _parts(node: Node) -> Rnn:
