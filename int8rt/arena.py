@@ -1,7 +1,8 @@
 """Lifetimes -> offsets: tensors that are never alive together may share memory.
 
-A tensor is alive from the first step that mentions it to the last, both included. Largest first, ties by first use, each takes
-the smallest gap that is large enough among those it lives with; where none is, the end. Offsets are multiples of 64.
+A tensor is alive from the first step that mentions it to the last, both included. Largest first, ties by first use,
+each takes the smallest gap that is large enough among those it lives with; where none is, the end. Offsets are
+multiples of 64.
 """
 
 from __future__ import annotations

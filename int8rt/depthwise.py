@@ -1,14 +1,16 @@
-"""Depthwise convolution of bytes: channel c of x feeds channels c * m ... c * m + m - 1 of y, each with a filter of its own.
+"""Depthwise convolution of bytes: channel c of x feeds channels c * m ... c * m + m - 1 of y, each with a filter of
+its own.
 
     acc[c] = bias[c] + sum over taps of x[tap, c // m] * w[tap, c]
 
-Zero points are folded into the bias as in dot. Where windows reach beyond the image, each thread keeps the padded rows that
-a row of outputs needs in a ring, into which every row of x is copied once.
+Zero points are folded into the bias as in dot. Where windows reach beyond the image, each thread keeps the padded
+rows that a row of outputs needs in a ring, into which every row of x is copied once.
 
 An instruction that sums four products of bytes wants the four under one another. So 64 bytes of four filter rows are
-interleaved in registers, byte i of each becoming group i; every filter column is one ``dot`` of the groups at its place with
-their four weights. With a stride of one, a row of outputs is one run of bytes whatever the number of channels, worked on 64
-at a time, and the weights repeat with the channels; with a larger one, every output pixel is a run of its own.
+interleaved in registers, byte i of each becoming group i; every filter column is one ``dot`` of the groups at its
+place with their four weights. With a stride of one, a row of outputs is one run of bytes whatever the number of
+channels, worked on 64 at a time, and the weights repeat with the channels; with a larger one, every output pixel is a
+run of its own.
 """
 
 from __future__ import annotations
@@ -93,9 +95,9 @@ def copy_rows(
 def depthwise(kind: str) -> Kernel:
     """The kernel for any filter: y is [n, out_h, out_w, c].
 
-    columns: where the filter's columns lie, in bytes; dilation: of its rows. A row of outputs is made of ``runs``, whose
-    inputs are ``step`` bytes apart. w: int8 [block, four rows * column, 64, 4], p: int32 [block, ROWS, 64], the formula's
-    rows; both with lanes INTERLEAVED.
+    columns: where the filter's columns lie, in bytes; dilation: of its rows. A row of outputs is made of ``runs``,
+    whose inputs are ``step`` bytes apart. w: int8 [block, four rows * column, 64, 4], p: int32 [block, ROWS, 64], the
+    formula's rows; both with lanes INTERLEAVED.
     """
     requantize = lanes_requantize[kind]
 
@@ -149,7 +151,9 @@ def depthwise(kind: str) -> Kernel:
 def four_rows(
     top: int, first: int, height: int, dilation: int, mine: int, rows: int, n: int, in_h: int, line: int
 ) -> Any:  # fmt: skip
-    """Where rows first ... first + 3 of a window begin. Those beyond the filter have weights of zero: any row will do."""
+    """Where rows first ... first + 3 of a window begin. Those beyond the filter have weights of zero: any row will
+    do.
+    """
     a = top + first * dilation
     b = top + min(first + 1, height - 1) * dilation
     c = top + min(first + 2, height - 1) * dilation
@@ -169,7 +173,9 @@ def lanes_dot_3(acc: Any, left: Any, middle: Any, right: Any, w: Any, weights: i
 
 @family
 def depthwise_3(kind: str, ringed: bool) -> Kernel:
-    """``depthwise`` for three columns of at most four rows, without loops over the filter; ringed: rows lie in the ring."""
+    """``depthwise`` for three columns of at most four rows, without loops over the filter; ringed: rows lie in the
+    ring.
+    """
     requantize = lanes_requantize[kind]
     load = lanes_load_first if ringed else lanes_load_second
 
@@ -283,7 +289,9 @@ def depthwise_plain(
     thread: int, threads: int, x: Any, taps: Any, row_step: int, col_step: int, w: Any, bias: Any, multiplier: Any,
     shift: Any, zero_point: int, lo: int, hi: int, times: int, y: Any,
 ) -> None:  # fmt: skip
-    """What depthwise computes, for any channel multiplier and scale, one value at a time; w int32 [taps, c], bias int32 [c]."""
+    """What depthwise computes, for any channel multiplier and scale, one value at a time; w int32 [taps, c], bias
+    int32 [c].
+    """
     batch, out_h, out_w, channels = y.shape
     image = x.shape[1] * x.shape[2] * x.shape[3]
     for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
@@ -304,8 +312,8 @@ def call(
 ) -> Call | None:  # fmt: skip
     """The Call that computes y, [n, out_h, out_w, c], from x, [n, h, w, c], around which there is ``fill``.
 
-    w: int16 [height, width, c] less its zero point; bias: int64 [c] with x's zero point folded in. None where channels share
-    inputs or there is no formula: ``plain`` serves these.
+    w: int16 [height, width, c] less its zero point; bias: int64 [c] with x's zero point folded in. None where
+    channels share inputs or there is no formula: ``plain`` serves these.
     """
     columns = fitted(Columns(w.reshape(-1, w.shape[2]).T, bias, r))
     f = formula(columns)

@@ -46,7 +46,9 @@ def dot_plain(
     x: Any, offsets: Any, starts: Any, depth: int, w: Any, bias: Any, multiplier: Any, shift: Any, scale: Any,
     zero_point: int, lo: int, hi: int, y: Any, first: int, stride: int,
 ) -> None:  # fmt: skip
-    """w is [columns, segments * depth], segments counted by starts, bias int32 [columns]; row m of y begins at y[first + m * stride]."""
+    """w is [columns, segments * depth], segments counted by starts, bias int32 [columns]; row m of y begins at
+    y[first + m * stride].
+    """
     for m in range(offsets.size):
         for c in range(w.shape[0]):
             acc = np.int64(bias[c])
@@ -233,7 +235,7 @@ def _common(w: np.ndarray, segments: int, vectors: int) -> int:
     """
     least, most = int(w.min(initial=0)), int(w.max(initial=0))
     columns = -(-len(w) // (vectors * LANES)) * vectors * LANES
-    if -128 <= least and most <= 127 or most - least > 255 or columns * w.shape[1] < SUM_OF_SEGMENT * segments:
+    if (least >= -128 and most <= 127) or most - least > 255 or columns * w.shape[1] < SUM_OF_SEGMENT * segments:
         return 0
     return least + 128
 

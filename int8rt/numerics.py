@@ -1,7 +1,8 @@
 """Whose bits: a Numerics names, for each kind of operator, the rule that the runtime it stands for uses.
 
-``reference`` is LiteRT 2.3.0 with ``OpResolverType.BUILTIN_REF``. A rule is the name of a function of fixedpoint; operators look
-up theirs and hand it to their kernels as data, so another runtime's numerics is another row here, not another kernel.
+``reference`` is LiteRT 2.3.0 with ``OpResolverType.BUILTIN_REF``. A rule is the name of a function of fixedpoint;
+operators look up theirs and hand it to their kernels as data, so another runtime's numerics is another row here, not
+another kernel.
 
 ``hybrid`` says how operators multiply float32 activations with integer weights: ``dynamic`` quantizes the activations
 as TFLite does (``int8rt.hybrid``), ``weight_only`` computes in float32 (``int8rt.weight_only``).

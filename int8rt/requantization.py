@@ -1,20 +1,22 @@
 """From accumulator to stored output, fast and exact: the one thing that stands between a sum of products and memory.
 
-A ``Rounding`` says what is wanted; ``formula`` turns it into constants for vectors of 16 columns, where that is exact for all
-accumulators that can occur. Both rules end in one fixed-point formula on an accumulator ``acc``:
+A ``Rounding`` says what is wanted; ``formula`` turns it into constants for vectors of 16 columns, where that is exact
+for all accumulators that can occur. Both rules end in one fixed-point formula on an accumulator ``acc``:
 
     x = acc + B;  h = (x * 2m) >> 32  (unsigned);  q = (h + C - (x < N)) >> e
 
-**Rule A** with multiplier m and right shift e: B makes B * m = 2**30 modulo 2**31, so that h is the rounded high product but
-for a constant; C takes that away again and adds one half and the zero point; N = B where e > 0 makes halves of negative
-values round away from zero. It holds for -2**30 <= acc < 2**30 and 0 <= e <= 22; docs/performance.md has the proof.
+**Rule A** with multiplier m and right shift e: B makes B * m = 2**30 modulo 2**31, so that h is the rounded high
+product but for a constant; C takes that away again and adds one half and the zero point; N = B where e > 0 makes
+halves of negative values round away from zero. It holds for -2**30 <= acc < 2**30 and 0 <= e <= 22;
+docs/performance.md has the proof.
 
-**Rule C**, a product in float64: with e > 0, B = 2**31 makes h the high product rounded down, so that q is one rounding of
-acc * m, half up. Both are monotone in acc; they are equal if they step at the same accumulators, which is checked for each of the 255 steps of
-every column (``_steps_agree``). Where they are not, the kernel multiplies in float64.
+**Rule C**, a product in float64: with e > 0, B = 2**31 makes h the high product rounded down, so that q is one
+rounding of acc * m, half up. Both are monotone in acc; they are equal if they step at the same accumulators, which is
+checked for each of the 255 steps of every column (``_steps_agree``). Where they are not, the kernel multiplies in
+float64.
 
-Columns that do not fit are made to fit where possible: a left shift moves into the weights (``fitted``), and a column whose
-output is the same for every accumulator becomes a constant.
+Columns that do not fit are made to fit where possible: a left shift moves into the weights (``fitted``), and a column
+whose output is the same for every accumulator becomes a constant.
 """
 
 from __future__ import annotations
@@ -92,8 +94,8 @@ MAX_SHIFT = 22
 class Formula(NamedTuple):
     """Constants of a formula for the kernel of that kind, int32 [ROWS, columns]; the last row is the bias.
 
-    ``fixed``: 2m, C, e, N, B + bias. ``plain``: the same where N is 0 or changes nothing, since the clamp begins at the zero
-    point. ``double``: the scales' low and high words, zero point, nothing, bias.
+    ``fixed``: 2m, C, e, N, B + bias. ``plain``: the same where N is 0 or changes nothing, since the clamp begins at
+    the zero point. ``double``: the scales' low and high words, zero point, nothing, bias.
     """
 
     kind: str
@@ -147,10 +149,11 @@ def _multiplier(r: Rounding) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _steps_agree(r: Rounding, m: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """Whether one rounding of acc * m * 2**-(31 + e), half up, is the rounding of acc * scale for every acc; per column.
+    """Whether one rounding of acc * m * 2**-(31 + e), half up, is the rounding of acc * scale for every acc; per
+    column.
 
-    The fixed-point result reaches k at acc = ceil((k * 2**(31 + e) - 2**(30 + e)) / m). There, and not before, the product in
-    float64 must reach it too.
+    The fixed-point result reaches k at acc = ceil((k * 2**(31 + e) - 2**(30 + e)) / m). There, and not before, the
+    product in float64 must reach it too.
     """
     k = np.arange(r.lo - r.zero_point + 1, r.hi - r.zero_point + 1)[:, None]
     step = -(-((k << (31 + e)) - (1 << (30 + e))) // m)

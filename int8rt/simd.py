@@ -2,16 +2,15 @@
 
 A vector has 16 lanes on every CPU, so that packed weights have one layout; LLVM splits it where registers are
 narrower. What differs between CPUs is which tile of accumulators fits the registers (``TILES``) and how ``dot`` is
-lowered (``DOT``, whose order is priority); every lowering gives the same bits. A lowering is chosen by the features that the
-compiler is given, since an instruction that the target lacks would abort the process.
+lowered (``DOT``, whose order is priority); every lowering gives the same bits. A lowering is chosen by the features
+that the compiler is given, since an instruction that the target lacks would abort the process.
 
 A tile is R rows by V vectors of int32 accumulators; ``tile(R, V)`` gives the words over it:
 
-    rows  = t.rows(x, offsets, m)             addresses of R rows of bytes: x + offsets[m + r]
-    acc   = t.start(bias, at)                 V vectors, the same for every row
-    acc   = t.dot(acc, rows, k, w, at)        acc[r, 16 v + i] += sum over j < 4 of rows[r][k + j] * w[at + 64 v + 4 i + j]
-    t.requantize(acc, p, at, lo, hi, y, to, stride, columns)
-    t.store(acc, scratch)                     R x 16 V int32
+    rows  = t.rows(x, offsets, m)             addresses of R rows of bytes: x + offsets[m + r] acc   = t.start(bias,
+    at)                 V vectors, the same for every row acc   = t.dot(acc, rows, k, w, at)        acc[r, 16 v + i]
+    += sum over j < 4 of rows[r][k + j] * w[at + 64 v + 4 i + j] t.requantize(acc, p, at, lo, hi, y, to, stride,
+    columns) t.store(acc, scratch)                     R x 16 V int32
 
 Bytes of x are unsigned (storage form), bytes of w signed.
 """
@@ -627,7 +626,7 @@ def lanes_load(typing: Any, x: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         rows = [_load(builder, _address(context, builder, sig.args[0], args[0], start), BYTES) for start in args[1:]]
-        pairs = [[_unpack(builder, *rows[i : i + 2], 1, high) for high in (0, 1)] for i in (0, 2)]
+        pairs = [[_unpack(builder, rows[i], rows[i + 1], 1, high) for high in (0, 1)] for i in (0, 2)]
         return _gather(
             builder, [_unpack(builder, pairs[0][i], pairs[1][i], 2, high) for i in (0, 1) for high in (0, 1)]
         )
@@ -880,7 +879,9 @@ def column_order(vectors: int) -> list[int]:
 
 
 def _narrow(builder: Any, vectors: list[Any], lo: Any, hi: Any, interleaved: bool = False) -> Any:
-    """Vectors of int32 as bytes clamped to lo and hi, i8 scalars in 0 ... 255; lanes are in column_order or INTERLEAVED."""
+    """Vectors of int32 as bytes clamped to lo and hi, i8 scalars in 0 ... 255; lanes are in column_order or
+    INTERLEAVED.
+    """
     count = len(vectors)
     if has("avx512bw"):
         value = _narrow_by_packs(builder, vectors)
@@ -923,7 +924,9 @@ def _narrow_by_packs(builder: Any, vectors: list[Any]) -> Any:
 
 
 def _double(builder: Any, x: Any, low_scale: Any, high_scale: Any, zero_point: Any) -> Any:
-    """round(x * scale) + zero point, the product in float64, halves away from zero; 2**30 bounds what is out of range."""
+    """round(x * scale) + zero point, the product in float64, halves away from zero; 2**30 bounds what is out of
+    range.
+    """
     bound, half = ir.Constant(DOUBLES, [2.0**30] * 8), ir.Constant(DOUBLES, [0.49999999999999994] * 8)
     sign = _declare(builder, "llvm.copysign.v8f64", DOUBLES, [DOUBLES, DOUBLES])
     parts = []
@@ -1060,10 +1063,11 @@ def _dot_pairs(builder: Any, acc: Any, a: Any, b: Any) -> Any:
     return acc
 
 
-# lanes_requantize[kind](acc, p, at, step, lo, hi, y, to, count): store the first ``count`` of 64 accumulators at y[to:] by
-# a formula of that kind, whose rows are ``step`` apart in p.
+# lanes_requantize[kind](acc, p, at, step, lo, hi, y, to, count): store the first ``count`` of 64 accumulators at
+# y[to:] by a formula of that kind, whose rows are ``step`` apart in p.
 lanes_requantize = {"fixed": _lanes_requantize(4, _fixed), "plain": _lanes_requantize(3, _plain)}
 
-# scaled_products[kind](x1, at1, x2, at2, p, lo, hi, y, to, count): store the first ``count`` of the 64 products of bytes
-# x1[at1:] and x2[at2:], rescaled by a formula of that kind, at y[to:]. p: int32, zero points of x1 and x2, formula's rows.
+# scaled_products[kind](x1, at1, x2, at2, p, lo, hi, y, to, count): store the first ``count`` of the 64 products of
+# bytes x1[at1:] and x2[at2:], rescaled by a formula of that kind, at y[to:]. p: int32, zero points of x1 and x2,
+# formula's rows.
 scaled_products = {"fixed": _scaled_product(4, _fixed), "plain": _scaled_product(3, _plain)}

@@ -1,12 +1,12 @@
 """The run loop of a program, and the threads that walk it side by side.
 
-``run_table`` calls a table's entry points one after another. With several threads each walks the whole table: rows that
-are worth sharing are split inside their kernels, the others run on thread 0, and the threads meet wherever one may need what
-another wrote. A meeting counts arrivals, which only grow, so that a thread that is late in leaving one meeting cannot be
-confused by the next.
+``run_table`` calls a table's entry points one after another. With several threads each walks the whole table: rows
+that are worth sharing are split inside their kernels, the others run on thread 0, and the threads meet wherever one
+may need what another wrote. A meeting counts arrivals, which only grow, so that a thread that is late in leaving one
+meeting cannot be confused by the next.
 
-Between runs the other threads spin for the next one for a while, then sleep: ``follow`` returns to Python, where they wait for
-a semaphore. ``lead`` announces a run and says whether somebody has to be woken.
+Between runs the other threads spin for the next one for a while, then sleep: ``follow`` returns to Python, where they
+wait for a semaphore. ``lead`` announces a run and says whether somebody has to be woken.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def run_table(
 ) -> None:  # fmt: skip
     """Run a program ``count`` times.
 
-    Rows of the table are (entry, record, shared, meet): whether threads share the work, and whether they meet afterwards.
-    Rows of inputs and outputs are (caller's address, ours, bytes, flip); the caller's advance by bytes with each time.
+    Rows of the table are (entry, record, shared, meet): whether threads share the work, and whether they meet
+    afterwards. Rows of inputs and outputs are (caller's address, ours, bytes, flip); the caller's advance by bytes
+    with each time.
     """
     target = team[BASE]
     for item in range(count):
@@ -105,7 +106,8 @@ def follow(team: Any, entry: int, me: int, threads: int) -> None:
             waited += 1
             pause()
             if waited > IDLE:
-                # who announces a run adds to GENERATION first and looks for sleepers then: one of the two sees the other
+                # who announces a run adds to GENERATION first and looks for sleepers then: one of the two sees the
+                # other
                 atomic_add(team, mine + SLEEPS, 1)
                 if atomic_add(team, GENERATION, 0) == team[mine + SEEN]:
                     return

@@ -166,7 +166,9 @@ def _rule_a(acc, multiplier, shift):
 
 
 def run(calls, arrays):
-    """Run Calls on one thread and on three; ``arrays`` maps their Tensors to memory. Gives what the last one writes first."""
+    """Run Calls on one thread and on three; ``arrays`` maps their Tensors to memory. Gives what the last one writes
+    first.
+    """
     results = []
     for threads in (1, 3):
         memory = dict(arrays)

@@ -321,9 +321,9 @@ def by_reference(node: Node, reference: Callable[..., Any]) -> PythonCall:
         for result, t in zip(results if isinstance(results, tuple) else (results,), node.outputs, strict=True):
             next(values)[...] = to_storage(np.asarray(result, t.dtype)).reshape(t.shape)
         held = dict(zip(given, arrays, strict=False))
-        for t, value in zip(node.inputs, inputs, strict=True):
-            if t is not None and t.is_variable and value is not None:
-                held[t][...] = to_storage(value)
+        for state, value in zip(node.inputs, inputs, strict=True):
+            if state is not None and state.is_variable and value is not None:
+                held[state][...] = to_storage(value)
 
     run.__name__ = node.op.lower()
     return PythonCall(run, *given, *node.outputs, writes=[*node.outputs, *variables])

@@ -13,8 +13,8 @@ Of 8-bit values the result is nearly always the same as that of one multiply-add
 
     y   = (k1 x1 + k2 x2 + c) >> 29                              clamped
 
-with 30-bit multipliers k, worked on as two digits of 15 bits so that int32 holds every step. ``linear`` looks for a c that
-gives the formula's own result for all 65,536 pairs; where there is none the formula itself runs.
+with 30-bit multipliers k, worked on as two digits of 15 bits so that int32 holds every step. ``linear`` looks for a c
+that gives the formula's own result for all 65,536 pairs; where there is none the formula itself runs.
 
 Other types are added as they are; integers wrap before they are clamped to the fused activation.
 
@@ -147,7 +147,9 @@ def find_constant(
     v1: Any, v2: Any, multiplier: int, shift: int, zero_point: int, lo: int, hi: int, k1: int, k2: int, point: int,
     found: Any,
 ) -> None:  # fmt: skip
-    """The least and the largest c for which (k1 a + k2 b + c) >> point, clamped, is the result for all pairs of bytes."""
+    """The least and the largest c for which (k1 a + k2 b + c) >> point, clamped, is the result for all pairs of
+    bytes.
+    """
     least, most = -(1 << 62), 1 << 62
     for a in range(256):
         for b in range(256):

@@ -45,7 +45,7 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
         return ops.by_reference(node, reference)
     f = product(operands)
     g = window(node, x, *w.shape[1:3])
-    return f.depthwise(g)
+    return [*f.depthwise(g)]
 
 
 def _operands(node: Node, numerics: Numerics) -> Operands:
