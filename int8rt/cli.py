@@ -23,7 +23,6 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 import int8rt
 from int8rt import arena, checked, images, jit, ops, reader, report, session
@@ -474,22 +473,32 @@ def _about(model: Path) -> Iterator[None]:
 def _progress() -> Iterator[jit.Progress]:
     """What tells the user, on standard error, that kernels are being compiled: a bar, or one line if nobody watches."""
     console = _console(stderr=True)
-    columns = TextColumn("compiling {task.description}"), BarColumn(), MofNCompleteColumn()
-    bar = Progress(*columns, console=console, transient=True)
-    task = bar.add_task("", total=None)
+    bars: list[Any] = []
 
     def progress(name: str, done: int, total: int) -> None:
         if console.is_terminal:
-            bar.start()
-            bar.update(task, description=name, completed=done, total=total)
+            if not bars:
+                bars.append(_bar(console))
+            bars[0].update(0, description=name, completed=done, total=total)
         elif done == 0:
             console.print(f"compiling {total} kernels, which are kept for later runs", highlight=False, soft_wrap=True)
 
     try:
         yield progress
     finally:
-        if bar.live.is_started:
+        for bar in bars:
             bar.stop()
+
+
+def _bar(console: Console) -> Any:
+    """A bar with one task, 0, on the screen."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # most runs compile nothing
+
+    columns = TextColumn("compiling {task.description}"), BarColumn(), MofNCompleteColumn()
+    bar = Progress(*columns, console=console, transient=True)
+    bar.add_task("", total=None)
+    bar.start()
+    return bar
 
 
 def _console(stderr: bool = False) -> Console:
