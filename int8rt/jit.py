@@ -268,7 +268,27 @@ def _symbol(kernel: Kernel, signature: Signature) -> str:
 # What the C library offers to loaded code without Numba's help.
 _SYSTEM_SYMBOLS = frozenset(
     f"{name}{suffix}"
-    for name in ["exp", "log", "log1p", "sin", "cos", "tanh", "pow", "sqrt", "floor", "ceil", "trunc", "rint", "round", "erf", "fma", "fmod", "fmax", "fmin", "ldexp"]
+    for name in [
+        "exp",
+        "log",
+        "log1p",
+        "sin",
+        "cos",
+        "tanh",
+        "pow",
+        "sqrt",
+        "floor",
+        "ceil",
+        "trunc",
+        "rint",
+        "round",
+        "erf",
+        "fma",
+        "fmod",
+        "fmax",
+        "fmin",
+        "ldexp",
+    ]
     for suffix in ("", "f")
 ) | {"memcpy", "memmove", "memset", "sched_yield"}
 
