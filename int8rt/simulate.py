@@ -47,8 +47,8 @@ def quantize_and_dequantize(
     num_bits: 1 to 61, to 62 where unsigned; at most 16 and 15 for float16; at least 2 if signed and narrow.
     round_mode: "HALF_TO_EVEN", or "HALF_UP": floor(v + 0.5), which takes -7.5 to -7.
 
-    Where a number is as small as only denormals are, it counts as 0 (but in float16), as it does in TensorFlow. NaN
-    stays NaN with a given range; without, TensorFlow's range would depend on where it stands, so it is refused.
+    Denormals count as 0 (but in float16), as they do in TensorFlow. NaN stays NaN with a given range (float16: becomes
+    its low end); without, TensorFlow's range would depend on where it stands, so it is refused.
 
     Raises InputError for anything else.
 
