@@ -158,6 +158,8 @@ def _outputs(interpreter: Any) -> list[np.ndarray]:
 def _readable(interpreter: Any) -> dict[int, np.ndarray]:
     arrays = {}
     for detail in interpreter.get_tensor_details():
+        if detail["dtype"] is np.object_:  # reading the handle of a resource ends the process
+            continue
         try:
             arrays[detail["index"]] = interpreter.get_tensor(detail["index"])
         except (ValueError, RuntimeError):  # without memory, or of a type that NumPy does not have

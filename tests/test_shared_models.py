@@ -92,7 +92,8 @@ def test_every_tensor_is_litert_s(name):
     net = load(path)
     result = compare(path, inputs_of(path, TRACED))
     assert result.equal, "\n".join(map(str, result.origins))
-    assert result.tensors == len({t.index for node in net.graph.main.nodes for t in node.outputs})
+    outputs = {t.index for node in net.graph.main.nodes for t in node.outputs if t.dtype != object}  # no handles
+    assert result.tensors == len(outputs)
     assert result.not_compared == []
 
 
