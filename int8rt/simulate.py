@@ -37,9 +37,9 @@ def quantize_and_dequantize(
                                                               integer's value
         y     = round(clamp(x, input_min, input_max) * scale) * step
 
-    An end whose sign no integer has (or that is 0) cannot decide. Where neither can, scale is the largest number; then
-    y is 0 for a given range and for x of zeros, and as meaningless as TensorFlow's for negative x as unsigned integers.
-    Without ``range_given``, the range is that of x and nothing is clamped.
+    An end whose sign no integer has (or that is 0) cannot decide. Where neither can, scale is the largest number: then
+    y is 0 if both ends are, and what TensorFlow's arithmetic makes of a negative range and unsigned integers has no
+    meaning. Without ``range_given``, the range is that of x and nothing is clamped.
 
     x: float16, float32 or float64 of any shape; the result has its type and shape.
     input_min, input_max: numbers; with ``axis``, [x.shape[axis]], a range for each index of that axis. They matter with
