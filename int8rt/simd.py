@@ -210,6 +210,14 @@ def _store_columns(builder: Any, values: list[Any], pointers: list[Any], columns
                 builder.call(function, [value, builder.bitcast(pointer, target), I32(1), keep])
 
 
+def prefetch(builder: Any, pointer: Any, count: int) -> None:
+    """Ask for the cache lines of ``count`` bytes that will be read soon."""
+    function = _declare(builder, "llvm.prefetch.p0", ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+    for line in range(0, count, 64):
+        ahead = builder.gep(pointer, [I64(line + PREFETCH)])
+        builder.call(function, [ahead, I32(0), I32(3), I32(1)])  # to read, keep near, data
+
+
 # Types of Numba
 
 
@@ -780,10 +788,7 @@ class _Tile:
             pointer = _address(context, builder, sig.args[3], w, at)
             weights = [_load(builder, builder.gep(pointer, [I64(64 * v)]), BYTES) for v in range(self.vectors)]
             if self.rows == 1:  # nothing but the weights' way from memory takes time
-                prefetch = _declare(builder, "llvm.prefetch.p0", ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
-                for v in range(self.vectors):
-                    ahead = builder.gep(pointer, [I64(64 * v + PREFETCH)])
-                    builder.call(prefetch, [ahead, I32(0), I32(3), I32(1)])  # to read, keep near, data
+                prefetch(builder, pointer, 64 * self.vectors)
             result = []
             for r, row in enumerate(rows):
                 four = _spread(builder, _load(builder, builder.gep(row, [k]), I32))

@@ -156,6 +156,8 @@ class _Tile:
             weights = [simd._load(builder, place, self.step.weights) for place in places]
             if self.step.widen is not None:
                 weights = [self.step.widen(builder, w) for w in weights]
+                if self.rows == 1:
+                    simd.prefetch(builder, pointer, self.step.weights_size * self.vectors)
             start = builder.mul(k, simd.I64(self.step.itemsize))
             result = []
             for r, row in enumerate(rows):
