@@ -1,6 +1,7 @@
 """Compiling many kernels by several processes and ahead of time: what helpers do, and what happens if they do not."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from writer import Op, T, network
 
-from int8rt import compiling, dot, jit, team
+from int8rt import compiling, dot, jit, reader, session, team
+from int8rt.numerics import numerics
 from int8rt.ops import _elementwise, _sum
 
 MODEL = Path(__file__).parents[1] / "models" / "digits_conv_int8.tflite"
@@ -42,6 +44,20 @@ print(len(started), len(heard) < 13, len(list(jit.cache_folder().iterdir())))
 """
 
 
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A copy of int8rt that nobody edits while the tests run: an edit would make the cache stale."""
+    folder = tmp_path_factory.mktemp("package")
+    shutil.copytree(Path(jit.__file__).parent, folder / "int8rt", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def python(python, package):
+    """Run code in another process, on the copy."""
+    return lambda code, *args, check=True, **environment: python(code, *args, check=check, cwd=package, **environment)
+
+
 # Recipes
 
 
@@ -60,6 +76,12 @@ print(len(started), len(heard) < 13, len(list(jit.cache_folder().iterdir())))
 def test_a_recipe_leads_back_to_the_kernel(kernel):
     assert jit.find_kernel(kernel.recipe).function.__code__ is kernel.function.__code__
     assert jit.find_kernel(kernel.recipe).name == kernel.name
+
+
+@pytest.mark.parametrize("path", sorted(MODEL.parent.glob("*.tflite")), ids=lambda path: path.stem)
+def test_every_kernel_of_a_model_can_be_made_elsewhere(path):
+    kernels = [kernel for kernel, _ in session.plan(reader.read(path).main, numerics("reference")).kernels()]
+    assert [k for k in kernels if jit.find_kernel(k.recipe) is not k] == []
 
 
 def test_kernels_of_a_family_are_made_once():
