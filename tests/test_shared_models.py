@@ -1,8 +1,7 @@
 """Models made by others, and those of models/: every byte as LiteRT's BUILTIN_REF has it.
 
 Outputs on 20 seeded inputs in one sequence, so that state counts; every intermediate tensor on 3. The folder of others'
-models is beside the repository, ../shared/models, or where INT8RT_SHARED_MODELS says. A model with operators that are
-not supported is skipped with a reason that names them.
+models is beside the repository, ../shared/models, or where INT8RT_SHARED_MODELS says.
 """
 
 import os
@@ -27,37 +26,7 @@ FILES = {
     for path in sorted(folder.rglob("*.tflite"))
 }
 RUNS, TRACED = 20, 3
-
 FORMS = ("float32", "dynamic_range", "int8", "uint8", "int16x8")
-
-# Every operator of these is one that the foundation promises: they must run.
-COMPLETE = [
-    *(f"digits_{net}_{form}.tflite" for net in ("conv", "residual") for form in FORMS),
-    "ad01_int8.tflite",
-    "ds_cnn_s_int8.tflite",
-    "dtln_1_hybrid.tflite",
-    "hello_world_int8.tflite",
-    "kws_hybrid.tflite",
-    "kws_ref_model.tflite",
-    "mcunet_320kb_int8.tflite",
-    "micro_speech_quantized.tflite",
-    "mobilenet_v1_0.25_128_uint8.tflite",
-    "mobilenet_v2_1.0_224_int8.tflite",
-    "mobilenet_v2_1.0_224_uint8.tflite",
-    "pretrainedResnet_quant.tflite",
-    "toycar_hybrid.tflite",
-    "vww_96_int8.tflite",
-]
-
-
-def load(path, **options):
-    """The model, or a skip that says what it lacks."""
-    try:
-        return int8rt.load(path, **options)
-    except int8rt.UnsupportedError as error:
-        if path.name in COMPLETE:
-            raise
-        pytest.skip(f"not supported yet: {error}")
 
 
 def inputs_of(path, runs):
@@ -73,13 +42,13 @@ def inputs_of(path, runs):
 def test_the_folder_of_shared_models_is_there():
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is not there: models made by others are not tested")
-    assert set(COMPLETE) <= set(FILES)
+    assert {f"digits_{net}_{form}.tflite" for net in ("conv", "residual") for form in FORMS} <= set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_outputs_are_litert_s(name):
     path = FILES[name]
-    net = load(path)
+    net = int8rt.load(path)
     steps = inputs_of(path, RUNS)
     for step, expected in zip(steps, litert.run_steps(path, steps), strict=True):
         found = net(*step)
@@ -89,7 +58,7 @@ def test_outputs_are_litert_s(name):
 @pytest.mark.parametrize("name", FILES)
 def test_every_tensor_is_litert_s(name):
     path = FILES[name]
-    net = load(path)
+    net = int8rt.load(path)
     result = compare(path, inputs_of(path, TRACED))
     assert result.equal, "\n".join(map(str, result.origins))
     outputs = {t.index for node in net.graph.main.nodes for t in node.outputs if t.dtype != object}  # no handles
@@ -100,7 +69,7 @@ def test_every_tensor_is_litert_s(name):
 @pytest.mark.parametrize("name", FILES)
 def test_a_batch_and_two_threads_change_nothing(name):
     path = FILES[name]
-    one, two = load(path), load(path, threads=2)
+    one, two = int8rt.load(path), int8rt.load(path, threads=2)
     steps = inputs_of(path, 3)
     if not all(port.shape for port in one.inputs):
         pytest.skip("an input has no axis for a batch")
