@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from int8rt.fixedpoint import quantize_multiplier, requantize_double, requantize_double_rounding
+from int8rt.fixedpoint import Multiplier, quantize_multiplier, requantize_double, requantize_double_rounding
 
 ROWS = 5  # of the constants of a formula; the last one is the bias
 
@@ -61,6 +61,11 @@ class Rounding(NamedTuple):
 def rule_a(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:
     """Double rounding in fixed point (gemmlowp)."""
     return Rounding(*quantize_multiplier(scales), np.zeros(0), zero_point, lo, hi)
+
+
+def rule_a_once(m: Multiplier, zero_point: int, lo: int, hi: int) -> Rounding:
+    """The same for one column whose multiplier is in fixed point already."""
+    return Rounding(np.array([m.multiplier]), np.array([m.shift]), np.zeros(0), zero_point, lo, hi)
 
 
 def rule_c(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:

@@ -7,10 +7,11 @@ that the compiler is given, since an instruction that the target lacks would abo
 
 A tile is R rows by V vectors of int32 accumulators; ``tile(R, V)`` gives the words over it:
 
-    rows  = t.rows(x, offsets, m)             addresses of R rows of bytes: x + offsets[m + r] acc   = t.start(bias,
-    at)                 V vectors, the same for every row acc   = t.dot(acc, rows, k, w, at)        acc[r, 16 v + i]
-    += sum over j < 4 of rows[r][k + j] * w[at + 64 v + 4 i + j] t.requantize(acc, p, at, lo, hi, y, to, stride,
-    columns) t.store(acc, scratch)                     R x 16 V int32
+    rows  = t.rows(x, offsets, m)         addresses of R rows of bytes: x + offsets[m + r]
+    acc   = t.start(bias, at)             V vectors, the same for every row
+    acc   = t.dot(acc, rows, k, w, at)    acc[r, 16 v + i] += sum over j < 4 of rows[r][k + j] * w[at + 64 v + 4 i + j]
+    t.requantize(acc, p, at, lo, hi, y, to, stride, columns)
+    t.store(acc, scratch)                 R x 16 V int32
 
 Bytes of x are unsigned (storage form), bytes of w signed.
 """
@@ -308,18 +309,47 @@ def sum_of_bytes(typing: Any, x: Any, at: Any, count: Any) -> Any:
         x, at, count = args
         pointer = _address(context, builder, sig.args[0], x, at)
         total = alloca_once_value(builder, _splat(INT32S, 0))
-        order = ir.Constant(BYTES, list(range(64)))
         with for_range(builder, builder.ashr(builder.add(count, I64(63)), I64(6))) as loop:
             start = builder.shl(loop.index, I64(6))
-            left = builder.sub(count, start)
-            left = builder.select(builder.icmp_signed("<", left, I64(64)), left, I64(64))
-            keep = builder.icmp_unsigned("<", order, _spread(builder, builder.trunc(left, I8), 64))
+            keep = _first_bytes(builder, builder.sub(count, start))
             value = builder.select(keep, _load(builder, builder.gep(pointer, [start]), BYTES), _splat(BYTES, 0))
             builder.store(lower(builder, builder.load(total), value, _splat(BYTES, 1)), total)
         function = _declare(builder, "llvm.vector.reduce.add.v16i32", I32, [INT32S])
         return builder.sext(builder.call(function, [builder.load(total)]), I64)
 
     return types.int64(x, types.int64, types.int64), generate
+
+
+@Word
+def largest_of_bytes(typing: Any, x: Any, at: Any, count: Any) -> Any:
+    """The largest of x[at : at + count] of a flattened array of bytes, 0 of none; 63 more may be read."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        from numba.core.cgutils import alloca_once_value, for_range
+
+        x, at, count = args
+        pointer = _address(context, builder, sig.args[0], x, at)
+        largest = alloca_once_value(builder, _splat(BYTES, 0))
+        with for_range(builder, builder.ashr(builder.add(count, I64(63)), I64(6))) as loop:
+            start = builder.shl(loop.index, I64(6))
+            value = _load(builder, builder.gep(pointer, [start]), BYTES)
+            best = builder.load(largest)
+            better = builder.and_(
+                builder.icmp_unsigned(">", value, best), _first_bytes(builder, builder.sub(count, start))
+            )
+            builder.store(builder.select(better, value, best), largest)
+        function = _declare(builder, "llvm.vector.reduce.umax.v64i8", I8, [BYTES])
+        return builder.zext(builder.call(function, [builder.load(largest)]), I64)
+
+    return types.int64(x, types.int64, types.int64), generate
+
+
+def _first_bytes(builder: Any, count: Any) -> Any:
+    """Which of 64 lanes are below count."""
+    count = builder.select(builder.icmp_signed("<", count, I64(64)), count, I64(64))
+    order = ir.Constant(BYTES, list(range(64)))
+    return builder.icmp_unsigned("<", order, _spread(builder, builder.trunc(count, I8), 64))
 
 
 @Word
@@ -634,12 +664,15 @@ def lanes_load(typing: Any, x: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         rows = [_load(builder, _address(context, builder, sig.args[0], args[0], start), BYTES) for start in args[1:]]
-        pairs = [[_unpack(builder, rows[i], rows[i + 1], 1, high) for high in (0, 1)] for i in (0, 2)]
-        return _gather(
-            builder, [_unpack(builder, pairs[0][i], pairs[1][i], 2, high) for i in (0, 1) for high in (0, 1)]
-        )
+        return _gather(builder, _under_one_another(builder, rows))
 
     return _array_type("Groups64", BYTES, 4)(x, *[types.int64] * 4), generate
+
+
+def _under_one_another(builder: Any, rows: list[Any]) -> list[Any]:
+    """Groups of the bytes i of four rows, in INTERLEAVED order."""
+    pairs = [[_unpack(builder, rows[i], rows[i + 1], 1, high) for high in (0, 1)] for i in (0, 2)]
+    return [_unpack(builder, pairs[0][i], pairs[1][i], 2, high) for i in (0, 1) for high in (0, 1)]
 
 
 @Word
@@ -660,6 +693,81 @@ def lanes_dot(typing: Any, acc: Any, groups: Any, w: Any, at: Any) -> Any:
         return _gather(builder, sums)
 
     return acc(acc, groups, w, types.int64), generate
+
+
+@Word
+def lanes_look_up(typing: Any, table: Any, top: Any, x: Any, at: Any, count: Any) -> Any:
+    """64 int32 of a table, number top - x[at + i] for the first ``count``, others 0; with avx512vbmi only.
+
+    table: uint8 [4, 256], the least significant bytes of the int32 first. Lanes come in INTERLEAVED order.
+    """
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        table, top, x, at, count = args
+        value = _load(builder, _address(context, builder, sig.args[2], x, at), BYTES)
+        index = builder.sub(_spread(builder, builder.trunc(top, I8), 64), value)
+        keep = _first_bytes(builder, count)
+        rows = []
+        for i in range(4):
+            look_up = _look_up_by_permutes(builder, _address(context, builder, sig.args[0], table, I64(256 * i)))
+            rows.append(builder.select(keep, look_up(index), _splat(BYTES, 0)))
+        return _gather(builder, [builder.bitcast(group, INT32S) for group in _under_one_another(builder, rows)])
+
+    integers = types.int64
+    return _array_type("Lanes64", INT32S, 4)(table, integers, x, integers, integers), generate
+
+
+@Word
+def lanes_sum(typing: Any, lanes: Any, shift: Any) -> Any:
+    """The sum of 64 int32, none negative, each shifted right and rounded half up first."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        shift = builder.trunc(args[1], I32)
+        half = _spread(builder, builder.lshr(builder.shl(I32(1), shift), I32(1)))
+        shift = _spread(builder, shift)
+        total = _splat(INT32S, 0)
+        for v in _spread_out(builder, args[0]):
+            total = builder.add(total, builder.lshr(builder.add(v, half), shift))
+        function = _declare(builder, "llvm.vector.reduce.add.v16i32", I32, [INT32S])
+        return builder.sext(builder.call(function, [total]), I64)
+
+    return types.int64(lanes, types.int64), generate
+
+
+@Word
+def lanes_scale(typing: Any, lanes: Any, factor: Any, shift: Any, y: Any, to: Any, count: Any) -> Any:
+    """Store the first ``count`` of 64 products of int32 with a factor in Q0.31, none negative, as bytes at y[to:].
+
+    Each is shifted right by 31, then by ``shift``, below 64, and rounded half up both times.
+    """
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes, factor, shift, y, to, count = args
+        pairs = ir.VectorType(I64, LANES // 2)
+        half = _spread(builder, builder.lshr(builder.shl(I64(1), shift), I64(1)), LANES // 2)
+        factor = builder.and_(factor, I64(0xFFFFFFFF))  # which says that a product of 32 bits will do
+        factor, shift = (_spread(builder, v, LANES // 2) for v in (factor, shift))
+
+        def scaled(v: Any) -> Any:
+            v = builder.lshr(builder.add(builder.mul(v, factor), _splat(pairs, 1 << 30)), _splat(pairs, 31))
+            return builder.lshr(builder.add(v, half), shift)
+
+        results = []
+        for v in _spread_out(builder, lanes):
+            v = builder.bitcast(v, pairs)
+            even = scaled(builder.and_(v, _splat(pairs, 0xFFFFFFFF)))
+            odd = builder.shl(scaled(builder.lshr(v, _splat(pairs, 32))), _splat(pairs, 32))
+            results.append(builder.bitcast(builder.or_(even, odd), INT32S))
+        pointer = _address(context, builder, sig.args[3], y, to)
+        bytes_ = _narrow(builder, results, I8(0), I8(255), interleaved=True)
+        _store_columns(builder, [bytes_], [pointer], count)
+        return context.get_dummy_value()
+
+    integers = types.int64
+    return types.none(lanes, integers, integers, y, integers, integers), generate
 
 
 # Lane number 16 v + 4 l + d of interleaved rows stands for byte 16 l + 4 v + d.

@@ -22,7 +22,7 @@ from int8rt.fixedpoint import Multiplier, requantize_double_rounding, wrap_int32
 from int8rt.graph import Node, Tensor
 from int8rt.jit import Inline, Kernel, family, inline, kernel
 from int8rt.ops import Call, Step
-from int8rt.requantization import ROWS, Columns, Formula, Rounding, formula
+from int8rt.requantization import ROWS, Columns, Formula, formula, rule_a_once
 from int8rt.simd import as_type_of, fill_within, get, lanes_dot, lanes_load, lanes_requantize, lanes_start, put
 
 BLOCK = 256  # elements that are combined side by side
@@ -185,7 +185,7 @@ def _formula(node: Node, multiplier: Multiplier) -> Formula | None:
     n, s = count(node), ops.stored(y)
     if s.dtype != np.uint8 or not 0 < n < 1 << 22 or plan(x.shape, axes).inner < FEWEST:
         return None
-    rule = Rounding(*(np.array([v], np.int64) for v in multiplier), np.zeros(0), s.zero_point, s.lo, s.hi)
+    rule = rule_a_once(multiplier, s.zero_point, s.lo, s.hi)
     return formula(Columns(np.ones((1, n), np.int16), np.array([-n * ops.stored_zero(x)]), rule))
 
 

@@ -38,7 +38,7 @@ from int8rt.ops._elementwise import (
     start_of,
     walk,
 )
-from int8rt.requantization import Columns, Rounding, formula
+from int8rt.requantization import Columns, formula, rule_a_once
 from int8rt.simd import as_type_of, scaled_products
 
 
@@ -93,9 +93,8 @@ def _multiplier(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Multiplier:
 def _bytes_call(multiplier: Multiplier, s: ops.Stored, a: Tensor, b: Tensor, y: Tensor) -> Call | None:
     """The Call that multiplies 64 bytes at a time; None where an operand stands still or there is no formula."""
     w = walk(a.shape, b.shape)
-    rule = Rounding(*(np.array([v], np.int64) for v in multiplier), np.zeros(0), s.zero_point, s.lo, s.hi)
-    any_product = Columns(np.array([[-255, 255]], np.int16), np.zeros(1, np.int64), rule)
-    f = formula(any_product)
+    rule = rule_a_once(multiplier, s.zero_point, s.lo, s.hi)
+    f = formula(Columns(np.array([[-255, 255]], np.int16), np.zeros(1, np.int64), rule))  # as large as any product
     if f is None or not (w.advance1 and w.advance2):
         return None
     p = np.concatenate([[ops.stored_zero(a), ops.stored_zero(b)], f.rows[:, 0]]).astype(np.int32)

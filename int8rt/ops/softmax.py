@@ -22,12 +22,12 @@ from int8rt.errors import ModelError
 from int8rt.fixedmath import bit_length, one_over_one_plus
 from int8rt.fixedpoint import high_product, quantize_multiplier, requantize_double_rounding, shift_half_away
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
+from int8rt.jit import inline, kernel
 from int8rt.numerics import Numerics
 from int8rt.ops import INT8_OFFSET, Call, Step, refuse
 from int8rt.ops._lookup import check_scales, check_symmetric, curve, flat, interpolate, unary
 from int8rt.ops._softmax import differences, largest_of_rows
-from int8rt.simd import get, put
+from int8rt.simd import get, has, lanes_look_up, lanes_scale, lanes_sum, largest_of_bytes, put
 
 # {input: outputs}
 TYPES = {
@@ -122,6 +122,9 @@ def prepare(node: Node, numerics: Numerics) -> Step:
         parameters = exponentials_int16(x, node.options.beta), reciprocals_int16()
         return Call(softmax_int16, flat(x), depth, *parameters, flat(y), writes=[y], in_place=x, work=work)
     table = differences(x, node.options.beta).exponentials
+    if y.dtype.itemsize == 1 and has("avx512vbmi"):
+        rows = np.ascontiguousarray(table.view(np.uint8).reshape(256, 4).T)
+        return Call(softmax_of_bytes, flat(x), depth, rows, flat(y), writes=[y], in_place=x, work=work // 4)
     info = np.iinfo(y.dtype)
     offset = INT8_OFFSET if y.dtype == np.int8 else 0
     limits = info.bits, info.min + offset, info.max + offset
@@ -164,13 +167,33 @@ def softmax(
         total = 0
         for i in range(first, last):
             total += shift_half_away(np.int64(table[top - get(x, i)]), SUM_SHIFT)
-        headroom = 32 - bit_length(total)
-        mantissa = total << headroom if headroom >= 0 else total >> -headroom
-        inverse = one_over_one_plus(mantissa - 2147483648)
-        exponent = SUM_INTEGER_BITS - headroom + 31 - bits
+        inverse, exponent = reciprocal(total, bits)
         for i in range(first, last):
             q = shift_half_away(high_product(inverse, table[top - get(x, i)]), exponent) + lo
             put(y, i, min(max(q, lo), hi))
+
+
+@inline
+def reciprocal(total: int, bits: int) -> tuple[int, int]:
+    """1 / total, a sum in Q12.19, as a factor in Q0.31 and a shift to the right, for outputs of so many bits."""
+    headroom = 32 - bit_length(total)
+    mantissa = total << headroom if headroom >= 0 else total >> -headroom
+    return one_over_one_plus(mantissa - 2147483648), SUM_INTEGER_BITS - headroom + 31 - bits
+
+
+@kernel
+def softmax_of_bytes(thread: int, threads: int, x: Any, depth: int, table: Any, y: Any) -> None:
+    """``softmax`` from bytes to bytes, 64 at a time; table uint8 [4, 256]: the bytes of the exponentials."""
+    rows = x.size // max(depth, 1)
+    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+        first, last = row * depth, (row + 1) * depth
+        top = largest_of_bytes(x, first, depth)
+        total = 0
+        for i in range(first, last, 64):
+            total += lanes_sum(lanes_look_up(table, top, x, i, last - i), SUM_SHIFT)
+        inverse, exponent = reciprocal(total, 8)
+        for i in range(first, last, 64):
+            lanes_scale(lanes_look_up(table, top, x, i, last - i), inverse, exponent, y, i, last - i)
 
 
 @kernel
