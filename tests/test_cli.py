@@ -155,6 +155,13 @@ def test_run_with_threads(good):
     assert one == two
 
 
+def test_run_with_weights_dequantized_on_the_fly(good, refused):
+    hybrid = str(MODELS / "digits_conv_dynamic_range.tflite")
+    one, two = (good("run", hybrid, "--json", "--hybrid", mode) for mode in ("dynamic", "weight_only"))
+    assert one != two
+    assert refused("run", hybrid, "--hybrid", "float") == "hybrid is 'float'; known are dynamic, weight_only"
+
+
 def test_scores_that_are_no_probabilities_have_no_bars(good, saved, tmp_path):
     path = saved(scores(-2.5, 1000, 0.25))
     np.save(tmp_path / "x.npy", np.full((2, 3), -1e9, np.float32))

@@ -13,6 +13,7 @@ import pytest
 import recurrent
 from products import Product, cases, some
 from test_batch_matmul import ADJOINTS, SHAPES, matmul, operand
+from test_embedding_lookup import lookup, table
 from test_products_blockwise import case as blockwise
 from test_simd import TARGETS, host_features
 from writer import RELU, RELU6, SAME, Op, T, network
@@ -170,6 +171,16 @@ def test_batch_matmul_with_a_scale_per_column():
 @pytest.mark.parametrize(("rows", "units"), [(1, 4), (2, 17), (7, 70), (1, 130)])
 def test_blocks_of_int4(rows, units, size):
     check(*blockwise(rows, 192, units, size))
+
+
+@pytest.mark.parametrize("name", ["INT8", "INT4"])
+def test_embedding_lookup(name):
+    """The same in both modes: rows of the table are dequantized as they are looked up."""
+    content = lookup(table(name, (5, 64), np.linspace(0.01, 0.1, 5)))
+    ids = np.array([0, 4, 4, 2], np.int32)
+    found = int8rt.load(content, hybrid="weight_only")
+    np.testing.assert_array_equal(found(ids), int8rt.load(content)(ids))
+    assert tables(found)[np.dtype(np.int8)] == 5 * 64
 
 
 # float16 behind DEQUANTIZE
