@@ -215,7 +215,10 @@ def pack(args: Iterable[Any]) -> np.ndarray:
 
 def address(array: np.ndarray) -> int:
     """Where an array's data begin."""
-    return int(array.__array_interface__["data"][0])
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):  # read-only, strided or empty: NumPy's own answer, which takes five times as long
+        return int(array.__array_interface__["data"][0])
 
 
 # Compiling

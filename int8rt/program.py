@@ -444,8 +444,9 @@ class Instance:
             return [y.copy() for y in self._staged.outputs]
         outputs = [self._new_output(t, count) for t in self.program.graph.outputs]
         if self._whole is not None:
-            self._inputs[:, 0] = [jit.address(x) for x in inputs]
-            self._outputs[:, 0] = [jit.address(y) for y in outputs]
+            for table, arrays in ((self._inputs, inputs), (self._outputs, outputs)):
+                for i, array in enumerate(arrays):  # one by one, since NumPy takes longer over a list of one or two
+                    table[i, 0] = jit.address(array)
             self._whole.words[COUNT_WORD] = count
             self._call(self._whole)
             self._raise_faults()
