@@ -17,7 +17,7 @@ LAYERS = [
     "fixedmath requantization ops",
     "dot arena reader",
     "depthwise wide",
-    "hybrid",
+    "hybrid weight_only",
     "ops._*",
     "ops.*",
     "state team",
