@@ -216,7 +216,7 @@ def pack(args: Iterable[Any]) -> np.ndarray:
 def address(array: np.ndarray) -> int:
     """Where an array's data begin."""
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     except (TypeError, ValueError):  # read-only, strided or empty: NumPy's own answer, which takes five times as long
         return int(array.__array_interface__["data"][0])
 

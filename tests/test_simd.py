@@ -4,10 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
+import writer
 from engines import run_reference
 from linear import Linear
 from products import GEOMETRIES, Product
-from writer import RELU6, SAME, VALID
+from writer import RELU6, SAME, VALID, T
 
 from int8rt import jit, simd
 from int8rt.simd import atomic_add, atomic_load, copy_bytes, copy_within, fill_within, get, put
@@ -31,6 +32,7 @@ TARGETS = {
     "alderlake": ("alderlake", f"{AVX2},avxvnni", "avxvnni"),
     "skylake": ("skylake-avx512", AVX512, "avx512bw"),
     "cascadelake": ("cascadelake", f"{AVX512},avx512vnni", "avx512vnni"),
+    "icelake": ("icelake-server", f"{AVX512},avx512vnni,avx512vbmi", "avx512vnni"),
 }
 
 CASES = [
@@ -62,6 +64,26 @@ PRODUCTS = [
     Product("FULLY_CONNECTED", (7, 131), (70, 131), bias=np.float32),
 ]
 
+
+def bytewise():
+    """(model, input) of operators that work on 64 bytes side by side: whole vectors and a part of one."""
+    rng = np.random.default_rng(0)
+    shape, axes = (1, 5, 7, 70), np.array([1, 2], np.int32)
+    factor = rng.integers(-128, 128, (1, 1, 1, 70), np.int8)
+    x = T(np.int8, shape, 0.05, 3)
+    y, half = T(np.int8, shape, 1 / 256, -128), T(np.int8, (1, 3, 4, 70), 0.05, 3)
+    models = [
+        writer.model("LOGISTIC", [x], [y]),
+        writer.model("SOFTMAX", [x], [y], beta=1.0),
+        writer.model("MUL", [x, T(np.int8, factor.shape, 0.02, -5, data=factor)], [T(np.int8, shape, 0.04, 1)]),
+        writer.model("MEAN", [x, T(np.int32, axes.shape, data=axes)], [T(np.int8, (1, 70), 0.03, 2)]),
+        writer.model(
+            "MAX_POOL_2D", [x], [half], padding=SAME, filter_height=3, filter_width=3, stride_h=2, stride_w=2
+        ),
+    ]  # fmt: skip
+    return [(model, rng.integers(-128, 128, shape, np.int8)) for model in models]
+
+
 RUN_CASES = """
 import pickle, sys
 from engines import run_program
@@ -81,6 +103,7 @@ def cases(tmp_path_factory):
     """A file with models, inputs and what the reference gives."""
     path = tmp_path_factory.mktemp("cases") / "cases.pickle"
     models = [case.model() for case in CASES] + [(content, x) for content, (x,) in (p.model() for p in PRODUCTS)]
+    models += bytewise()
     path.write_bytes(pickle.dumps([(content, x, run_reference(content, x)[0]) for content, x in models]))
     return path
 
