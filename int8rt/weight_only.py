@@ -26,15 +26,15 @@ from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, kernel
 from int8rt.ops import Call, scratch_per_thread
 from int8rt.simd import LANES, as_type_of, fill_within, get, put
-from int8rt.wide import multiply_add
+from int8rt.simd_wide import multiply_add, tile
 
-KINDS = {np.dtype(np.int8): "from int8", np.dtype(np.uint16): "from float16"}  # {packed weights: kind of wide.tile}
+KINDS = {np.dtype(np.int8): "from int8", np.dtype(np.uint16): "from float16"}  # {packed weights: kind of tile}
 
 
 @family
 def dot(kind: str, rows: int, vectors: int) -> Kernel:
     """The kernel for tiles of rows x 16 vectors; scale [panel, block, lane], a block being ``group`` segments."""
-    t = wide.tile(kind, rows, vectors)
+    t = tile(kind, rows, vectors)
     t_rows, t_start, t_dot, t_add_scaled, t_store = t.rows, t.start, t.dot, t.add_scaled, t.store
     width = LANES * vectors
 

@@ -19,7 +19,7 @@ from test_simd import TARGETS, host_features
 from writer import RELU, RELU6, SAME, Op, T, network
 
 import int8rt
-from int8rt import reader, session, wide
+from int8rt import reader, session, simd_wide
 from int8rt.errors import InputError, UnsupportedError
 from int8rt.graph import Tensor
 from int8rt.model import Model, random_inputs
@@ -118,7 +118,7 @@ def check(content, x):
     size, _ = product(node, np.abs(x.astype(np.float64)), np.abs(weights))
     lo, hi = LIMITS[getattr(node.options, "fused_activation_function", 0)]
     blocks = w.shape[-1] // w.quantization.block_size if w.quantization and w.quantization.block_size else 1
-    roundings = (count + blocks) * (1 if wide.has_fused() else 2) + 2
+    roundings = (count + blocks) * (1 if simd_wide.has_fused() else 2) + 2
     error = np.abs(y - np.clip(sums + b, lo, hi))
     bound = roundings * U * (size + np.abs(b)) * (1 + roundings * U) + roundings * 2.0**-149
     assert y.dtype == F32

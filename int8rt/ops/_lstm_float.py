@@ -3,7 +3,7 @@
 Hybrid, dynamic: input and output state are quantized per row as they come, products are integers, and everything else
 is float32; normalization and peephole products as well. See ``_recurrent`` for the order of the sums.
 
-Hybrid, weight_only: as with float32 weights, whose products are the sums of ``wide.dot_widened`` times the scale.
+Hybrid, weight_only: as with float32 weights, whose products are the sums of ``simd_wide.dot_widened`` times the scale.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from int8rt.ops._recurrent import (
     vectors_in_fours,
 )
 from int8rt.simd import get, put
-from int8rt.wide import dot_widened
+from int8rt.simd_wide import dot_widened
 
 NORM_EPSILON = F(1e-8)
 

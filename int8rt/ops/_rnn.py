@@ -1,7 +1,7 @@
 """What RNN, UNIDIRECTIONAL_SEQUENCE_RNN and BIDIRECTIONAL_SEQUENCE_RNN share: h <- activation(W x + A aux + R h + b).
 
 Weights are float32, or int8 (hybrid): inputs and state are then quantized row by row as they come, or, weight_only,
-multiplied as they are by ``wide.dot_widened``. The state h is a variable tensor.
+multiplied as they are by ``simd_wide.dot_widened``. The state h is a variable tensor.
 
 Formulas: TFLite ``internal/kernel_utils.cc``, RnnBatchStep; see ``_recurrent`` for the order of sums.
 """
@@ -33,7 +33,7 @@ from int8rt.ops._recurrent import (
     quantize_row,
 )
 from int8rt.simd import get, put
-from int8rt.wide import dot_widened
+from int8rt.simd_wide import dot_widened
 
 
 class Rnn(NamedTuple):

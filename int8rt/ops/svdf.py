@@ -6,7 +6,7 @@
 int8: state and W_time are int16; two requantizations by rule A, with int32 sums between them. LiteRT demands that the
 activation be RELU and applies none but the clamp to int8, which is one where the output's zero point is -128.
 float32 and hybrid (int8 weights, inputs quantized row by row): sums in the order of ``_recurrent``; weight_only: inputs
-as they are, products by ``wide.dot_widened``.
+as they are, products by ``simd_wide.dot_widened``.
 Formulas: TFLite ``internal/reference/svdf.h``. The state is a variable tensor.
 """
 
@@ -43,7 +43,7 @@ from int8rt.ops._recurrent import (
     quantize_row,
 )
 from int8rt.simd import get, put
-from int8rt.wide import dot_widened
+from int8rt.simd_wide import dot_widened
 
 INPUTS, STATE = 5, 4
 
