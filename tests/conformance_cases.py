@@ -228,6 +228,8 @@ def _operands(op: str, dtype: Any, a: Any, b: Any, zero: int, seed: int) -> Iter
             x2 = np.where(x2 == -1, 7, x2).astype(dtype) if np.dtype(dtype).kind == "i" else x2
         if op == "POW" and dtype != BOOL:
             x1, x2 = (np.abs(np.nan_to_num(v, posinf=3, neginf=2) % n).astype(dtype) for v, n in ((x1, 5), (x2, 4)))
+        if op == "STABLEHLO_SHIFT_LEFT" and np.dtype(dtype).kind in "iu":
+            x2 = (x2 % (8 * np.dtype(dtype).itemsize)).astype(dtype)  # what else is undefined
         yield x1, x2
 
 
@@ -920,6 +922,24 @@ def composite(op: str) -> Iterator[Case]:
         )
         node = Op(op, [x], [y], fields)
         yield Case(op, name(dtype), network([node], [x], [y], subgraphs=[inner]), [[drawn(dtype, (3,))]])
+
+
+@builds("DILATE")
+def dilate(op: str) -> Iterator[Case]:
+    for dtype, dilations in itertools.product(TYPES, [(1, 1, 1), (2, 1, 3), (1, 4, 1)]):
+        inputs = [T(dtype, (2, 3, 4)), T(I32, (3,), data=np.array(dilations, I32)), T(dtype, ())]
+        content = model(op, inputs, [T(dtype, (1, 1, 1))], options=None)
+        yield Case(op, name(dtype), content, [[drawn(dtype, (2, 3, 4)), drawn(dtype, (), 1)]])
+
+
+@builds("STABLEHLO_PAD")
+def stablehlo_pad(op: str) -> Iterator[Case]:
+    paddings = [((1, 0), (0, 2), (0, 0)), ((-1, 2), (3, -1), (0, 1)), ((0, 0), (0, 0), (2, 1))]
+    for dtype, (low, high, interior) in itertools.product(TYPES, paddings):
+        fields = {"edge_padding_low": low, "edge_padding_high": high, "interior_padding": interior}
+        inputs = [T(dtype, (3, 4)), T(dtype, ())]
+        content = model(op, inputs, [T(dtype, (1, 1))], "StablehloPadOptions", **fields)
+        yield Case(op, name(dtype), content, [[drawn(dtype, (3, 4)), drawn(dtype, (), 1)]])
 
 
 # Several outputs

@@ -27,6 +27,8 @@ def values(shape: Any, dtype: Any = np.int8, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     if dtype == np.float32:
         return rng.normal(0, 4, shape).astype(dtype)
+    if dtype == np.bool_:
+        return rng.integers(0, 2, shape).astype(dtype)
     info = np.iinfo(dtype)
     return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
 
@@ -50,6 +52,13 @@ def values(shape: Any, dtype: Any = np.int8, seed: int = 0) -> np.ndarray:
 def test_shapes(shape: Any, size: Any, dtype: Any, mode: Any) -> None:
     x = values(shape, dtype)
     check(resize(x, size, *mode), x)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", [np.int32, np.bool_])
+def test_moved_as_they_are(dtype: Any, mode: Any) -> None:
+    x = values((2, 4, 5, 3), dtype)
+    check(resize(x, (7, 3), *mode), x)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -84,4 +93,4 @@ def test_malformed() -> None:
         run_program(model(OP, [T(np.int8, (4, 4), 0.1), T(np.int32, (2,), data=np.array([8, 8], np.int32))], [y]),
                     x[0, 0])  # fmt: skip
     with pytest.raises(UnsupportedError, match="supported"):
-        run_program(resize(x.astype(np.int32), (8, 8)), x.astype(np.int32))
+        run_program(resize(x.astype(np.int64), (8, 8)), x.astype(np.int64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -58,11 +59,11 @@ def output_shape(node: Node) -> tuple[int, ...]:
     return (x.shape[0], height.out_size, width.out_size, x.shape[3])
 
 
-def check(node: Node) -> None:
+def check(node: Node, types: Sequence[str] = TYPES) -> None:
     """Refuse what the kernels do not do."""
     x, _, _ = axes(node)
     (y,) = node.outputs
-    if x.type not in TYPES or y.type != x.type:
+    if x.type not in types or y.type != x.type:
         raise ops.refuse(
-            node, f"one type of {', '.join(TYPES)} is supported for input and output, not {y.type} outputs"
+            node, f"one type of {', '.join(types)} is supported for input and output, not {y.type} outputs"
         )

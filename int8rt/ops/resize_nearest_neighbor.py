@@ -18,8 +18,10 @@ from int8rt.graph import Node
 from int8rt.jit import kernel
 from int8rt.numerics import Numerics
 from int8rt.ops import Call
-from int8rt.ops._resize import Axis, axes, check, output_shape
+from int8rt.ops._resize import TYPES, Axis, axes, check, output_shape
 from int8rt.simd import copy_within
+
+MOVED = (*TYPES, "int32", "bool")
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -27,13 +29,13 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 
 
 def reference(node: Node, x: np.ndarray, size: np.ndarray) -> np.ndarray:
-    check(node)
+    check(node, MOVED)
     _, height, width = axes(node)
     return x[:, _sources(height)][:, :, _sources(width)]
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:
-    check(node)
+    check(node, MOVED)
     x, height, width = axes(node)
     (y,) = node.outputs
     return Call(resize_nearest, x, _sources(height), _sources(width), y, writes=[y])

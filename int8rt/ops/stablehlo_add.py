@@ -1,0 +1,21 @@
+"""STABLEHLO_ADD: y = x1 + x2 of stored values, without broadcasting; of bool, whether either is true."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from int8rt.graph import Node
+from int8rt.numerics import Numerics
+from int8rt.ops import Call, _stablehlo
+
+
+def shapes(node: Node) -> list[tuple[int, ...]]:
+    return _stablehlo.shapes(node)
+
+
+def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    return _stablehlo.computed(node, np.add, x1, x2)
+
+
+def prepare(node: Node, numerics: Numerics) -> Call:
+    return _stablehlo.prepare(node, reference)
