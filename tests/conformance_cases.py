@@ -942,6 +942,33 @@ def stablehlo_pad(op: str) -> Iterator[Case]:
         yield Case(op, name(dtype), content, [[drawn(dtype, (3, 4)), drawn(dtype, (), 1)]])
 
 
+@builds("STABLEHLO_GATHER")
+def stablehlo_gather(op: str) -> Iterator[Case]:
+    fields = {"offset_dims": [2, 3], "collapsed_slice_dims": [0], "start_index_map": [1, 0], "index_vector_dim": 2}
+    for dtype, index, low in itertools.product(TYPES, (I32, I64), (0, -2, 5)):
+        places = np.array([[[0, 0], [1, 0], [2, 1]], [[0, 1], [1, 1], [0, 2]]], index) + index(low)
+        inputs = [T(dtype, (3, 4, 2)), T(index, places.shape)]
+        content = model(op, inputs, [T(dtype, [1] * 4)], "StablehloGatherOptions", **fields, slice_sizes=[1, 2, 2])
+        yield Case(op, name(dtype), content, [[drawn(dtype, (3, 4, 2)), places]])
+
+
+@builds("STABLEHLO_SCATTER")
+def stablehlo_scatter(op: str) -> Iterator[Case]:
+    computations = (None, "STABLEHLO_ADD", "STABLEHLO_MULTIPLY", "STABLEHLO_MAXIMUM", "STABLEHLO_MINIMUM")
+    for dtype, index, computation in itertools.product(TYPES, (I32, I64), computations):
+        a, b, c = (T(dtype, ()) for _ in range(3))
+        nodes = [Op(computation, [a, b], [c], options=None)] if computation else []
+        x, places, updates, y = T(dtype, (4, 2)), T(index, (3, 1)), T(dtype, (3, 2)), T(dtype, (4, 2))
+        options = Table(
+            "StablehloScatterOptions", update_computation_subgraph_index=1, update_window_dims=[1],
+            inserted_window_dims=[0], scatter_dims_to_operand_dims=[0], index_vector_dim=1,
+        )  # fmt: skip
+        node, inner = Op(op, [x, places, updates], [y], options), Graph(nodes, [a, b], [c if nodes else b])
+        content = network([node], [x, places, updates], [y], subgraphs=[inner])
+        inputs = [drawn(dtype, (4, 2)), np.array([[1], [3], [1]], index), drawn(dtype, (3, 2), 1)]
+        yield Case(op, name(dtype), content, [inputs])
+
+
 # Several outputs
 
 
