@@ -111,7 +111,6 @@ def test_ends(dtype: Any) -> None:
 
 
 def test_output_shape_at_run_time() -> None:
-    """The declared shape is used."""
     case = Case((1, 4, 4, 8), (6, 3, 3, 8), (8, 8))
     shape = np.array(case.y.shape, np.int32)
     expected = run_litert(case.model(), case.values)
