@@ -969,6 +969,17 @@ def stablehlo_scatter(op: str) -> Iterator[Case]:
         yield Case(op, name(dtype), content, [inputs])
 
 
+@builds("REDUCE_WINDOW")
+def reduce_window(op: str) -> Iterator[Case]:
+    for dtype, function, (stride, dilation) in itertools.product(TYPES, range(1, 7), [(1, 1), (2, 1), (1, 2)]):
+        if dtype == BOOL and function == 1:
+            continue  # LiteRT adds bytes: see test_reduce_window
+        measures = [np.array(v, I64) for v in ((2, 2), (stride, 1), (1, dilation))]
+        inputs = [T(dtype, (4, 5)), T(dtype, ()), *(T(I64, (2,), data=m) for m in measures)]
+        content = model(op, inputs, [T(dtype, (1, 1))], "ReduceWindowOptions", reduce_function=function)
+        yield Case(op, name(dtype), content, [[drawn(dtype, (4, 5)), drawn(dtype, (), 1)]])
+
+
 # Several outputs
 
 
