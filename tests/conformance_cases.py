@@ -980,6 +980,28 @@ def reduce_window(op: str) -> Iterator[Case]:
         yield Case(op, name(dtype), content, [[drawn(dtype, (4, 5)), drawn(dtype, (), 1)]])
 
 
+@builds("STABLEHLO_REDUCE_WINDOW")
+def stablehlo_reduce_window(op: str) -> Iterator[Case]:
+    for dtype, inner, fields in itertools.product(
+        TYPES[:-1], ("ADD", "STABLEHLO_MULTIPLY", "MAXIMUM"), ({}, {"padding": [1, 0, -1, 2], "base_dilations": [2, 1]})
+    ):
+        content = stablehlo_windows(dtype, (3, 4), inner, **fields)
+        yield Case(op, name(dtype), content, [[drawn(dtype, (3, 4)), drawn(dtype, (), 1)]])
+
+
+def stablehlo_windows(dtype: Any, shape: Sequence[int], inner: str, **fields: Any) -> bytes:
+    """STABLEHLO_REDUCE_WINDOW with windows of size 2 along every axis unless the fields say otherwise."""
+    a, b, c = (T(dtype, ()) for _ in range(3))
+    ones = [1] * len(shape)
+    given = dict.fromkeys(("window_strides", "base_dilations", "window_dilations"), ones)
+    given |= {"window_dimensions": [2] * len(shape), "padding": [0] * 2 * len(shape), **fields}
+    options = Table("StablehloReduceWindowOptions", body_subgraph_index=1, **given)
+    body = Op(inner, [a, b], [c], options=None) if inner.startswith("STABLEHLO") else Op(inner, [a, b], [c])
+    x, init, y = T(dtype, shape), T(dtype, ()), T(dtype, ones)
+    node = Op("STABLEHLO_REDUCE_WINDOW", [x, init], [y], options)
+    return network([node], [x, init], [y], subgraphs=[Graph([body], [a, b], [c])])
+
+
 # Several outputs
 
 
