@@ -1,6 +1,6 @@
 """Vectors of elements that are not bytes, for Numba kernels: ``simd`` continued, and the last to speak LLVM.
 
-``tile(kind, R, V)`` gives the words over R rows by 16 V columns of accumulators: for float32 x ``float32``, ``from int8``
+``tile(kind, R, V)``: words over R rows by 16 V columns of accumulators: for float32 x ``float32``, ``from int8``
 and ``from float16``, whose weights become float32 in registers, and ``int16`` for int16 x.
 """
 
