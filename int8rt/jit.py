@@ -54,12 +54,15 @@ class Kernel:
     A function whose first two parameters are ``thread, threads`` may share its work: it is called once per
     thread. Any other runs on one thread while the others wait.
 
+    A method has three integers as arguments, gives one, and needs no record: ``int64 (int64, int64, int64)`` is what
+    Python calls as a built-in function.
+
     ``recipe`` says in JSON where another process finds the kernel: [module, name], and the arguments of a ``family``.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+    def __init__(self, function: Callable[..., Any], name: str | None = None, is_method: bool = False) -> None:
         functools.update_wrapper(self, function)
-        self.function = function
+        self.function, self.is_method = function, is_method
         self.name = name or f"{function.__module__}:{function.__qualname__}"
         self.recipe = json.dumps([function.__module__, function.__qualname__])
         parameters = list(inspect.signature(function).parameters)
@@ -100,6 +103,14 @@ class Kernel:
 def kernel(function: Callable[..., Any]) -> Kernel:
     """Make a Kernel of a function."""
     return Kernel(function)
+
+
+def method(function: Callable[..., Any]) -> Kernel:
+    """Make a Kernel of a function ``(int, int, int) -> int`` that is its own entry point."""
+    return Kernel(function, is_method=True)
+
+
+METHOD: Signature = ("int", "int", "int")
 
 
 def family(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
@@ -251,10 +262,14 @@ def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
     with global_compiler_lock:
         typing.refresh()
         context.refresh()
-        result = compiler.compile_extra(typing, context, kernel.function, arguments, types.void, flags, {})
+        returned = types.int64 if kernel.is_method else types.void
+        result = compiler.compile_extra(typing, context, kernel.function, arguments, returned, flags, {})
         symbol = _symbol(kernel, signature)
         library = result.library
-        library.add_ir_module(_entry_module(context, result.fndesc, kernel.is_parallel, signature, symbol))
+        if kernel.is_method:
+            library.add_ir_module(_method_module(context, result.fndesc, symbol))
+        else:
+            library.add_ir_module(_entry_module(context, result.fndesc, kernel.is_parallel, signature, symbol))
         library.finalize()
         code = library.codegen._tm.emit_object(library._final_module)
         declared = {f.name for f in library._final_module.functions if f.is_declaration}
@@ -336,6 +351,22 @@ def _entry_module(context: Any, fndesc: Any, is_parallel: bool, signature: Signa
         values.append(_unpack(context, builder, _numba_type(name), take))
     context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, values)
     builder.ret_void()
+    return module
+
+
+def _method_module(context: Any, fndesc: Any, symbol: str) -> Any:
+    """LLVM module with ``i64 symbol(i64, i64, i64)`` calling the compiled function."""
+    from llvmlite import ir
+
+    word = ir.IntType(64)
+    module = context.create_module(symbol)
+    callee = ir.Function(
+        module, context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name
+    )
+    entry = ir.Function(module, ir.FunctionType(word, [word, word, word]), symbol)
+    builder = ir.IRBuilder(entry.append_basic_block("entry"))
+    _, value = context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, entry.args)
+    builder.ret(value)
     return module
 
 

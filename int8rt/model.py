@@ -154,6 +154,9 @@ class Model:
         An array has the input's shape and type. A leading batch that is k times the model's runs k times. Sizes that
         the model leaves open (-1 in its shape signature) may differ. Raises InputError.
         """
+        found: Arrays | None = self._pool.direct(inputs)
+        if found is not None:
+            return found
         results = self._run(inputs)
         return results[0] if len(results) == 1 else tuple(results)
 
@@ -236,8 +239,6 @@ class Model:
     # Running
 
     def _run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        if len(inputs) == len(self.inputs) and all(map(_is_exact, inputs, self.inputs)):
-            return self._pool.run(inputs, 1)
         arrays, count = self.checked(inputs)
         return self._pool_of(arrays).run(arrays, count)
 
@@ -259,13 +260,6 @@ class Model:
         )
         session.prepare(shapes)
         return _Pool(session, self._turn)
-
-
-def _is_exact(x: Any, port: Port) -> bool:
-    """Whether x can be used as it is, for one run of the declared shape."""
-    return (
-        type(x) is np.ndarray and x.shape == port.tensor.shape and x.dtype == port.tensor.dtype and x.flags.c_contiguous
-    )
 
 
 def _typed(port: Port, x: Any) -> np.ndarray:
@@ -308,13 +302,27 @@ class _Pool:
         self.program, self._turn = session.program, turn
         self._first, self._free = session, [session]
 
+    def direct(self, inputs: Sequence[Any]) -> Any:
+        """``Session.direct`` of a session that nobody else uses; None where all are in use."""
+        if self._turn is not None:
+            with self._turn:
+                return self._first.direct(*inputs)
+        try:
+            session = self._free.pop()  # list operations are atomic
+        except IndexError:
+            return None
+        try:
+            return session.direct(*inputs)
+        finally:
+            self._free.append(session)
+
     def run(self, inputs: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
         """What a session that nobody else uses gives."""
         if self._turn is not None:
             with self._turn:
                 return self._first.run(inputs, count)
         try:
-            session = self._free.pop()  # list operations are atomic
+            session = self._free.pop()
         except IndexError:
             session = self._first.fork()
         try:

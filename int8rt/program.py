@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import arena, jit, ops
+from int8rt import arena, calling, jit, ops
 from int8rt.compiling import compile_all
 from int8rt.errors import InputError, UnsupportedError
 from int8rt.evaluator import reference as reference
@@ -25,7 +25,7 @@ from int8rt.numerics import Numerics
 from int8rt.ops import Call, Flat, PythonCall, Step, View
 from int8rt.ops._move import copy_whole
 from int8rt.state import Resources, State, allocate
-from int8rt.team import Team, kernels
+from int8rt.team import RUN_SIGNATURE, Team, kernels, run_table
 
 Shapes = Mapping[int, tuple[int, ...]]
 
@@ -299,8 +299,8 @@ class Instance:
         self.team = (team or Team(self.threads)) if is_shared else Team(1)
         self._parts = [self._part(s) for s in self._stretches]
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
-        self._staged = self._stage() if self.is_native else None
         self._faults = [(t, self.array(t)) for t in program.blocks if isinstance(t, ops.Fault)]
+        self.direct = self._bind() if self.is_native else None
 
     @property
     def is_native(self) -> bool:
@@ -415,18 +415,36 @@ class Instance:
         if isinstance(stretch, PythonCall):
             return functools.partial(stretch.function, *self._arguments(stretch))
         no_ports = np.zeros((0, 4), np.int64)
-        return functools.partial(self._call, self._record(stretch, no_ports, no_ports))
+        record = self._record(stretch, no_ports, no_ports)
+        if self.team.threads > 1:
+            return functools.partial(self._call, record)
+        return self._function(record, no_ports) or functools.partial(self._call, record)
 
-    def _stage(self) -> Staged | None:
-        """Arrays of our own for one run's inputs and outputs, unless they are so large that copying them costs more."""
+    def _bind(self) -> Callable[..., Any] | None:
+        """A run on one item as a function of arrays, with which ``calling`` is faster than anything in Python.
+
+        None where threads share the work, where outputs are so large that copying them costs more, and where a run
+        that ends in an error could not be repeated: the function leaves errors to ``run``.
+        """
         graph = self.program.graph
-        if sum(t.nbytes for t in (*graph.inputs, *graph.outputs)) > STAGED_BYTES:
+        if self._faults and self.program.variables:
+            return None
+        if self.team.threads > 1 or sum(t.nbytes for t in graph.outputs) > COPIED_BYTES:
             return None
         inputs, outputs = ([np.zeros(t.shape, t.dtype) for t in ts] for ts in (graph.inputs, graph.outputs))
         tables = self._inputs.copy(), self._outputs.copy()
-        for table, arrays in zip(tables, (inputs, outputs), strict=True):
-            table[:, 0] = [jit.address(a) for a in arrays]
-        return Staged(inputs, outputs, self._record(self._stretches[0], *tables))
+        tables[1][:, 0] = [jit.address(y) for y in outputs]
+        record = self._record(self._stretches[0], *tables)
+        faults = [words for _, words in self._faults]
+        return self._function(record, tables[0], inputs, outputs, faults)
+
+    def _function(
+        self, record: Record, places: np.ndarray, inputs: Sequence[np.ndarray] = (),
+        outputs: Sequence[np.ndarray] = (), faults: Sequence[np.ndarray] = (),
+    ) -> Callable[..., Any] | None:  # fmt: skip
+        """``calling.bind`` of a record."""
+        run, keep = run_table.entry(RUN_SIGNATURE), (self._keep, self._memory)
+        return calling.bind(run, record.address.value or 0, places, inputs, outputs, faults, keep)
 
     # Running
 
@@ -436,12 +454,10 @@ class Instance:
         Inputs must be C-contiguous arrays of the graph's types; results are new arrays. Those of rank 0 become one
         of rank 1 if count > 1. Raises InputError where inputs hold indices that are out of range.
         """
-        if self._staged is not None and count == 1:
-            for staged, x in zip(self._staged.inputs, inputs, strict=True):
-                staged[...] = x
-            self._call(self._staged.record)
-            self._raise_faults()
-            return [y.copy() for y in self._staged.outputs]
+        if self.direct is not None and count == 1:
+            found = self.direct(*inputs)
+            if found is not None:
+                return list(found) if isinstance(found, tuple) else [found]
         outputs = [self._new_output(t, count) for t in self.program.graph.outputs]
         if self._whole is not None:
             for table, arrays in ((self._inputs, inputs), (self._outputs, outputs)):
@@ -497,13 +513,5 @@ class Record(NamedTuple):
     address: ctypes.c_void_p
 
 
-class Staged(NamedTuple):
-    """A run on arrays whose addresses do not change: asking NumPy for an address takes longer than a small copy."""
-
-    inputs: list[np.ndarray]
-    outputs: list[np.ndarray]
-    record: Record
-
-
-STAGED_BYTES = 1 << 15
+COPIED_BYTES = 1 << 15
 COUNT_WORD = 9  # of a record of run_table: after three arrays of three words

@@ -20,7 +20,7 @@ from int8rt.infer import evaluate_on, located, refuse_missing, with_inputs
 from int8rt.numerics import Numerics
 from int8rt.ops import Name
 from int8rt.program import Instance, Program, build_stretch
-from int8rt.state import STATEFUL, Resources, State
+from int8rt.state import STATEFUL, Resource, Resources, State
 from int8rt.team import Team
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
@@ -93,6 +93,7 @@ class Session:
         self._handles: dict[Tensor, np.ndarray] = {}  # inputs that say which resource is meant
         self._first = self._root
         self._direct: Instance | None = None  # what a run is, where it is nothing else
+        self.direct: Callable[..., Any] = _cannot  # a run on arrays that fit exactly; None where something does not
         self._version = -1  # of the resources that the first stage is for
         self._graph: Subgraph | None = None  # as of the last run, once somebody asked
         self._trail: list[Stage] = []  # of the last run
@@ -120,9 +121,19 @@ class Session:
         is_stable = all(resources.forms.get(name) == form for name, form in program.stretch.assigns.items())
         instance = self._instance(program)
         self._direct = instance if program.is_whole and is_stable else None
+        self.direct = self._direct_function()
         self._version = resources.version
         if self._first.cut is not None:
             self._prepare_others(self._first)
+
+    def _direct_function(self) -> Callable[..., Any]:
+        """What ``direct`` is: the instance's own function, which may have to ask first whether it is still the one."""
+        function = None if self._direct is None else self._direct.direct
+        if function is None:
+            return _cannot
+        if not any(isinstance(t, Resource) for t in self.program.variables):
+            return function
+        return lambda *arrays: function(*arrays) if self._version == self.state.resources.version else None
 
     def _prepare_others(self, stage: Stage) -> None:
         """Get the subgraphs ready that the cut node runs, as far as their inputs' shapes are known."""
@@ -378,6 +389,10 @@ def plan(graph: Subgraph, numerics: Numerics) -> Program:
     """
     session = Session(graph, numerics)
     return session._program_of(session._after(session._root, tuple(t.shape for t in graph.inputs)))
+
+
+def _cannot(*arrays: np.ndarray) -> None:
+    """``Session.direct`` of what does not run as one native call."""
 
 
 def _contiguous(array: np.ndarray) -> np.ndarray:

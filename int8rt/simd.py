@@ -558,6 +558,41 @@ def call(typing: Any, address: Any, record: Any, thread: Any, threads: Any) -> A
 
 
 @Word
+def word_at(typing: Any, address: Any) -> Any:
+    """The int64 at an address."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(builder.inttoptr(args[0], I64.as_pointer()))
+
+    return types.int64(types.int64), generate
+
+
+@Word
+def put_word(typing: Any, address: Any, value: Any) -> Any:
+    """Store an int64 at an address."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[1], builder.inttoptr(args[0], I64.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), generate
+
+
+@Word
+def invoke(typing: Any, address: Any, a: Any, b: Any, c: Any) -> Any:
+    """Call a C function of up to three words, one that takes fewer leaves the others alone; its result, a word."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        function = builder.inttoptr(args[0], ir.FunctionType(I64, [I64] * 3).as_pointer())
+        return builder.call(function, args[1:])
+
+    return types.int64(*[types.int64] * 4), generate
+
+
+@Word
 def copy_bytes(typing: Any, target: Any, source: Any, count: Any, flip: Any) -> Any:
     """Copy ``count`` bytes from address to address, each with ``flip`` exclusive-ored."""
     from numba.core import types

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import jit
+from int8rt import calling, jit
+from int8rt.calling import call_arrays
 from int8rt.simd import atomic_add, atomic_load, call, copy_bytes, give_way, pause
 
 # Where things are in a team's int64 array; what different threads write is in different cache lines.
@@ -128,7 +129,8 @@ FIRST_THREAD, ONE_THREAD = ctypes.c_int64(0), ctypes.c_int64(1)  # made once: ct
 def kernels(threads: int) -> list[tuple[jit.Kernel, jit.Signature]]:
     """Which entry points a team of that many threads needs."""
     others = [(lead, SIGNATURE), (follow, SIGNATURE)] if threads > 1 else []
-    return [(run_table, RUN_SIGNATURE), *others]
+    direct = [(call_arrays, jit.METHOD)] if calling.is_supported() else []
+    return [(run_table, RUN_SIGNATURE), *direct, *others]
 
 
 class Team:

@@ -14,7 +14,7 @@ LAYERS = [
     "_flatbuffer graph",
     "jit numerics",
     "compiling fixedpoint simd",
-    "simd_wide",
+    "calling simd_wide",
     "fixedmath requantization ops",
     "dot arena reader",
     "depthwise wide",
