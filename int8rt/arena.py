@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 ALIGN = 64
-SLACK = 64  # kernels load whole vectors: they may read this far past the end of the arena
+SLACK = 256  # kernels load whole vectors: they may read this far past the end of the arena
 
 
 class Block(NamedTuple):

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import dot, simd
+from int8rt import dot, simd, simd_wide
 from int8rt.dot import Segments
 from int8rt.fixedpoint import round_half_away, round_half_away_float
 from int8rt.graph import Tensor
@@ -226,61 +226,55 @@ def scaled_sum(acc: Any, x_scale: Any, weight_scale: Any, bias: Any, weight_firs
 
 
 @family
-def dot_scale(rows: int, vectors: int) -> Kernel:
+def dot_scale(rows: int, vectors: int, weight_first: int) -> Kernel:
     """The kernel for tiles of rows x 16 vectors: products of bytes as in ``dot``, then one float32 per sum."""
-    tile = simd.tile(rows, vectors)
-    t_rows, t_start, t_dot, t_store = tile.rows, tile.start, tile.dot, tile.store
+    tile, floats = simd.tile(rows, vectors), simd_wide.tile("float32", rows, vectors)
+    t_rows, t_start, t_dot = tile.rows, tile.start, tile.dot
+    t_scaled, t_finish = floats.scaled[weight_first], floats.finish
     width, deep = LANES * vectors, 4 * LANES * vectors
 
     def dot_scale(
         thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, begin: Any, scale: Any,
-        zero_point: Any, weight_scale: Any, weight_sums: Any, bias: Any, weight_first: int, limits: Any, sums: Any,
-        y: Any, first: int, stride: int,
+        zero_point: Any, images: Any, weights: Any, bias: Any, limits: Any, columns: int, y: Any, first: int,
+        stride: int,
     ) -> None:  # fmt: skip
         tiles = (offsets.size + rows - 1) // rows
         total = w.shape[0] * tiles
-        mine = thread * rows * width
-        lo, hi = limits[0], limits[1]
-        each = offsets.size // zero_point.size  # rows of one image
         for item in range(total * thread // threads, total * (thread + 1) // threads):
             panel = item // tiles
             m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
             pointers = t_rows(x, offsets, m)
-            at = panel * w.shape[1] * deep
-            acc = t_start(begin, panel * width)
+            c, at = panel * width, panel * w.shape[1] * deep
+            acc = t_start(begin, c)
             for s in range(starts.size):
                 for k in range(starts[s], starts[s] + depth, 4):
                     acc = t_dot(acc, pointers, k, w, at)
                     at += deep
-            t_store(acc, sums, mine)
-            column = panel * width
-            for r in range(rows):
-                n = (m + r) // each
-                x_scale, zero = scale[n, 0], zero_point[n]
-                to, at_sum = first + (m + r) * stride + column, mine + r * width
-                for c in range(min(width, bias.size - column)):
-                    sum_ = np.int32(get(sums, at_sum + c) - zero * get(weight_sums, column + c))
-                    v = scaled_sum(sum_, x_scale, get(weight_scale, column + c), get(bias, column + c), weight_first)
-                    v = lo if v < lo else v
-                    v = hi if hi < v else v
-                    put(y, to + c, v)
+            result = t_scaled(acc, scale, zero_point, images, m, weights, 2 * c)
+            t_finish(result, bias, c, limits, y, first + m * stride + c, stride, columns - c)
 
-    return Kernel(dot_scale, f"{__name__}:dot_scale[{rows}x{vectors}]")
+    return Kernel(dot_scale, f"{__name__}:dot_scale[{rows}x{vectors}{' weight first' * weight_first}]")
 
 
 def dot_call(
     x: Tensor, images: Images, segments: Segments, w: np.ndarray, s: Scaling, y: Tensor, first: int = 0, stride: int = 0
 ) -> Call:
     """The Call for output column c of row m at y[first + m * stride + c]; x: quantized; w: int16 [columns, depth]."""
-    columns = len(w)
-    rows, vectors = dot.widest(len(segments.offsets), columns)
+    columns, count = len(w), len(segments.offsets)
+    rows, vectors = dot.widest(count, columns)
     order = list(range(vectors * LANES))
     packed, passes = dot.pack(w, len(segments.starts), vectors, order)
     segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
-    begin = dot.panels(np.asarray(-128 * s.weight_sums, np.int32), order)
-    sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
-    args = (x, *segments, packed, begin, *images, *s, sums, y, first, stride or columns)
-    return Call(dot_scale(rows, vectors), *args, writes=[y, sums], work=len(segments.offsets) * w.size)
+    begin, sums, scale, bias = (
+        dot.panels(v, order)
+        for v in (np.asarray(-128 * s.weight_sums, np.int32), s.weight_sums, s.weight_scale, s.bias)
+    )
+    weights = np.stack([scale.view(np.int32), sums], axis=1)
+    known = images.zero_point.size
+    images_of = np.repeat(np.arange(known, dtype=np.int32), count // known)
+    args = (x, *segments, packed, begin, *images, images_of, weights, bias, s.limits, columns)
+    work = count * w.size
+    return Call(dot_scale(rows, vectors, s.weight_first), *args, y, first, stride or columns, writes=[y], work=work)
 
 
 class Blocks(NamedTuple):

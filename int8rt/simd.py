@@ -194,8 +194,8 @@ def _clamp(builder: Any, v: Any, lo: Any, hi: Any) -> Any:
 
 
 def _store_columns(builder: Any, values: list[Any], pointers: list[Any], columns: Any) -> None:
-    """Store the first ``columns`` bytes of each vector of bytes."""
-    lanes = values[0].type.count
+    """Store the first ``columns`` elements of each vector of bytes or floats."""
+    lanes, kind = values[0].type.count, "i8" if values[0].type.element == I8 else "f32"
     with builder.if_else(builder.icmp_signed(">=", columns, I64(lanes))) as (whole, some):
         with whole:
             for value, pointer in zip(values, pointers, strict=True):
@@ -205,7 +205,7 @@ def _store_columns(builder: Any, values: list[Any], pointers: list[Any], columns
             columns = builder.select(builder.icmp_signed("<", columns, I64(0)), I64(0), columns)
             keep = builder.icmp_unsigned("<", order, _spread(builder, builder.trunc(columns, I8), lanes))
             type_, mask = values[0].type, ir.VectorType(ir.IntType(1), lanes)
-            name, target = f"llvm.masked.store.v{lanes}i8.p0", type_.as_pointer()
+            name, target = f"llvm.masked.store.v{lanes}{kind}.p0", type_.as_pointer()
             function = _declare(builder, name, ir.VoidType(), [type_, target, I32, mask])
             for value, pointer in zip(values, pointers, strict=True):
                 builder.call(function, [value, builder.bitcast(pointer, target), I32(1), keep])

@@ -92,12 +92,19 @@ STEPS = {
 def tile(kind: str, rows: int, vectors: int) -> SimpleNamespace:
     """The words over a tile: rows, start, dot and store as in ``simd``, for that kind of x; start gives zeros.
 
-    add_scaled(acc, part, scale, at) is acc + part * scale, float32, with the scale of each column from scale[at].
+    lanes(acc, rows, k, w, at) is dot where every column has an x of its own, from rows[r][k]; and of float32 sums
+
+    add_scaled(acc, part, scale, at) is acc + part * scale, with the scale of each column from scale[at];
+    scaled[weight_first](sums, scale, zero_point, images, m, weights, at) makes them of int32 sums (of ``simd.tile``),
+    as int8rt.hybrid explains: row r is of image images[m + r], the weights' scales begin at weights[at], the bits of
+    their sums 16 V further on;
+    finish(acc, bias, at, limits, y, to, stride, columns) stores clamp(acc + bias[at:]) at y[to + r * stride:].
     """
     t = _Tile(STEPS[kind], kind, rows, vectors)
     return SimpleNamespace(
-        rows=simd.row_addresses(rows), start=Word(t.start), dot=Word(t.dot), store=Word(t.store),
-        add_scaled=Word(t.add_scaled),
+        rows=simd.row_addresses(rows), start=Word(t.start), dot=Word(t.dot), store=Word(t.store), lanes=Word(t.lanes),
+        add_scaled=Word(t.add_scaled), scaled=[Word(t.scaled_by_both), Word(t.scaled_by_weights_first)],
+        finish=Word(t.finish),
     )  # fmt: skip
 
 
@@ -149,6 +156,98 @@ class _Tile:
             return simd._gather(builder, [_add_fused(builder, *v) for v in zip(acc, part, scales, strict=True)])
 
         return self.accumulators(acc, part, scale, types.int64), generate
+
+    def lanes(self, typing: Any, acc: Any, rows: Any, k: Any, w: Any, at: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, rows, k, w, at = args
+            acc, rows = simd._spread_out(builder, acc), simd._spread_out(builder, rows)
+            pointer = simd._address(context, builder, sig.args[3], w, at)
+            places = [builder.gep(pointer, [simd.I64(self.step.weights_size * v)]) for v in range(self.vectors)]
+            weights = [simd._load(builder, place, self.step.weights) for place in places]
+            if self.step.widen is not None:
+                weights = [self.step.widen(builder, w) for w in weights]
+            start = builder.mul(k, simd.I64(self.step.itemsize))
+            result = []
+            for r, row in enumerate(rows):
+                row = builder.gep(row, [start])
+                for v, w in enumerate(weights):
+                    x = simd._load(builder, builder.gep(row, [simd.I64(64 * v)]), FLOATS)
+                    result.append(self.step.add(builder, acc[r * self.vectors + v], x, w))
+            return simd._gather(builder, result)
+
+        return self.accumulators(acc, rows, types.int64, w, types.int64), generate
+
+    def scaled_by_both(
+        self, typing: Any, sums: Any, scale: Any, zero_point: Any, images: Any, m: Any, weights: Any, at: Any
+    ) -> Any:
+        return self._scaled(sums, scale, zero_point, images, weights, lambda b, v, x, w: b.fmul(v, b.fmul(x, w)))
+
+    def scaled_by_weights_first(
+        self, typing: Any, sums: Any, scale: Any, zero_point: Any, images: Any, m: Any, weights: Any, at: Any
+    ) -> Any:
+        return self._scaled(sums, scale, zero_point, images, weights, lambda b, v, x, w: b.fmul(b.fmul(v, w), x))
+
+    def _scaled(self, sums: Any, scale: Any, zero_point: Any, images: Any, weights: Any, product: Any) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            sums, scale, zero_point, images, m, weights, at = args
+            first = simd._address(context, builder, sig.args[5], weights, at)
+            places = [builder.gep(first, [simd.I64(64 * v)]) for v in range(2 * self.vectors)]
+            scales = [simd._load(builder, place, FLOATS) for place in places[: self.vectors]]
+            totals = [simd._load(builder, place, INT32S) for place in places[self.vectors :]]
+            result = []
+            for i, value in enumerate(simd._spread_out(builder, sums)):
+                r, v = divmod(i, self.vectors)
+                if v == 0:
+                    place = simd._address(context, builder, sig.args[3], images, builder.add(m, simd.I64(r)))
+                    n = builder.sext(simd._load(builder, place, I32), simd.I64)
+                    place = simd._address(context, builder, sig.args[1], scale, builder.mul(n, simd.I64(2)))
+                    x_scale = simd._spread(builder, simd._load(builder, place, ir.FloatType()))
+                    place = simd._address(context, builder, sig.args[2], zero_point, n)
+                    zero = simd._spread(builder, simd._load(builder, place, I32))
+                value = builder.sitofp(builder.sub(value, builder.mul(zero, totals[v])), FLOATS)
+                result.append(product(builder, value, x_scale, scales[v]))
+            return simd._gather(builder, result)
+
+        integers = types.int64
+        return self.accumulators(sums, scale, zero_point, images, integers, weights, integers), generate
+
+    def finish(
+        self, typing: Any, acc: Any, bias: Any, at: Any, limits: Any, y: Any, to: Any, stride: Any, columns: Any
+    ) -> Any:
+        from numba.core import types
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, bias, at, limits, y, to, stride, columns = args
+            first = simd._address(context, builder, sig.args[1], bias, at)
+            ends = simd._address(context, builder, sig.args[3], limits, simd.I64(0))
+            lo, hi = (
+                simd._spread(builder, simd._load(builder, builder.gep(ends, [simd.I64(4 * i)]), ir.FloatType()))
+                for i in range(2)
+            )
+            acc = simd._spread_out(builder, acc)
+            start = simd._address(context, builder, sig.args[4], y, to)
+            step = builder.mul(stride, simd.I64(4))
+            pointers = [builder.gep(start, [builder.mul(step, simd.I64(r))]) for r in range(self.rows)]
+            for v in range(self.vectors):
+                place = [simd.I64(64 * v)]
+                own = simd._load(builder, builder.gep(first, place), FLOATS)
+                values = [self._limited(builder, builder.fadd(a, own), lo, hi) for a in acc[v :: self.vectors]]
+                places = [builder.gep(pointer, place) for pointer in pointers]
+                simd._store_columns(builder, values, places, builder.sub(columns, simd.I64(LANES * v)))
+            return context.get_dummy_value()
+
+        integers = types.int64
+        return types.none(acc, bias, integers, limits, y, *[integers] * 3), generate
+
+    @staticmethod
+    def _limited(builder: Any, value: Any, lo: Any, hi: Any) -> Any:
+        """Within the limits, or not a number."""
+        value = builder.select(builder.fcmp_ordered("<", value, lo), lo, value)
+        return builder.select(builder.fcmp_ordered("<", hi, value), hi, value)
 
     def store(self, typing: Any, acc: Any, scratch: Any, at: Any) -> Any:
         from numba.core import types

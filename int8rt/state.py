@@ -19,7 +19,7 @@ from int8rt.graph import Subgraph, Tensor
 from int8rt.ops import Name
 
 ALIGN = 64
-SLACK = 64  # kernels load whole vectors: they may read this far past the end
+SLACK = 256  # kernels load whole vectors: they may read this far past the end
 
 STATEFUL = frozenset({"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
 

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import wide
 from int8rt.dot import Segments, widest
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, kernel
-from int8rt.ops import Call, scratch_per_thread
+from int8rt.ops import Call
 from int8rt.simd import LANES, as_type_of, fill_within, get, put
 from int8rt.simd_wide import multiply_add, tile
+from int8rt.wide import Taps, depthwise_float_call, panels
 
 KINDS = {np.dtype(np.int8): "from int8", np.dtype(np.uint16): "from float16"}  # {packed weights: kind of tile}
 
@@ -35,17 +35,15 @@ KINDS = {np.dtype(np.int8): "from int8", np.dtype(np.uint16): "from float16"}  #
 def dot(kind: str, rows: int, vectors: int) -> Kernel:
     """The kernel for tiles of rows x 16 vectors; scale [panel, block, lane], a block being ``group`` segments."""
     t = tile(kind, rows, vectors)
-    t_rows, t_start, t_dot, t_add_scaled, t_store = t.rows, t.start, t.dot, t.add_scaled, t.store
+    t_rows, t_start, t_dot, t_add_scaled, t_finish = t.rows, t.start, t.dot, t.add_scaled, t.finish
     width = LANES * vectors
 
     def weight_only(
         thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, group: int, w: Any, scale: Any,
-        bias: Any, limits: Any, sums: Any, y: Any, first: int, stride: int,
+        bias: Any, limits: Any, columns: int, y: Any, first: int, stride: int,
     ) -> None:  # fmt: skip
         tiles = (offsets.size + rows - 1) // rows
         total = w.shape[0] * tiles
-        mine = thread * rows * width
-        lo, hi = limits[0], limits[1]
         for item in range(total * thread // threads, total * (thread + 1) // threads):
             panel = item // tiles
             m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
@@ -61,15 +59,8 @@ def dot(kind: str, rows: int, vectors: int) -> Kernel:
                         at += width
                 acc = t_add_scaled(acc, part, scale, at_scale)
                 at_scale += width
-            t_store(acc, sums, mine)
-            column = panel * width
-            for r in range(rows):
-                to = first + (m + r) * stride + column
-                for c in range(min(width, bias.size - column)):
-                    v = get(sums, mine + r * width + c) + get(bias, column + c)
-                    v = lo if v < lo else v
-                    v = hi if hi < v else v
-                    put(y, to + c, v)
+            c = panel * width
+            t_finish(acc, bias, c, limits, y, first + m * stride + c, stride, columns - c)
 
     return Kernel(weight_only, f"{__name__}:weight_only[{kind} {rows}x{vectors}]")
 
@@ -89,23 +80,12 @@ def call(
     starts = np.asarray(segments.starts, np.int64)
     scale = scale.reshape(columns, -1)
     packed = panels(w if w.dtype == np.int8 else w.view(np.uint16), width)
-    scales = panels(np.asarray(scale, np.float32), width)
-    sums = scratch_per_thread(f"{y.name}/sums", rows * width, np.float32)
-    tables = packed, scales, bias, limits
+    scales, biases = (panels(np.asarray(v, np.float32), width) for v in (scale, bias.reshape(-1, 1)))
     group = len(starts) // scale.shape[1]
-    args = (x, segments.offsets, starts, segments.depth, group, *tables, sums, y, first, stride or columns)
+    tables = packed, scales, biases, limits, columns
+    args = (x, segments.offsets, starts, segments.depth, group, *tables, y, first, stride or columns)
     work = len(segments.offsets) * w.size
-    return Call(dot(KINDS[packed.dtype], rows, vectors), *args, writes=[y, sums], work=work)
-
-
-def panels(values: np.ndarray, width: int) -> np.ndarray:
-    """[columns, n] -> [panel, n, lane], zero padded."""
-    columns, count = values.shape
-    packed = np.zeros((-(-columns // width), count, width), values.dtype)
-    for panel in range(len(packed)):
-        part = values[panel * width : (panel + 1) * width]
-        packed[panel, :, : len(part)] = part.T
-    return packed
+    return Call(dot(KINDS[packed.dtype], rows, vectors), *args, writes=[y], work=work)
 
 
 @kernel
@@ -113,7 +93,7 @@ def depthwise(
     thread: int, threads: int, x: Any, taps: Any, row_step: int, col_step: int, w: Any, times: int, scale: Any,
     bias: Any, limits: Any, y: Any,
 ) -> None:  # fmt: skip
-    """As ``wide.depthwise_sums``, int8 w, then scale, bias and limits. Sums stay in y."""
+    """As ``wide.depthwise_sums``, int8 w, then scale, bias and limits: several outputs to a channel. Sums stay in y."""
     batch, out_h, out_w, channels = y.shape
     image = x.shape[1] * x.shape[2] * x.shape[3]
     lo, hi = limits[0], limits[1]
@@ -123,25 +103,11 @@ def depthwise(
         for col in range(out_w):
             at, to = start + col * col_step, (line * out_w + col) * channels
             fill_within(y, to, channels, np.float32(0))
-            whole = taps.size - taps.size % 3 if times == 1 else 0
-            for tap in range(0, whole, 3):  # three at a time, since sums come from memory and go there
-                i, j, k = at + taps[tap], at + taps[tap + 1], at + taps[tap + 2]
-                row = tap * channels
+            for tap in range(taps.size):
+                place, row = at + taps[tap], tap * channels
                 for c in range(channels):
                     acc = get(y, to + c)
-                    acc = multiply_add(acc, get(x, i + c), as_type_of(acc, get(w, row + c)))
-                    acc = multiply_add(acc, get(x, j + c), as_type_of(acc, get(w, row + channels + c)))
-                    put(y, to + c, multiply_add(acc, get(x, k + c), as_type_of(acc, get(w, row + 2 * channels + c))))
-            for tap in range(whole, taps.size):
-                place, row = at + taps[tap], tap * channels
-                if times == 1:
-                    for c in range(channels):
-                        acc = get(y, to + c)
-                        put(y, to + c, multiply_add(acc, get(x, place + c), as_type_of(acc, get(w, row + c))))
-                else:
-                    for c in range(channels):
-                        acc = get(y, to + c)
-                        put(y, to + c, multiply_add(acc, get(x, place + c // times), as_type_of(acc, get(w, row + c))))
+                    put(y, to + c, multiply_add(acc, get(x, place + c // times), as_type_of(acc, get(w, row + c))))
             for c in range(channels):
                 v = multiply_add(get(bias, c), get(y, to + c), get(scale, c))
                 v = lo if v < lo else v
@@ -150,9 +116,11 @@ def depthwise(
 
 
 def depthwise_call(
-    x: Tensor, taps: wide.Taps, w: np.ndarray, scale: np.ndarray, bias: np.ndarray, limits: np.ndarray, y: Tensor
+    x: Tensor, taps: Taps, w: np.ndarray, scale: np.ndarray, bias: np.ndarray, limits: np.ndarray, y: Tensor
 ) -> Call:
     """The Call into y, [n, out_h, out_w, c], from a padded image; w: int8 [taps, c]; scale and bias: float32 [c]."""
     times = y.shape[3] // x.shape[3]
+    if times == 1:
+        return depthwise_float_call(x, taps, w, scale, bias, limits, y)
     tables = np.ascontiguousarray(w), times, scale, bias, limits
     return Call(depthwise, x, *taps, *tables, y, writes=[y], work=y.size * len(taps.taps))

@@ -10,7 +10,7 @@ the results to y.
   multiply-add (see ``int8rt.weight_only``).
 * **int16**: two products to a step, int32 sums that are added to int64 totals before they can overflow.
 
-``depthwise_sums`` is the same for filters over one channel, of any type.
+``depthwise_sums`` is the same for filters over one channel, of any type; ``depthwise_float`` in registers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from int8rt.fixedpoint import requantize_double, requantize_double_rounding, req
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, inline, kernel
 from int8rt.ops import Call, scratch_per_thread
-from int8rt.simd import LANES, as_type_of, fill_within, get, put
+from int8rt.simd import LANES, as_type_of, fill_within, get, has, put
 from int8rt.simd_wide import tile
 
 MOST = 65535  # int16 values times weights that sum to no more than this in magnitude stay within int32
@@ -37,17 +37,15 @@ MOST = 65535  # int16 values times weights that sum to no more than this in magn
 def float_dot(rows: int, vectors: int) -> Kernel:
     """The kernel for float32 tiles of rows x 16 vectors; bias [panel, lane], limits [2]."""
     t = tile("float32", rows, vectors)
-    t_rows, t_start, t_dot, t_store = t.rows, t.start, t.dot, t.store
+    t_rows, t_start, t_dot, t_finish = t.rows, t.start, t.dot, t.finish
     width = LANES * vectors
 
     def float_dot(
         thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, bias: Any, limits: Any,
-        columns: int, sums: Any, y: Any, first: int, stride: int,
+        columns: int, y: Any, first: int, stride: int,
     ) -> None:  # fmt: skip
         tiles = (offsets.size + rows - 1) // rows
         total = w.shape[0] * tiles
-        mine = thread * rows * width
-        lo, hi = limits[0], limits[1]
         for item in range(total * thread // threads, total * (thread + 1) // threads):
             panel = item // tiles
             m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
@@ -58,15 +56,8 @@ def float_dot(rows: int, vectors: int) -> Kernel:
                 for k in range(starts[s], starts[s] + depth):
                     acc = t_dot(acc, pointers, k, w, at)
                     at += width
-            t_store(acc, sums, mine)
-            column = panel * width
-            for r in range(rows):
-                to = first + (m + r) * stride + column
-                for c in range(min(width, columns - column)):
-                    v = get(sums, mine + r * width + c) + get(bias, column + c)
-                    v = lo if v < lo else v
-                    v = hi if hi < v else v
-                    put(y, to + c, v)
+            c = panel * width
+            t_finish(acc, bias, c, limits, y, first + m * stride + c, stride, columns - c)
 
     return Kernel(float_dot, f"{__name__}:float_dot[{rows}x{vectors}]")
 
@@ -77,33 +68,39 @@ def float_call(
 ) -> list[Call]:  # fmt: skip
     """The Calls for y[first + m * stride + c] = clamp(x[m] @ w[c] + bias[c]); w: float32 [columns, whole depth].
 
-    Where w is computed at run time it is packed each time.
+    Where w or bias is computed at run time it is packed each time.
     """
     columns, depth = w.shape
     rows, vectors = widest(len(segments.offsets), columns)
-    width = vectors * LANES
-    count = -(-columns // width)
-    calls = []
-    packed: np.ndarray | Tensor
-    if isinstance(w, Tensor):
-        packed = Tensor(f"{y.name}/panels", (count, depth, width), np.dtype(np.float32))
-        calls.append(Call(pack_floats, w, packed, writes=[packed]))
-    else:
-        packed = np.zeros((count, depth, width), np.float32)
-        for panel in range(count):
-            part = w[panel * width : (panel + 1) * width]
-            packed[panel, :, : len(part)] = part.T
-    sums = scratch_per_thread(f"{y.name}/sums", rows * width, np.float32)
-    args = (x, *segments, packed, bias, limits, columns, sums, y, first, stride or columns)
+    packed, packing = _packed(w, depth, vectors * LANES, f"{y.name}/panels")
+    biases, copying = _packed(bias, 1, vectors * LANES, f"{y.name}/bias")
+    args = (x, *segments, packed, biases, limits, columns, y, first, stride or columns)
     work = len(segments.offsets) * columns * depth
-    return [*calls, Call(float_dot(rows, vectors), *args, writes=[y, sums], work=work)]
+    return [*packing, *copying, Call(float_dot(rows, vectors), *args, writes=[y], work=work)]
+
+
+def _packed(w: np.ndarray | Tensor, depth: int, width: int, name: str) -> tuple[np.ndarray | Tensor, list[Call]]:
+    """float32 [columns, depth] -> [panel, depth, lane], and what packs it at run time."""
+    if isinstance(w, Tensor):
+        packed = Tensor(name, (-(-w.size // (depth * width)), depth, width), np.dtype(np.float32))
+        return packed, [Call(pack_floats, w, depth, packed, writes=[packed])]
+    return panels(np.asarray(w, np.float32).reshape(-1, depth), width), []
+
+
+def panels(values: np.ndarray, width: int) -> np.ndarray:
+    """[columns, n] -> [panel, n, lane], zero padded."""
+    columns, count = values.shape
+    packed = np.zeros((-(-columns // width), count, width), values.dtype)
+    for panel in range(len(packed)):
+        part = values[panel * width : (panel + 1) * width]
+        packed[panel, :, : len(part)] = part.T
+    return packed
 
 
 @kernel
-def pack_floats(thread: int, threads: int, w: Any, y: Any) -> None:
-    """[columns, depth] -> [panel, depth, lane]; lanes beyond the last column repeat it."""
-    columns, depth = w.shape
-    width = y.shape[2]
+def pack_floats(thread: int, threads: int, w: Any, depth: int, y: Any) -> None:
+    """[columns, depth] of any shape -> [panel, depth, lane]; lanes beyond the last column repeat it."""
+    columns, width = w.size // depth, y.shape[2]
     total = y.shape[0] * width
     for column in range(total * thread // threads, total * (thread + 1) // threads):
         panel = column // width
@@ -304,6 +301,13 @@ class Taps(NamedTuple):
     col_step: int
 
 
+def depthwise_call(x: Tensor, taps: Taps, w: np.ndarray, y: Tensor) -> Call:
+    """The Call for ``depthwise_sums`` into y [n, out_h, out_w, c]; w: [taps, c] of y's type."""
+    times = y.shape[3] // x.shape[3]
+    work = y.size * len(taps.taps)
+    return Call(depthwise_sums, x, *taps, np.ascontiguousarray(w), times, y, writes=[y], work=work)
+
+
 @kernel
 def add_bias(thread: int, threads: int, bias: Any, limits: Any, y: Any) -> None:
     """y = clamp(y + bias), float32, channels innermost."""
@@ -318,8 +322,63 @@ def add_bias(thread: int, threads: int, bias: Any, limits: Any, y: Any) -> None:
             put(y, row * channels + c, v)
 
 
-def depthwise_call(x: Tensor, taps: Taps, w: np.ndarray, y: Tensor) -> Call:
-    """The Call for ``depthwise_sums`` into y [n, out_h, out_w, c]; w: [taps, c] of y's type."""
-    times = y.shape[3] // x.shape[3]
-    work = y.size * len(taps.taps)
-    return Call(depthwise_sums, x, *taps, np.ascontiguousarray(w), times, y, writes=[y], work=work)
+# Depthwise, float32
+
+
+@family
+def depthwise_float(kind: str, rows: int, vectors: int) -> Kernel:
+    """The kernel for tiles of ``rows`` outputs by 16 V channels; w [panel, tap, lane], scale and bias [panel, lane].
+
+    Weights that are stored narrower become float32 in registers, and sums are scaled.
+    """
+    t = tile(kind, rows, vectors)
+    t_rows, t_start, t_lanes, t_add_scaled, t_finish = t.rows, t.start, t.lanes, t.add_scaled, t.finish
+    width, is_scaled = LANES * vectors, kind != "float32"
+
+    def depthwise_float(
+        thread: int, threads: int, x: Any, offsets: Any, taps: Any, w: Any, scale: Any, bias: Any, limits: Any,
+        channels: int, y: Any,
+    ) -> None:  # fmt: skip
+        tiles = (offsets.size + rows - 1) // rows
+        total = tiles * w.shape[0]
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            panel = item // tiles
+            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
+            pointers = t_rows(x, offsets, m)
+            c, at = panel * width, panel * taps.size * width
+            acc = t_start()
+            for tap in range(taps.size):
+                acc = t_lanes(acc, pointers, taps[tap] + c, w, at)
+                at += width
+            if is_scaled:
+                acc = t_add_scaled(t_start(), acc, scale, c)
+            t_finish(acc, bias, c, limits, y, m * channels + c, channels, channels - c)
+
+    return Kernel(depthwise_float, f"{__name__}:depthwise_float[{kind} {rows}x{vectors}]")
+
+
+def depthwise_float_call(
+    x: Tensor, taps: Taps, w: np.ndarray, scale: np.ndarray, bias: np.ndarray, limits: np.ndarray, y: Tensor
+) -> Call:
+    """The Call for y = clamp(bias + scale * sums), [n, out_h, out_w, c], of an x with as many channels.
+
+    w: float32, where scale is not read, or int8 [taps, c]; scale and bias: float32 [c].
+    """
+    n, out_h, out_w, channels = y.shape
+    steps = zip((n, out_h, out_w), (x.size // x.shape[0], taps.row_step, taps.col_step), strict=True)
+    images, lines, columns = (np.arange(count) * step for count, step in steps)
+    offsets = (images[:, None, None] + lines[:, None] + columns).astype(np.int32).reshape(-1)
+    tiles = lanes_tiles()
+    vectors = min(tiles, key=lambda v: -(-channels // (v * LANES)) * (v + 0.25))
+    width, rows = vectors * LANES, min(tiles[vectors], len(offsets))
+    tables = (panels(v, width) for v in (w.T, scale.reshape(-1, 1), bias.reshape(-1, 1)))
+    kernel_ = depthwise_float("float32" if w.dtype == np.float32 else "from int8", rows, vectors)
+    args = (offsets, taps.taps, *tables, limits, channels, y)
+    return Call(kernel_, x, *args, writes=[y], work=y.size * len(taps.taps))
+
+
+def lanes_tiles() -> dict[int, int]:
+    """{vectors: rows} of the tiles of float32 sums that fit this CPU's registers beside a row of weights."""
+    if has("avx512f"):
+        return {4: 4, 3: 6, 2: 8, 1: 8}
+    return {1: 4 if has("avx2") else 2}

@@ -217,7 +217,7 @@ def test_float32_weights_stay():
     """Those that float16 does not hold: the program is that of the other mode."""
     content, _ = Product("FULLY_CONNECTED", (2, 30), (20, 30), weights="float32").model()
     programs = [int8rt.load(content, hybrid=hybrid).program for hybrid in ("dynamic", "weight_only")]
-    assert [[c.name for c in p.calls] for p in programs] == [["float_dot[2x2]"]] * 2
+    assert [[c.name.partition("[")[0] for c in p.calls] for p in programs] == [["float_dot"]] * 2
 
 
 # Memory

@@ -258,7 +258,10 @@ class Float(AsItIs):
     def depthwise(self, g: Window) -> list[Call]:
         x = self.image(g)
         y = self.o.y
-        sums = wide.depthwise_call(x.tensor, _taps(x, g), self.w[0].reshape(-1, self.o.channels), y)
+        w = self.w[0].reshape(-1, self.o.channels)
+        if x.tensor.shape[3] == self.o.channels:
+            return [*x.calls, wide.depthwise_float_call(x.tensor, _taps(x, g), w, self.bias, self.bias, self.limits, y)]
+        sums = wide.depthwise_call(x.tensor, _taps(x, g), w, y)
         return [*x.calls, sums, Call(wide.add_bias, self.bias, self.limits, y, writes=[y])]
 
 
