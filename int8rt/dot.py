@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from int8rt import simd
-from int8rt.fixedpoint import requantize_double, requantize_double_rounding
+from int8rt.fixedpoint import requantize_double, requantize_double_rounding, wrap_int32
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, kernel
 from int8rt.ops import Call, scratch, scratch_per_thread
 from int8rt.requantization import ROWS, Columns, Formula, fitted, formula
-from int8rt.simd import get, put, sum_of_bytes
+from int8rt.simd import dot_of_bytes, get, put, sum_of_bytes
 
 LANES = simd.LANES
 
@@ -196,14 +196,38 @@ def dot_accumulate(rows: int, vectors: int) -> Kernel:
     return Kernel(dot_accumulate, f"{__name__}:dot_accumulate[{rows}x{vectors}]")
 
 
+@kernel
+def dot_along(
+    thread: int, threads: int, x: Any, offsets: Any, starts: Any, w: Any, bias: Any, multiplier: Any, shift: Any,
+    scale: Any, zero_point: int, lo: int, hi: int, y: Any, first: int, stride: int,
+) -> None:  # fmt: skip
+    """The same for few columns, by vectors along the rows; w: int8 [columns, segments, depth], zero padded."""
+    columns, depth = w.shape[0], w.shape[2]
+    total = offsets.size * columns
+    for item in range(total * thread // threads, total * (thread + 1) // threads):
+        m = item // columns
+        c = item - m * columns
+        acc = np.int64(bias[c])
+        for s in range(starts.size):
+            acc += dot_of_bytes(x, offsets[m] + starts[s], w, (c * starts.size + s) * depth, depth)
+        acc = wrap_int32(acc)
+        if scale.size:
+            q = np.int64(requantize_double(acc, scale[c]))
+        else:
+            q = requantize_double_rounding(acc, multiplier[c], shift[c])
+        put(y, first + m * stride + c, min(max(q + zero_point, lo), hi))
+
+
 def call(
     x: Tensor, segments: Segments, columns: Columns, y: Tensor, first: int = 0, stride: int = 0
 ) -> list[Call]:  # fmt: skip
     """The Calls that compute y from x: output column c of row m goes to y[first + m * stride + c], flattened."""
+    place = (y, first, stride or len(columns.w))
+    if _is_narrow(columns.w, segments):
+        return [_along(x, segments, columns, place)]
     columns = fitted(columns)
     rows, vectors = widest(len(segments.offsets), len(columns.w))
     f = formula(columns)
-    place = (y, first, stride or len(columns.w))
     if f is None:
         return [_accumulating(x, segments, columns, (rows, vectors), place)]
     other = _common(columns.w, len(segments.starts), vectors)
@@ -222,6 +246,27 @@ def call(
     args = (*repeated, packed, _constants(f, order), r.lo, r.hi, len(w), sums)
     work = len(segments.offsets) * columns.w.size
     return [*calls, Call(dot(rows, vectors, f.kind, corrected), x, *args, *place, writes=[y], work=work)]
+
+
+SUM_AND_RULE = 16  # steps of a dot product that take as long as the sum over its lanes and the rule for it
+
+
+def _is_narrow(w: np.ndarray, segments: Segments) -> bool:
+    """Whether columns are so few and deep that ``dot_along`` takes less time than panels, whose lanes would be idle."""
+    steps = len(segments.starts) * -(-segments.depth // simd.STRIDE) * simd.STRIDE // 64
+    return len(w) * (steps + SUM_AND_RULE) < -(-len(w) // LANES) * w.shape[1] // 4
+
+
+def _along(x: Tensor, segments: Segments, columns: Columns, place: tuple[Tensor, int, int]) -> Call:
+    """The Call for few columns."""
+    parts = split_bytes(columns.w).reshape(-1, len(columns.w), len(segments.starts), segments.depth)
+    packed = np.zeros((*parts.shape[:3], -(-segments.depth // simd.STRIDE) * simd.STRIDE), np.int8)
+    packed[..., : segments.depth] = parts
+    packed = np.concatenate(list(packed), axis=1)  # weights of nine bits: the segments come twice
+    starts = np.tile(np.asarray(segments.starts, np.int64), len(parts))
+    args = (segments.offsets, starts, packed, wrap_int32(columns.bias), *columns.rounding)
+    work = len(segments.offsets) * columns.w.size
+    return Call(dot_along, x, *args, *place, writes=[place[0]], work=work)
 
 
 SUM_OF_SEGMENT = 600  # multiply-adds that take as long as the sum of a short segment of a row

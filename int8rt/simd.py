@@ -320,6 +320,36 @@ def sum_of_bytes(typing: Any, x: Any, at: Any, count: Any) -> Any:
     return types.int64(x, types.int64, types.int64), generate
 
 
+STRIDE = 256  # bytes that dot_of_bytes takes at a time
+
+
+@Word
+def dot_of_bytes(typing: Any, x: Any, at: Any, w: Any, w_at: Any, count: Any) -> Any:
+    """The int32 sum of x[at + i] w[w_at + i] for i below count, a multiple of STRIDE; x unsigned, w signed."""
+    from numba.core import types
+
+    lower = DOT[lowering()][1]
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        from numba.core.cgutils import alloca_once_value, for_range
+
+        x, at, w, w_at, count = args
+        pointers = [_address(context, builder, sig.args[i], *place) for i, place in ((0, (x, at)), (2, (w, w_at)))]
+        sums = [alloca_once_value(builder, _splat(INT32S, 0)) for _ in range(STRIDE // 64)]  # none waits for another
+        with for_range(builder, builder.udiv(count, I64(STRIDE))) as loop:
+            start = builder.mul(loop.index, I64(STRIDE))
+            for i, total in enumerate(sums):
+                place = [builder.add(start, I64(64 * i))]
+                a, b = (_load(builder, builder.gep(pointer, place), BYTES) for pointer in pointers)
+                builder.store(lower(builder, builder.load(total), a, b), total)
+        first, second, third, fourth = (builder.load(total) for total in sums)
+        total = builder.add(builder.add(first, second), builder.add(third, fourth))
+        function = _declare(builder, "llvm.vector.reduce.add.v16i32", I32, [INT32S])
+        return builder.sext(builder.call(function, [total]), I64)
+
+    return types.int64(x, types.int64, w, types.int64, types.int64), generate
+
+
 @Word
 def largest_of_bytes(typing: Any, x: Any, at: Any, count: Any) -> Any:
     """The largest of x[at : at + count] of a flattened array of bytes, 0 of none; 63 more may be read."""

@@ -190,7 +190,7 @@ def compare(rng, rows, columns, depth, segments, r, weights=(-127, 127), first=0
     """A call on random bytes gives what dot_plain gives, and touches nothing else."""
     w = rng.integers(weights[0], weights[1] + 1, (columns, segments * depth)).astype(np.int16)
     bias = rng.integers(-(10**4), 10**4, columns)
-    x = rng.integers(0, 256, 64 + rows * depth + 3 * segments * (depth + 2) + 64).astype(np.uint8)
+    x = rng.integers(0, 256, rows * depth + 3 * segments * (depth + 2) + simd.STRIDE).astype(np.uint8)
     offsets = rng.permutation(rows).astype(np.int32) * np.int32(depth)
     starts = np.arange(segments, dtype=I64) * (depth + 2)
     size = first + (rows - 1) * (stride or columns) + columns
@@ -238,6 +238,19 @@ def test_nine_bit_weights(rule, weights):
 
 
 @pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
+@pytest.mark.parametrize("weights", [(-127, 127), (-255, 255)], ids=["eight bits", "nine bits"])
+@pytest.mark.parametrize(("columns", "depth"), [(1, 70), (1, 256), (1, 257), (2, 1000), (4, 600), (8, 1500)])
+def test_few_deep_columns(columns, depth, weights, rule):
+    """Vectors run along the rows, and the one step that rows of 70 take is four times as long as they are."""
+    rng = np.random.default_rng(depth)
+    for rows, segments in ((1, 1), (5, 3)):
+        scale = 100 / (4e4 * np.sqrt(segments * depth))
+        *_, call = compare(rng, rows, columns, depth, segments, rounding(columns, rule, scale), weights=weights)
+        assert call.kernel is dot.dot_along or depth == 70
+        compare(rng, rows, columns, depth, segments, rounding(columns, rule, scale), first=11, stride=columns + 23)
+
+
+@pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
 def test_limits_and_place(rule):
     """Part of the columns of a wider output, clamped to a range narrower than the type."""
     rng = np.random.default_rng(0)
@@ -269,18 +282,19 @@ def test_widest_tile_is_one_of_the_tiles_and_not_higher_than_the_rows(columns):
         assert -columns % (16 * vectors) < max(16, columns)  # less than half of the lanes are idle
 
 
-def test_extreme_sums_wrap_nowhere():
-    """255 times -128 and 127, as many as fit below 2**30."""
+@pytest.mark.parametrize("count", [1, 20])
+def test_extreme_sums_wrap_nowhere(count):
+    """255 times -128 and 127, as many as fit below 2**30; in few columns and in many."""
     depth = 4 * (LIMIT // (255 * 128 * 4) - 1)
-    x = np.full(depth + 64, 255, np.uint8)
-    w = np.repeat(np.int16([[-128], [127]]), depth, axis=1)
-    r = rule_a(np.array([2.0**-23, 2.0**-23]), 128, 0, 255)
-    x_, y_ = Tensor("x", x.shape, x.dtype), Tensor("y", (2,), np.dtype(np.uint8))
+    x = np.full(depth + simd.STRIDE, 255, np.uint8)
+    w = np.repeat(np.int16([[-128], [127]] * count), depth, axis=1)
+    r = rule_a(np.full(len(w), 2.0**-23), 128, 0, 255)
+    x_, y_ = Tensor("x", x.shape, x.dtype), Tensor("y", (len(w),), np.dtype(np.uint8))
     segments = dot.Segments(np.zeros(1, np.int32), np.zeros(1, I64), depth)
-    columns = Columns(w, I64([0, 0]), r)
+    columns = Columns(w, np.zeros(len(w), I64), r)
     assert requantization.formula(columns) is not None
     found = run(dot.call(x_, segments, columns, y_), {x_: x})
-    acc = [255 * -128 * depth, 255 * 127 * depth]
+    acc = [255 * -128 * depth, 255 * 127 * depth] * count
     assert found.tolist() == r.apply(np.array(acc)).tolist()
 
 
