@@ -867,9 +867,12 @@ def _lanes_requantize(rows_used: int, rule: Callable[..., Any]) -> Word:
 
 
 @functools.cache
-def tile(rows: int, vectors: int) -> SimpleNamespace:
-    """The words over a tile of ``rows`` by ``16 * vectors`` int32 accumulators; see the module's docstring."""
-    return _Tile(rows, vectors).words()
+def tile(rows: int, vectors: int, streams: bool = False) -> SimpleNamespace:
+    """The words over a tile of ``rows`` by ``16 * vectors`` int32 accumulators; see the module's docstring.
+
+    streams: weights are read once, so that nothing but their way from memory takes time; so it is with one row.
+    """
+    return _Tile(rows, vectors, streams or rows == 1).words()
 
 
 @functools.cache
@@ -894,8 +897,8 @@ def row_addresses(count: int) -> Word:
 
 
 class _Tile:
-    def __init__(self, rows: int, vectors: int) -> None:
-        self.rows, self.vectors = rows, vectors
+    def __init__(self, rows: int, vectors: int, streams: bool) -> None:
+        self.rows, self.vectors, self.streams = rows, vectors, streams
         self.size = f"{rows}x{vectors}"
 
     def words(self) -> SimpleNamespace:
@@ -960,7 +963,7 @@ class _Tile:
             acc, rows = _spread_out(builder, acc), _spread_out(builder, rows)
             pointer = _address(context, builder, sig.args[3], w, at)
             weights = [_load(builder, builder.gep(pointer, [I64(64 * v)]), BYTES) for v in range(self.vectors)]
-            if self.rows == 1:  # nothing but the weights' way from memory takes time
+            if self.streams:
                 prefetch(builder, pointer, 64 * self.vectors)
             result = []
             for r, row in enumerate(rows):

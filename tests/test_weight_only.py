@@ -16,10 +16,10 @@ from test_batch_matmul import ADJOINTS, SHAPES, matmul, operand
 from test_embedding_lookup import lookup, table
 from test_products_blockwise import case as blockwise
 from test_simd import TARGETS, host_features
-from writer import RELU, RELU6, SAME, Op, T, network
+from writer import RELU, RELU6, SAME, Op, T, model, network
 
 import int8rt
-from int8rt import reader, session, simd_wide
+from int8rt import reader, session, simd, simd_wide
 from int8rt.errors import InputError, UnsupportedError
 from int8rt.graph import Tensor
 from int8rt.model import Model, random_inputs
@@ -153,6 +153,51 @@ def test_error_is_within_the_bound(case):
 def test_every_tile(rows, columns):
     content, (x,) = Product("FULLY_CONNECTED", (rows, 37), (columns, 37), bias=F32).model()
     check(content, x)
+
+
+def single_row(x, w, b, scale=0.01):
+    """The output for one row, and what is exact."""
+    shapes = (1, len(x)), w.shape, (1, len(w))
+    tensors = T(F32, shapes[0]), T(np.int8, shapes[1], scale, data=w), T(F32, b.shape, data=b)
+    running = int8rt.load(model("FULLY_CONNECTED", tensors, [T(F32, shapes[2])], version=3), hybrid="weight_only")
+    real = w * np.float64(F32(scale))
+    with np.errstate(invalid="ignore"):
+        return running(x.reshape(shapes[0]).astype(F32))[0], real @ x.astype(F32).astype(np.float64) + b, real
+
+
+@pytest.mark.skipif(simd.lowering() not in ("avx512vnni", "avxvnni"), reason="single rows are multiplied in float32")
+@pytest.mark.parametrize("values", ["normal", "wide", "one", "powers", "below powers", "denormal", "huge", "zeros"])
+@pytest.mark.parametrize("depth", [1, 5, 64, 255, 256, 257, 1000])
+def test_a_single_row_is_within_the_better_bound(depth, values):
+    """x has 24 bits of fixed point from 256 products on, 32 below."""
+    rng = np.random.default_rng(depth)
+    x = {
+        "normal": rng.normal(size=depth),
+        "wide": rng.normal(size=depth) * 2.0 ** rng.integers(-100, 100, depth),
+        "one": np.eye(1, depth, depth // 2)[0] * -1e30 + rng.normal(size=depth),
+        "powers": rng.choice([-4.0, 4.0, 2.0, 0.0], depth),
+        "below powers": rng.choice([-1, 1], depth) * np.nextafter(F32(4), F32(0)).astype(np.float64),
+        "denormal": rng.integers(-100, 100, depth) * 2.0**-149,
+        "huge": rng.choice([-1, 1], depth) * 2.0**110,
+        "zeros": np.zeros(depth),
+    }[values]
+    w, b = rng.integers(-128, 128, (70, depth)).astype(np.int8), rng.normal(size=70).astype(F32)
+    y, exact, real = single_row(x, w, b)
+    half_unit = 2.0**-7 if depth < 256 else 2.0
+    bound = U * np.abs(exact) + half_unit * U * np.abs(x).max() * np.abs(real).sum(axis=1) + 2.0**-149
+    assert (np.abs(y - exact) <= bound * (1 + 2.0**-20)).all()
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("depth", [3, 300])
+def test_a_single_row_that_is_not_finite(depth, value):
+    x, b = np.ones(depth), np.ones(70, F32)
+    x[depth // 2] = value
+    w = np.random.default_rng(0).integers(-128, 128, (70, depth)).astype(np.int8)
+    w[:5] = 0  # infinity times zero is not a number
+    y, exact, _ = single_row(x, w, b)
+    most = np.finfo(F32).max  # which is the limit without an activation
+    np.testing.assert_array_equal(y, exact.clip(-most, most))
 
 
 @pytest.mark.parametrize("adjoint", ADJOINTS)

@@ -345,7 +345,7 @@ class WeightOnly(AsItIs):
     limits: np.ndarray
 
     def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
-        return [weight_only.call(x.tensor, s, w, self.scale[channels], self.bias[channels], self.limits, *into)]
+        return weight_only.call(x.tensor, s, w, self.scale[channels], self.bias[channels], self.limits, *into)
 
     def depthwise(self, g: Window) -> list[Call]:
         x = self.image(g)

@@ -240,7 +240,7 @@ def _weight_only(node: Node, s: Sizes, rows: Tensor, w: Tensor) -> list[Call]:
         offsets = (start + np.arange(s.rows) * s.depth).astype(np.int32)
         segments = dot.Segments(offsets, np.zeros(1, np.int64), s.depth)
         matrix = matrices[which // (s.depth * s.columns)]
-        calls.append(weight_only.call(rows, segments, matrix, *tables, y, b * s.rows * s.columns, s.columns))
+        calls += weight_only.call(rows, segments, matrix, *tables, y, b * s.rows * s.columns, s.columns)
     return calls
 
 

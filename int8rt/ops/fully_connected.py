@@ -107,7 +107,7 @@ def _by_blocks(o: Operands, blocks: hybrid.Blocks) -> Step | list[Step]:
     if not is_dynamic:
         starts = np.arange(blocks.scale.shape[1], dtype=np.int64) * blocks.size
         segments = dot.Segments((np.arange(rows) * depth).astype(np.int32), starts, blocks.size)
-        return weight_only.call(o.x, segments, np.asarray(o.w.data), blocks.scale, bias, limits(o.node, o.y), o.y)
+        return [*weight_only.call(o.x, segments, np.asarray(o.w.data), blocks.scale, bias, limits(o.node, o.y), o.y)]
     z = ops.scratch(f"{o.y.name}/quantized", (rows, 1, 1, depth), np.uint8)
     known, calls = hybrid.quantize_calls(o.x, rows, False, z, (1, 1, depth))
     return [*calls, hybrid.blocks_call(z, known, np.asarray(o.w.data, np.int64), blocks, bias, o.y)]
