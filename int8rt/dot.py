@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import simd
+from int8rt import simd, simd_wide
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding, wrap_int32
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, kernel
 from int8rt.ops import Call, scratch, scratch_per_thread
 from int8rt.requantization import ROWS, Columns, Formula, fitted, formula
 from int8rt.simd import dot_of_bytes, get, put, sum_of_bytes
+from int8rt.simd_wide import widen_within
 
 LANES = simd.LANES
 
@@ -196,6 +197,49 @@ def dot_accumulate(rows: int, vectors: int) -> Kernel:
     return Kernel(dot_accumulate, f"{__name__}:dot_accumulate[{rows}x{vectors}]")
 
 
+SPILLED = 31  # words that widen_within writes beyond the last
+
+
+@family
+def dot_widened(rows: int, vectors: int, kind: str) -> Kernel:
+    """``dot`` for a CPU that multiplies words but not bytes: each tile's rows are made words once, for all panels.
+
+    w: int16 [panel, depth / 2, 16 vectors, 2], which holds weights of nine bits; ``places`` is where the tile's rows
+    begin in a thread's part of ``words``.
+    """
+    bytes_, tile = simd.tile(rows, vectors), simd_wide.tile("int16", rows, vectors)
+    t_start, t_rows, t_dot, t_requantize = bytes_.start, tile.rows, tile.dot, bytes_.requantize[kind]
+    width = LANES * vectors
+
+    def dot_widened(
+        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, p: Any, lo: int, hi: int,
+        columns: int, places: Any, words: Any, y: Any, first: int, stride: int,
+    ) -> None:  # fmt: skip
+        tiles, panels_ = (offsets.size + rows - 1) // rows, w.shape[0]
+        even, total = (depth + 1) // 2 * 2, tiles * w.shape[0]
+        mine = thread * (rows * starts.size * even + SPILLED)
+        pointers = t_rows(words, places, 0)
+        ready = -1
+        for item in range(total * thread // threads, total * (thread + 1) // threads):
+            number = item // panels_
+            m = min(number * rows, offsets.size - rows)  # the last tile may repeat some rows
+            if number != ready:
+                ready = number
+                for r in range(rows):
+                    for s in range(starts.size):
+                        to = mine + places[r] + s * even
+                        widen_within(x, offsets[m + r] + starts[s], words, to, depth)
+            c = (item - number * panels_) * width
+            acc = t_start(p, c * ROWS + (ROWS - 1) * width)
+            at = c * w.shape[1] * 2
+            for k in range(mine, mine + w.shape[1] * 2, 2):
+                acc = t_dot(acc, pointers, k, w, at)
+                at += 2 * width
+            t_requantize(acc, p, c * ROWS, lo, hi, y, first + m * stride + c, stride, columns - c)
+
+    return Kernel(dot_widened, f"{__name__}:dot_widened[{rows}x{vectors} {kind}]")
+
+
 @kernel
 def dot_along(
     thread: int, threads: int, x: Any, offsets: Any, starts: Any, w: Any, bias: Any, multiplier: Any, shift: Any,
@@ -230,6 +274,8 @@ def call(
     f = formula(columns)
     if f is None:
         return [_accumulating(x, segments, columns, (rows, vectors), place)]
+    if rows > 1 and simd.lowering() in ("avx512bw", "avx2"):
+        return [_widened(x, segments, columns, f, (rows, vectors), place)]
     other = _common(columns.w, len(segments.starts), vectors)
     corrected = other != 0
     w = columns.w - np.int16(other) if corrected else columns.w
@@ -246,6 +292,25 @@ def call(
     args = (*repeated, packed, _constants(f, order), r.lo, r.hi, len(w), sums)
     work = len(segments.offsets) * columns.w.size
     return [*calls, Call(dot(rows, vectors, f.kind, corrected), x, *args, *place, writes=[y], work=work)]
+
+
+def _widened(
+    x: Tensor, segments: Segments, columns: Columns, f: Formula, tile: tuple[int, int], place: tuple[Tensor, int, int]
+) -> Call:
+    """The Call that makes words of bytes."""
+    rows, vectors = tile
+    order, count = simd.column_order(vectors), len(segments.starts)
+    even = -(-segments.depth // 2) * 2
+    packed = np.zeros((-(-len(columns.w) // len(order)) * len(order), count, even), np.int16)
+    packed[: len(columns.w), :, : segments.depth] = columns.w.reshape(len(columns.w), count, segments.depth)
+    packed = packed.reshape(-1, len(order), count * even // 2, 2)[:, order].transpose(0, 2, 1, 3)
+    places = np.arange(rows, dtype=np.int32) * np.int32(count * even)
+    words = scratch_per_thread(f"{place[0].name}/words", rows * count * even + SPILLED, np.int16)
+    r = columns.rounding
+    tables = np.ascontiguousarray(packed), _constants(f, order), r.lo, r.hi, len(columns.w), places, words
+    args = (*segments, *tables, *place)
+    work = len(segments.offsets) * columns.w.size
+    return Call(dot_widened(rows, vectors, f.kind), x, *args, writes=[place[0], words], work=work)
 
 
 SUM_AND_RULE = 16  # steps of a dot product that take as long as the sum over its lanes and the rule for it

@@ -896,10 +896,14 @@ def row_addresses(count: int) -> Word:
     return Word(rows)
 
 
+def accumulators(rows: int, vectors: int) -> Any:
+    """The Numba type of a tile's int32 sums."""
+    return _array_type(f"Tile{rows}x{vectors}", INT32S, rows * vectors)
+
+
 class _Tile:
     def __init__(self, rows: int, vectors: int, streams: bool) -> None:
         self.rows, self.vectors, self.streams = rows, vectors, streams
-        self.size = f"{rows}x{vectors}"
 
     def words(self) -> SimpleNamespace:
         return SimpleNamespace(
@@ -913,7 +917,7 @@ class _Tile:
 
     @property
     def accumulators(self) -> Any:
-        return _array_type(f"Tile{self.size}", INT32S, self.rows * self.vectors)
+        return accumulators(self.rows, self.vectors)
 
     def _start(self, typing: Any, bias: Any, at: Any) -> Any:
         from numba.core import types

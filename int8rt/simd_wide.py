@@ -115,6 +115,8 @@ class _Tile:
 
     @property
     def accumulators(self) -> Any:
+        if self.step.sums == INT32S:
+            return simd.accumulators(self.rows, self.vectors)
         return simd._array_type(self.name, self.step.sums, self.rows * self.vectors)
 
     def start(self, typing: Any) -> Any:
@@ -260,6 +262,27 @@ class _Tile:
             return context.get_dummy_value()
 
         return types.none(acc, scratch, types.int64), generate
+
+
+@Word
+def widen_within(typing: Any, source: Any, start: Any, target: Any, at: Any, count: Any) -> Any:
+    """target[at : at + count] = source[start : start + count], bytes as int16; up to 31 more are read and written."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        from numba.core.cgutils import for_range
+
+        source, start, target, at, count = args
+        bytes_ = simd._address(context, builder, sig.args[0], source, start)
+        words = simd._address(context, builder, sig.args[2], target, at)
+        half = ir.VectorType(I8, 2 * LANES)
+        with for_range(builder, builder.lshr(builder.add(count, simd.I64(31)), simd.I64(5))) as loop:
+            place = builder.shl(loop.index, simd.I64(5))
+            value = builder.zext(simd._load(builder, builder.gep(bytes_, [place]), half), WORDS)
+            simd._store(builder, value, builder.gep(words, [builder.shl(place, simd.I64(1))]))
+        return context.get_dummy_value()
+
+    return types.none(source, types.int64, target, types.int64, types.int64), generate
 
 
 @Word
