@@ -277,7 +277,7 @@ def dot_call(
     order = list(range(vectors * LANES))
     packed, passes = dot.pack(w, len(segments.starts), vectors, order)
     segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
-    begin = dot.panels(np.asarray(-128 * s.weight_sums, np.int32), order)
+    begin = dot.panels(np.asarray(dot.left_out(w) - 128 * s.weight_sums, np.int32), order)
     sums = scratch_per_thread(f"{y.name}/sums", rows * vectors * LANES, np.int32)
     args = (x, *segments, packed, begin, *images, *s, sums, y, first, stride or columns)
     return Call(dot_scale(rows, vectors), *args, writes=[y, sums], work=len(segments.offsets) * w.size)
@@ -361,7 +361,7 @@ def blocks_call(x: Tensor, rows_: Images, w: np.ndarray, blocks: Blocks, bias: n
     count = depth // blocks.size
     packed, _ = dot.pack(w.astype(np.int16), count, vectors, order)
     sums = w.reshape(columns, count, blocks.size).sum(axis=2, dtype=np.int64)
-    begin = np.stack([dot.panels(v, order) for v in (-128 * sums).astype(np.int32).T], axis=1)
+    begin = np.stack([dot.panels(v, order) for v in ((simd.offset() - 128) * sums).astype(np.int32).T], axis=1)
     scale = np.stack([dot.panels(v, order) for v in blocks.scale.T], axis=1)
     offsets = (np.arange(x.shape[0]) * depth).astype(np.int32)
     starts = np.arange(count, dtype=np.int64) * blocks.size
