@@ -1,7 +1,7 @@
 """Vectors for Numba kernels: the only module, beside jit, that speaks LLVM.
 
 A vector has 16 lanes on every CPU, so that packed weights have one layout; LLVM splits it where registers are
-narrower. What differs between CPUs is which tile of accumulators fits the registers (``TILES``) and how ``dot`` is
+narrower. What differs between CPUs is which tile of accumulators fits the registers (``tiles``) and how ``dot`` is
 lowered (``DOT``, whose order is priority); every lowering gives the same bits. A lowering is chosen by the features
 that the compiler is given, since an instruction that the target lacks would abort the process.
 
@@ -599,6 +599,8 @@ def _look_up(builder: Any, table: Any) -> Callable[[Any], Any] | None:
     """The function that looks up 64 bytes in registers that hold the table; None where a byte at a time is faster."""
     if has("avx512vbmi"):
         return _look_up_by_permutes(builder, table)
+    if has("neon"):
+        return _look_up_by_tables(builder, table)
     return _look_up_by_shuffles(builder, table) if has("avx2") else None
 
 
@@ -612,6 +614,23 @@ def _look_up_by_permutes(builder: Any, table: Any) -> Callable[[Any], Any]:
         return builder.select(builder.icmp_signed("<", x, _splat(BYTES, 0)), high, low)
 
     return look_up
+
+
+def _look_up_by_tables(builder: Any, table: Any) -> Callable[[Any], Any]:
+    """Four look-ups in 64 bytes each, of which those out of range change nothing."""
+    row = ir.VectorType(I8, 16)
+    first = _declare(builder, "llvm.aarch64.neon.tbl4.v16i8", row, [row] * 5)
+    other = _declare(builder, "llvm.aarch64.neon.tbx4.v16i8", row, [row] * 6)
+    rows = [_load(builder, builder.gep(table, [I64(16 * i)]), row) for i in range(16)]
+
+    def quarter(index: Any) -> Any:
+        result = builder.call(first, [*rows[:4], index])
+        for i in (4, 8, 12):
+            index = builder.sub(index, _splat(row, 64))
+            result = builder.call(other, [result, *rows[i : i + 4], index])
+        return result
+
+    return lambda x: _quarters(builder, quarter, x)
 
 
 def _look_up_by_shuffles(builder: Any, table: Any) -> Callable[[Any], Any]:

@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,20 +31,21 @@ FEATURES = {"neon": "+neon", "dotprod": "+neon,+dotprod", "i8mm": "+neon,+dotpro
 # Compiling
 
 
-def target(features: str) -> None:
+def target(features: str, cpu: str = "generic") -> None:
     """Compile for an AArch64 with these features from now on; to be called before int8rt is imported."""
     from numba.core import registry
 
     context = registry.cpu_target.target_context  # made for this CPU, which Numba wants to know about
-    os.environ.update(NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES=features)
+    os.environ.update(NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=features)
     platform.machine = lambda: "aarch64"
-    codegen = context._internal_codegen = _codegen(features)
+    codegen = context._internal_codegen = _codegen(features, cpu)
     from int8rt import jit, simd
 
     jit.target_machine = simd.target_machine = lambda: codegen._tm
+    jit.run = lambda kernel, *args: run([Job(kernel, jit.signature(args), args)])  # ADD's preparation runs a kernel
 
 
-def _codegen(features: str) -> Any:
+def _codegen(features: str, cpu: str) -> Any:
     """What Numba's context makes code by."""
     import llvmlite.binding as llvm
     from numba.core import codegen
@@ -60,7 +62,7 @@ def _codegen(features: str) -> Any:
             llvm.initialize_all_asmprinters()
             self._tm_features, self._loopvect, self._opt_level = features, False, 0
             self._tm = llvm.Target.from_triple(TRIPLE).create_target_machine(
-                cpu="generic", features=features, opt=3, reloc="static", codemodel="default"
+                cpu=cpu, features=features, opt=3, reloc="static", codemodel="default"
             )
             self._target_data = self._tm.target_data
             self._data_layout = str(self._target_data)
@@ -145,21 +147,22 @@ class Job(NamedTuple):
     kernel: Any
     signature: Any
     args: Sequence[Any]
-    threads: int
+    threads: int = 1
 
 
-def run(jobs: Sequence[Job], folder: Path) -> None:
+def run(jobs: Sequence[Job]) -> None:
     """Run the calls one after another in one emulated process; arrays among their arguments then have its results."""
     needed = list(dict.fromkeys((job.kernel, job.signature) for job in jobs))
     memory = Memory([a for job in jobs for a in job.args if isinstance(a, np.ndarray)])
     words = [len(jobs)]
     for job in jobs:
         words += [needed.index((job.kernel, job.signature)), memory.record(job.args), job.threads]
-    image = folder / "memory"
-    image.write_bytes(memory.image(words))
-    program = _linked([object_code(*n) for n in needed], folder)
-    subprocess.run([EMULATOR, "-cpu", "max", program, image], check=True, timeout=300)
-    memory.take(image.read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "memory"
+        image.write_bytes(memory.image(words))
+        program = _linked([object_code(*n) for n in needed], Path(folder))
+        subprocess.run([EMULATOR, "-cpu", "max", program, image], check=True, timeout=300)
+        memory.take(image.read_bytes())
 
 
 def _linked(entries: Sequence[dict[str, Any]], folder: Path) -> Path:
@@ -237,7 +240,7 @@ class Memory:
                 array[...] = found.reshape(array.shape)
 
 
-def run_program(model: bytes, x: np.ndarray, folder: Path, threads: int = 2) -> list[np.ndarray]:
+def run_program(model: bytes, x: np.ndarray, threads: int = 2) -> list[np.ndarray]:
     """The outputs of a model of one stretch whose every call runs under emulation."""
     from int8rt import jit, numerics, program, reader
     from int8rt.ops import PythonCall
@@ -245,7 +248,7 @@ def run_program(model: bytes, x: np.ndarray, folder: Path, threads: int = 2) -> 
     plan = program.build(reader.read(model).main, numerics.numerics("reference"), threads=threads)
     with (
         mock.patch.object(program, "compile_all"),
-        mock.patch.object(jit.Kernel, "entry", lambda kernel, signature: 0),
+        mock.patch.object(jit.Kernel, "entry", return_value=0),
     ):
         instance = program.Instance(plan)
     instance.write(plan.graph.inputs[0], x)
@@ -254,5 +257,5 @@ def run_program(model: bytes, x: np.ndarray, folder: Path, threads: int = 2) -> 
         args = instance._arguments(call)
         assert not isinstance(call, PythonCall), f"{model!r} needs Python"
         jobs.append(Job(call.kernel, program._signature(call), args, threads if call.kernel.is_parallel else 1))
-    run(jobs, folder)
+    run(jobs)
     return [instance.read(t) for t in plan.graph.outputs]
