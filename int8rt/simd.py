@@ -44,7 +44,7 @@ def has(*features: str) -> bool:
     # The last word on a feature counts, as for LLVM.
     given = {word[1:]: word[0] == "+" for word in cpu_features().split(",") if word}
     if is_aarch64():
-        given = _on_aarch64(cpu_name(), cpu_features())
+        given = _on_aarch64(cpu_name(), cpu_features()) if given.get("neon", True) else {}
     return all(given.get(f, False) and all(given.get(base, True) for base in _bases(f)) for f in features)
 
 
@@ -63,8 +63,6 @@ def _on_aarch64(cpu: str, features: str) -> dict[str, bool]:
     """
     import llvmlite.binding as llvm
 
-    if ",-neon" in f",{features}":
-        return {}
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     found = {"neon": True}
@@ -86,6 +84,7 @@ define i32 @dot(<16 x i8> %a, <16 x i8> %b) {{
   ret i32 %sum
 }}
 """
+
 
 # Taking away a feature takes away those that are built on it.
 _BUILT_ON = {
@@ -732,7 +731,7 @@ def pause(typing: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         if machine() in ("x86_64", "AMD64"):
             builder.call(_declare(builder, "llvm.x86.sse2.pause", ir.VoidType(), []), [])
-        elif machine() in ("aarch64", "arm64"):
+        elif is_aarch64():
             builder.call(_declare(builder, "llvm.aarch64.hint", ir.VoidType(), [I32]), [I32(1)])
         return context.get_dummy_value()
 
