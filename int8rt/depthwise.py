@@ -328,7 +328,7 @@ def call(
     # [pass * four rows, four, column, channel] -> [block, pass * four rows * column, lane, 4]
     four = four.reshape(-1, 4, g.width, channels + 1).transpose(0, 2, 3, 1)[:, :, lanes]
     packed = four.reshape(-1, len(lanes), BLOCK, 4).transpose(1, 0, 2, 3)
-    p = np.pad(f.rows, [(0, 0), (0, 1)])[:, lanes].transpose(1, 0, 2)
+    p = np.pad(dot.started(f, columns.w).rows, [(0, 0), (0, 1)])[:, lanes].transpose(1, 0, 2)
     tables = (packed, np.ascontiguousarray(p), r.lo, r.hi)
     source = _source(x, g, fill, y)
     ring = scratch_per_thread(f"{y.name}/rows", max(1, source.ring * source.line), np.uint8)

@@ -93,6 +93,24 @@ def split_bytes(w: np.ndarray) -> np.ndarray:
     return np.stack(parts)
 
 
+def left_out(w: np.ndarray) -> np.ndarray:
+    """What the products of ``simd`` lack of those with bytes, int64 [columns]: it belongs into the start of their sums.
+
+    w: integers [columns, depth].
+    """
+    return np.asarray(simd.offset() * w.sum(axis=1, dtype=np.int64))
+
+
+def started(f: Formula, w: np.ndarray) -> Formula:
+    """The formula with a last row for sums of products of ``simd``; w: [columns, depth]."""
+    return f._replace(rows=np.concatenate([f.rows[:-1], wrapped(f.rows[-1] + left_out(w))[None]]))
+
+
+def wrapped(values: np.ndarray) -> np.ndarray:
+    """int64 as int32 modulo 2**32."""
+    return (values & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
 def panels(values: np.ndarray, order: list[int]) -> np.ndarray:
     """One value per column -> [panel, lane], zero padded, lanes in the order of pack()."""
     width = len(order)
@@ -106,7 +124,7 @@ def widest(rows: int, columns: int) -> tuple[int, int]:
 
     A panel costs as much as its lanes, used or not, and about a quarter of a vector more.
     """
-    tiles = simd.tiles() if rows > 1 else simd.SINGLE_ROW
+    tiles = simd.tiles() if rows > 1 else simd.single_row()
     vectors = min(tiles, key=lambda v: -(-columns // (v * LANES)) * (v + 0.25))
     return min(tiles[vectors], rows), vectors
 
@@ -289,7 +307,7 @@ def call(
         )
     repeated = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
     r = columns.rounding
-    args = (*repeated, packed, _constants(f, order), r.lo, r.hi, len(w), sums)
+    args = (*repeated, packed, _constants(started(f, w), order), r.lo, r.hi, len(w), sums)
     work = len(segments.offsets) * columns.w.size
     return [*calls, Call(dot(rows, vectors, f.kind, corrected), x, *args, *place, writes=[y], work=work)]
 
@@ -329,7 +347,7 @@ def _along(x: Tensor, segments: Segments, columns: Columns, place: tuple[Tensor,
     packed[..., : segments.depth] = parts
     packed = np.concatenate(list(packed), axis=1)  # weights of nine bits: the segments come twice
     starts = np.tile(np.asarray(segments.starts, np.int64), len(parts))
-    args = (segments.offsets, starts, packed, wrap_int32(columns.bias), *columns.rounding)
+    args = (segments.offsets, starts, packed, wrap_int32(columns.bias + left_out(columns.w)), *columns.rounding)
     work = len(segments.offsets) * columns.w.size
     return Call(dot_along, x, *args, *place, writes=[place[0]], work=work)
 
@@ -359,7 +377,7 @@ def _accumulating(
     packed, passes = pack(columns.w, len(segments.starts), vectors, order)
     repeated = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
     sums = scratch_per_thread(f"{place[0].name}/sums", rows * vectors * LANES, np.int32)
-    bias = panels((columns.bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32), order)
+    bias = panels(wrapped(columns.bias + left_out(columns.w)), order)
     args = (*repeated, packed, bias, *columns.rounding, len(columns.w), sums)
     work = len(segments.offsets) * columns.w.size
     return Call(dot_accumulate(rows, vectors), x, *args, *place, writes=[place[0], sums], work=work)

@@ -267,7 +267,7 @@ def dot_call(
     segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
     begin, sums, scale, bias = (
         dot.panels(v, order)
-        for v in (np.asarray(-128 * s.weight_sums, np.int32), s.weight_sums, s.weight_scale, s.bias)
+        for v in (np.asarray(dot.left_out(w) - 128 * s.weight_sums, np.int32), s.weight_sums, s.weight_scale, s.bias)
     )
     weights = np.stack([scale.view(np.int32), sums], axis=1)
     known = images.zero_point.size
@@ -355,7 +355,7 @@ def blocks_call(x: Tensor, rows_: Images, w: np.ndarray, blocks: Blocks, bias: n
     count = depth // blocks.size
     packed, _ = dot.pack(w.astype(np.int16), count, vectors, order)
     sums = w.reshape(columns, count, blocks.size).sum(axis=2, dtype=np.int64)
-    begin = np.stack([dot.panels(v, order) for v in (-128 * sums).astype(np.int32).T], axis=1)
+    begin = np.stack([dot.panels(v, order) for v in ((simd.offset() - 128) * sums).astype(np.int32).T], axis=1)
     scale = np.stack([dot.panels(v, order) for v in blocks.scale.T], axis=1)
     offsets = (np.arange(x.shape[0]) * depth).astype(np.int32)
     starts = np.arange(count, dtype=np.int64) * blocks.size

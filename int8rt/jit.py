@@ -442,14 +442,15 @@ def _load(entry: dict[str, Any]) -> int:
     if "llvmlite.binding" in sys.modules and not _engines:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(entry["code"]))
     engine.finalize_object()
     _engines.append(engine)
     return int(engine.get_function_address(entry["symbol"]))
 
 
-def _target_machine() -> Any:
+def target_machine() -> Any:
+    """What LLVM makes code for: this CPU."""
     import llvmlite.binding as llvm
 
     target = llvm.Target.from_default_triple()

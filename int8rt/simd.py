@@ -1,7 +1,7 @@
 """Vectors for Numba kernels: the only module, beside jit, that speaks LLVM.
 
 A vector has 16 lanes on every CPU, so that packed weights have one layout; LLVM splits it where registers are
-narrower. What differs between CPUs is which tile of accumulators fits the registers (``TILES``) and how ``dot`` is
+narrower. What differs between CPUs is which tile of accumulators fits the registers (``tiles``) and how ``dot`` is
 lowered (``DOT``, whose order is priority); every lowering gives the same bits. A lowering is chosen by the features
 that the compiler is given, since an instruction that the target lacks would abort the process.
 
@@ -9,7 +9,8 @@ A tile is R rows by V vectors of int32 accumulators; ``tile(R, V)`` gives the wo
 
     rows  = t.rows(x, offsets, m)         addresses of R rows of bytes: x + offsets[m + r]
     acc   = t.start(bias, at)             V vectors, the same for every row
-    acc   = t.dot(acc, rows, k, w, at)    acc[r, 16 v + i] += sum over j < 4 of rows[r][k + j] * w[at + 64 v + 4 i + j]
+    acc   = t.dot(acc, rows, k, w, at)    acc[r, 16 v + i] += sum over j < 4 of x_j * w[at + 64 v + 4 i + j]
+                                          with x_j = rows[r][k + j] - offset()
     t.requantize(acc, p, at, lo, hi, y, to, stride, columns)
     t.store(acc, scratch)                 R x 16 V int32
 
@@ -27,7 +28,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from int8rt.jit import Word, cpu_features
+from int8rt.jit import Word, cpu_features, cpu_name, target_machine
 
 LANES = 16
 
@@ -42,7 +43,47 @@ def has(*features: str) -> bool:
     """Whether the compiler may use all of these CPU features."""
     # The last word on a feature counts, as for LLVM.
     given = {word[1:]: word[0] == "+" for word in cpu_features().split(",") if word}
+    if is_aarch64():
+        given = _on_aarch64(cpu_name(), cpu_features()) if given.get("neon", True) else {}
     return all(given.get(f, False) and all(given.get(base, True) for base in _bases(f)) for f in features)
+
+
+def is_aarch64() -> bool:
+    """Whether kernels are compiled for a 64-bit ARM."""
+    return machine() in ("aarch64", "arm64")
+
+
+@functools.cache
+def _on_aarch64(cpu: str, features: str) -> dict[str, bool]:
+    """Those features of an AArch64 that lowerings ask for, as LLVM sees them.
+
+    What it reports of a host leaves most out: on Linux it is "+neon,+crc,+lse,...", with Apple's CPUs nothing at all.
+    The rest, such as dotprod of neoverse-n1 (Graviton 2) and apple-m1, i8mm of neoverse-v1 (Graviton 3) and apple-m2,
+    it knows by the CPU's name. So it is asked what it makes of dot products, which takes 3 ms.
+    """
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    found = {"neon": True}
+    for feature, extend, instruction in (("dotprod", "zext", "udot"), ("i8mm", "sext", "usdot")):
+        module = llvm.parse_assembly(_DOT_PRODUCT.format(extend=extend))
+        found[feature] = f"\t{instruction}\t" in target_machine().emit_assembly(module)
+    return found
+
+
+# The sum of 16 products of unsigned bytes with unsigned or signed ones.
+_DOT_PRODUCT = """
+declare i32 @llvm.vector.reduce.add.v16i32(<16 x i32>)
+
+define i32 @dot(<16 x i8> %a, <16 x i8> %b) {{
+  %x = zext <16 x i8> %a to <16 x i32>
+  %w = {extend} <16 x i8> %b to <16 x i32>
+  %products = mul <16 x i32> %x, %w
+  %sum = call i32 @llvm.vector.reduce.add.v16i32(<16 x i32> %products)
+  ret i32 %sum
+}}
+"""
 
 
 # Taking away a feature takes away those that are built on it.
@@ -111,6 +152,39 @@ def _dot_portable(builder: Any, acc: Any, a: Any, b: Any) -> Any:
     return acc
 
 
+def _dot_neon(builder: Any, acc: Any, a: Any, b: Any, function: str) -> Any:
+    """One instruction for four sums, of which there are 16."""
+    sums, bytes_ = ir.VectorType(I32, 4), ir.VectorType(I8, 16)
+    dot = _declare(builder, f"llvm.aarch64.neon.{function}.v4i32.v16i8", sums, [sums, bytes_, bytes_])
+    return _quarters(builder, lambda *parts: builder.call(dot, parts), acc, a, b)
+
+
+def _dot_words_neon(builder: Any, acc: Any, a: Any, b: Any) -> Any:
+    """Products of even and of odd bytes, which fit 16 bits; the CPU adds them to 32 bits in pairs (sadalp).
+
+    The portable lowering takes as many instructions for a row, but needs twice as many for widening what it
+    multiplies, and registers for that.
+    """
+    sums, words = ir.VectorType(I32, 4), ir.VectorType(I16, 8)
+    add_pairs = _declare(builder, "llvm.aarch64.neon.saddlp.v4i32.v8i16", sums, [words])
+    a, b, eight = builder.bitcast(a, WORDS), builder.bitcast(b, WORDS), _splat(WORDS, 8)
+    evens = builder.and_(a, _splat(WORDS, 255)), builder.ashr(builder.shl(b, eight), eight)
+    odds = builder.lshr(a, eight), builder.ashr(b, eight)
+
+    def add(acc: Any, x: Any, w: Any) -> Any:
+        return builder.add(acc, builder.call(add_pairs, [builder.mul(x, w)]))
+
+    for x, w in (evens, odds):
+        acc = _quarters(builder, add, acc, x, w)
+    return acc
+
+
+def _quarters(builder: Any, function: Callable[..., Any], *vectors: Any) -> Any:
+    """The results of a function of vectors of 128 bits, for the quarters of longer ones."""
+    results = [function(*(_part(builder, v, i, 4) for v in vectors)) for i in range(4)]
+    return _join(builder, _join(builder, *results[:2]), _join(builder, *results[2:]))
+
+
 DOT: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "avx512vnni": (("avx512vnni", "avx512bw"), _dot_vnni_512),
     "avxvnni": (("avxvnni", "avx2"), _dot_vnni_256),
@@ -119,6 +193,9 @@ DOT: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
         functools.partial(_dot_words, madd="llvm.x86.avx512.pmaddw.d.512", parts=1),
     ),
     "avx2": (("avx2",), functools.partial(_dot_words, madd="llvm.x86.avx2.pmadd.wd", parts=2)),
+    "i8mm": (("i8mm",), functools.partial(_dot_neon, function="usdot")),
+    "dotprod": (("dotprod",), functools.partial(_dot_neon, function="sdot")),
+    "neon": (("neon",), _dot_words_neon),
     "portable": ((), _dot_portable),
 }
 
@@ -128,16 +205,38 @@ def lowering() -> str:
     return next(name for name, (features, _) in DOT.items() if has(*features))
 
 
-PREFETCH = 2048  # bytes; 1 to 8 KB were equally good, 512 useless
+def offset() -> int:
+    """What ``dot`` takes from each byte of x. Who packs w adds as much times the sum of a column to its start.
 
-SINGLE_ROW = {8: 1, 4: 1, 2: 1, 1: 1}  # tiles for one row, which waits for its weights whatever the registers
+    AArch64's dotprod multiplies bytes that are both signed or both unsigned. Bytes less 128 are signed, and one
+    exclusive or for a row and step, shared by all its products, makes them so. What is left, 128 times the sum of the
+    weights, is known when they are packed and joins the bias, as the zero point does. To add it up in the loop, by
+    sdot of 128 and the weights, would take another row of products and of accumulators for each tile, and twice the
+    time in depthwise convolutions and for single rows; udot, with weights plus 128 and sums of x, the same.
+    """
+    return 128 if lowering() == "dotprod" else 0
+
+
+def _less_offset(builder: Any, bytes_: Any) -> Any:
+    """64 bytes as dot wants them."""
+    return builder.xor(bytes_, _splat(BYTES, 128)) if offset() else bytes_
+
+
+PREFETCH = 2048  # bytes; 1 to 8 KB were equally good, 512 useless
 
 
 def tiles() -> dict[int, int]:
     """{vectors: rows} of the tiles whose accumulators fit this CPU's registers."""
     if has("avx512bw"):
         return {4: 6, 3: 8, 2: 8, 1: 12}
+    if has("dotprod"):  # a vector takes four of 32 registers; with eight for weights, as 3 x 2 has them, LLVM spills
+        return {1: 6}
     return {1: 6 if has("avx2") else 4}
+
+
+def single_row() -> dict[int, int]:
+    """The same for one row, which waits for its weights; on AArch64, more vectors would make it wait for spills too."""
+    return {2: 1, 1: 1} if is_aarch64() else {8: 1, 4: 1, 2: 1, 1: 1}
 
 
 # Building blocks in LLVM
@@ -301,7 +400,7 @@ def sum_of_bytes(typing: Any, x: Any, at: Any, count: Any) -> Any:
     """x[at] + ... + x[at + count - 1] of a flattened array of bytes; 63 more may be read."""
     from numba.core import types
 
-    lower = DOT[lowering()][1]
+    add = functools.partial(_dot_neon, function="udot") if has("dotprod") else DOT[lowering()][1]
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         from numba.core.cgutils import alloca_once_value, for_range
@@ -313,7 +412,7 @@ def sum_of_bytes(typing: Any, x: Any, at: Any, count: Any) -> Any:
             start = builder.shl(loop.index, I64(6))
             keep = _first_bytes(builder, builder.sub(count, start))
             value = builder.select(keep, _load(builder, builder.gep(pointer, [start]), BYTES), _splat(BYTES, 0))
-            builder.store(lower(builder, builder.load(total), value, _splat(BYTES, 1)), total)
+            builder.store(add(builder, builder.load(total), value, _splat(BYTES, 1)), total)
         function = _declare(builder, "llvm.vector.reduce.add.v16i32", I32, [INT32S])
         return builder.sext(builder.call(function, [builder.load(total)]), I64)
 
@@ -325,7 +424,7 @@ STRIDE = 256  # bytes that dot_of_bytes takes at a time
 
 @Word
 def dot_of_bytes(typing: Any, x: Any, at: Any, w: Any, w_at: Any, count: Any) -> Any:
-    """The int32 sum of x[at + i] w[w_at + i] for i below count, a multiple of STRIDE; x unsigned, w signed."""
+    """The int32 sum of (x[at + i] - offset()) w[w_at + i] for i below count, a multiple of STRIDE; w is signed."""
     from numba.core import types
 
     lower = DOT[lowering()][1]
@@ -341,7 +440,7 @@ def dot_of_bytes(typing: Any, x: Any, at: Any, w: Any, w_at: Any, count: Any) ->
             for i, total in enumerate(sums):
                 place = [builder.add(start, I64(64 * i))]
                 a, b = (_load(builder, builder.gep(pointer, place), BYTES) for pointer in pointers)
-                builder.store(lower(builder, builder.load(total), a, b), total)
+                builder.store(lower(builder, builder.load(total), _less_offset(builder, a), b), total)
         first, second, third, fourth = (builder.load(total) for total in sums)
         total = builder.add(builder.add(first, second), builder.add(third, fourth))
         function = _declare(builder, "llvm.vector.reduce.add.v16i32", I32, [INT32S])
@@ -529,6 +628,8 @@ def _look_up(builder: Any, table: Any) -> Callable[[Any], Any] | None:
     """The function that looks up 64 bytes in registers that hold the table; None where a byte at a time is faster."""
     if has("avx512vbmi"):
         return _look_up_by_permutes(builder, table)
+    if has("neon"):
+        return _look_up_by_tables(builder, table)
     return _look_up_by_shuffles(builder, table) if has("avx2") else None
 
 
@@ -542,6 +643,23 @@ def _look_up_by_permutes(builder: Any, table: Any) -> Callable[[Any], Any]:
         return builder.select(builder.icmp_signed("<", x, _splat(BYTES, 0)), high, low)
 
     return look_up
+
+
+def _look_up_by_tables(builder: Any, table: Any) -> Callable[[Any], Any]:
+    """Four look-ups in 64 bytes each, of which those out of range change nothing."""
+    row = ir.VectorType(I8, 16)
+    first = _declare(builder, "llvm.aarch64.neon.tbl4.v16i8", row, [row] * 5)
+    other = _declare(builder, "llvm.aarch64.neon.tbx4.v16i8", row, [row] * 6)
+    rows = [_load(builder, builder.gep(table, [I64(16 * i)]), row) for i in range(16)]
+
+    def quarter(index: Any) -> Any:
+        result = builder.call(first, [*rows[:4], index])
+        for i in (4, 8, 12):
+            index = builder.sub(index, _splat(row, 64))
+            result = builder.call(other, [result, *rows[i : i + 4], index])
+        return result
+
+    return lambda x: _quarters(builder, quarter, x)
 
 
 def _look_up_by_shuffles(builder: Any, table: Any) -> Callable[[Any], Any]:
@@ -678,7 +796,7 @@ def pause(typing: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         if machine() in ("x86_64", "AMD64"):
             builder.call(_declare(builder, "llvm.x86.sse2.pause", ir.VoidType(), []), [])
-        elif machine() in ("aarch64", "arm64"):
+        elif is_aarch64():
             builder.call(_declare(builder, "llvm.aarch64.hint", ir.VoidType(), [I32]), [I32(1)])
         return context.get_dummy_value()
 
@@ -724,12 +842,12 @@ def lanes_start(typing: Any, p: Any, at: Any) -> Any:
 
 @Word
 def lanes_load(typing: Any, x: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """64 groups of four bytes, x[a + i], x[b + i], x[c + i], x[d + i]: the groups i come in INTERLEAVED order."""
+    """64 groups of four bytes, x[a + i], x[b + i], x[c + i], x[d + i], less offset(), in INTERLEAVED order."""
     from numba.core import types
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         rows = [_load(builder, _address(context, builder, sig.args[0], args[0], start), BYTES) for start in args[1:]]
-        return _gather(builder, _under_one_another(builder, rows))
+        return _gather(builder, _under_one_another(builder, [_less_offset(builder, row) for row in rows]))
 
     return _array_type("Groups64", BYTES, 4)(x, *[types.int64] * 4), generate
 
@@ -971,8 +1089,10 @@ class _Tile:
                 prefetch(builder, pointer, 64 * self.vectors)
             result = []
             for r, row in enumerate(rows):
-                four = _spread(builder, _load(builder, builder.gep(row, [k]), I32))
-                bytes_ = builder.bitcast(four, BYTES)
+                four = _load(builder, builder.gep(row, [k]), I32)
+                if offset():  # before it is spread: other units than the vectors' do that
+                    four = builder.xor(four, I32(0x80808080))
+                bytes_ = builder.bitcast(_spread(builder, four), BYTES)
                 result += [lower(builder, acc[r * self.vectors + v], bytes_, b) for v, b in enumerate(weights)]
             return _gather(builder, result)
 

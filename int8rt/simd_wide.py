@@ -7,7 +7,6 @@ and ``from float16``, whose weights become float32 in registers, and ``int16`` f
 from __future__ import annotations
 
 import functools
-from platform import machine
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -61,7 +60,7 @@ def _add_fused(builder: Any, acc: Any, x: Any, w: Any) -> Any:
 
 def has_fused() -> bool:
     """Whether the CPU multiplies and adds in one instruction."""
-    return simd.has("fma", "avx") or machine() in ("aarch64", "arm64")
+    return simd.has("fma", "avx") or simd.is_aarch64()
 
 
 def _from_int8(builder: Any, w: Any) -> Any:

@@ -268,14 +268,14 @@ def test_which_kernel(scale, accumulates):
 
 
 def test_tiles_have_an_order_of_their_columns():
-    for vectors in {*simd.tiles(), *simd.SINGLE_ROW}:
+    for vectors in {*simd.tiles(), *simd.single_row()}:
         assert sorted(simd.column_order(vectors)) == list(range(16 * vectors))
 
 
 @pytest.mark.parametrize("columns", [1, 16, 17, 64, 100, 1000])
 def test_widest_tile_is_one_of_the_tiles_and_not_higher_than_the_rows(columns):
     for rows in (1, 3, 50):
-        tiles = simd.tiles() if rows > 1 else simd.SINGLE_ROW
+        tiles = simd.tiles() if rows > 1 else simd.single_row()
         height, vectors = dot.widest(rows, columns)
         assert height == min(tiles[vectors], rows)
         assert -columns % (16 * vectors) < max(16, columns)  # less than half of the lanes are idle

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import dot, ops
 from int8rt.errors import ModelError
 from int8rt.fixedpoint import Multiplier, requantize_double_rounding, wrap_int32
 from int8rt.graph import Node, Tensor
@@ -195,6 +195,7 @@ def _sum_bytes_call(node: Node, f: Formula) -> Call:
     (y,) = node.outputs
     ones = np.arange(4) <= np.arange(4)[:, None]  # in the first row for one byte of four, in the last for all
     weights = np.repeat(ones[:, None], LANES, axis=1).astype(np.int8)
+    f = dot.started(f, np.ones((1, count(node)), np.int8))
     s, p = ops.stored(y), np.repeat(f.rows, LANES, axis=1)
     return Call(sum_bytes(f.kind), x, *plan(x.shape, axes), weights, p, s.lo, s.hi, y, writes=[y], work=x.size)
 
