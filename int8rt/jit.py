@@ -8,9 +8,10 @@ A kernel is a Python function that Numba compiles for given argument types. It i
 
 Entry points are kept as object files, one per kernel and list of argument types, in a folder named after a hash of
 everything that decides what is in them: the sources of int8rt, the versions of Python, Numba, llvmlite and NumPy, the
-CPU and its features. A warm start loads them through llvmlite alone; Numba is imported only where something
-has to be compiled. An entry carries a checksum; a damaged one is compiled again. Files appear by an atomic rename, so
-processes may share the folder; where it cannot be written, compiled code lives as long as the process.
+CPU and its features. An entry also has its code in the form that ``loader`` takes, so that a warm start imports neither
+Numba nor llvmlite, whose loader serves what ours does not know. An entry carries a checksum; a damaged one is compiled
+again. Files appear by an atomic rename, so processes may share the folder; where it cannot be written, compiled code
+lives as long as the process.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ import threading
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
 import numpy as np
 
+from int8rt import host, loader
 from int8rt.errors import UnsupportedError
 
 Signature = tuple[str, ...]
@@ -173,10 +175,23 @@ class Word:
         """The Numba intrinsic."""
         from numba.extending import intrinsic
 
+        with _lock:
+            for prepare in _before_words:
+                prepare()
+            _before_words.clear()
         return intrinsic(self.define)
 
     def __call__(self, *args: Any) -> Any:
         raise TypeError(f"{self.define.__name__} exists only inside kernels")
+
+
+_before_words: list[Callable[[], None]] = []
+
+
+def before_words(prepare: Callable[[], None]) -> Callable[[], None]:
+    """Have a function called once before a word is defined: one that imports what definitions need."""
+    _before_words.append(prepare)
+    return prepare
 
 
 # Signatures and records
@@ -225,9 +240,10 @@ def address(array: np.ndarray) -> int:
 
 
 def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
-    """Compile one entry point with Numba: {symbol, code, numba, recipe, signature}.
+    """Compile one entry point with Numba: {symbol, code, image, numba, recipe, signature}.
 
-    numba says whether loading needs Numba's symbols; the last two, what to compile for another version or CPU.
+    code is an object file, image the same for ``loader``, or None. numba says whether loading needs Numba's symbols;
+    the last two, what to compile for another version or CPU.
     """
     from numba.core import compiler, registry, types
     from numba.core.compiler_lock import global_compiler_lock
@@ -260,7 +276,14 @@ def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
         declared = {f.name for f in library._final_module.functions if f.is_declaration}
     foreign = {name for name in declared if not name.startswith("llvm.") and name not in _SYSTEM_SYMBOLS}
     about = {"recipe": kernel.recipe, "signature": signature}
-    return {"symbol": symbol, "code": code, "numba": bool(foreign), **about}
+    return {"symbol": symbol, "code": code, "image": _image(code, symbol), "numba": bool(foreign), **about}
+
+
+def _image(code: bytes, symbol: str) -> loader.Image | None:
+    """The object as ``loader`` takes it, if it can."""
+    with contextlib.suppress(loader.LoadError):
+        return loader.flatten(code, symbol, _SYSTEM_SYMBOLS)
+    return None
 
 
 def _symbol(kernel: Kernel, signature: Signature) -> str:
@@ -401,7 +424,15 @@ _engines: list[Any] = []  # code lives as long as its engine
 
 
 def _load(entry: dict[str, Any]) -> int:
-    """The address of an entry point whose code is handed to LLVM's loader."""
+    """The address of an entry point whose code is now in memory."""
+    if entry["image"] is not None:
+        with contextlib.suppress(loader.LoadError):
+            return loader.load(entry["image"])
+    return _load_by_llvm(entry)
+
+
+def _load_by_llvm(entry: dict[str, Any]) -> int:
+    """The same by LLVM's own loader, which knows every system and every object."""
     import llvmlite.binding as llvm
 
     if entry["numba"]:
@@ -430,9 +461,7 @@ def _target_machine() -> Any:
 @functools.cache
 def cpu_name() -> str:
     """The CPU that kernels are compiled for; ``NUMBA_CPU_NAME`` overrides the one found."""
-    import llvmlite.binding as llvm
-
-    return os.environ.get("NUMBA_CPU_NAME") or str(llvm.get_host_cpu_name())
+    return os.environ.get("NUMBA_CPU_NAME") or _host().name
 
 
 @functools.cache
@@ -441,20 +470,56 @@ def cpu_features() -> str:
 
     ``NUMBA_CPU_FEATURES`` replaces those of this CPU, ``NUMBA_ENABLE_AVX=0`` takes away every kind of AVX.
     """
-    import llvmlite.binding as llvm
-
     given = os.environ.get("NUMBA_CPU_FEATURES")
     if given is not None:
         return given
     if os.environ.get("NUMBA_CPU_NAME", "").lower() == "generic":
         return ""
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:  # LLVM does not know this CPU
-        return ""
+    features = _host().features
     if not int(os.environ.get("NUMBA_ENABLE_AVX") or cpu_name() not in _CPUS_WITHOUT_AVX):
-        features.update({name: False for name in features if name.startswith("avx")})
-    return str(features.flatten())
+        features = re.sub(r"\+avx", "-avx", features)
+    return features
+
+
+class _Host(NamedTuple):
+    """This CPU, as LLVM sees it."""
+
+    name: str
+    features: str  # +avx2,-avx512f,... in the order of the alphabet; empty where LLVM does not know the CPU
+
+
+@functools.cache
+def _host() -> _Host:
+    """LLVM's view of this CPU, kept in the cache: importing llvmlite takes as long as a quarter of a warm start.
+
+    It decides which instructions are used. So a file of another CPU or LLVM has another name and says another key, and
+    what does not look as it should is asked for again.
+    """
+    key = host.identity(_version("llvmlite"))
+    if key is None:
+        return _ask_llvm()
+    path = _cache_base() / f"cpu-{key}"
+    known = _read(path) or {}
+    found = _Host(str(known.get("name")), str(known.get("features")))
+    if known.get("cpu") == key and _CPU_NAME(found.name) and _CPU_FEATURES(found.features):
+        return found
+    found = _ask_llvm()
+    _write(path, {"cpu": key, **found._asdict(), "code": b""})
+    return found
+
+
+_CPU_NAME = re.compile(r"[\w.+-]+").fullmatch
+_CPU_FEATURES = re.compile(r"([+-][\w.-]+(,[+-][\w.-]+)*)?").fullmatch
+
+
+def _ask_llvm() -> _Host:
+    import llvmlite.binding as llvm
+
+    try:
+        features = str(llvm.get_host_cpu_features().flatten())
+    except RuntimeError:  # LLVM does not know this CPU
+        features = ""
+    return _Host(str(llvm.get_host_cpu_name()), features)
 
 
 # Where Numba does not trust AVX (numba.core.config.avx_default)
@@ -488,7 +553,7 @@ def _foreign_source(kernel: Kernel) -> bytes:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The entry that a file holds: checksum, a line of JSON, object code. None where it is missing or damaged."""
+    """The entry that a file holds: checksum, a line of JSON, image, object. None where it is missing or damaged."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -496,13 +561,21 @@ def _read(path: Path) -> dict[str, Any] | None:
     digest, body = content[:32], content[32:]
     if hashlib.sha256(body).digest() != digest:
         return None
-    header, _, code = body.partition(b"\n")
-    return {**json.loads(header), "code": code}
+    line, _, code = body.partition(b"\n")
+    header = json.loads(line)
+    if header.get("image"):
+        machine, size, start, fixups = header["image"]
+        header["image"] = loader.Image(machine, code[:size], start, tuple(map(tuple, fixups)))
+        code = code[size:]
+    return {**header, "code": code}
 
 
 def _write(path: Path, entry: dict[str, Any]) -> None:
-    header = json.dumps({key: value for key, value in entry.items() if key != "code"})
-    body = header.encode() + b"\n" + entry["code"]
+    image = entry.get("image")
+    header = {key: value for key, value in entry.items() if key != "code"}
+    if image is not None:
+        header["image"] = image._replace(code=len(image.code))
+    body = json.dumps(header).encode() + b"\n" + (image.code if image is not None else b"") + entry["code"]
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -565,9 +638,9 @@ def _hash_of_sources() -> str:
 _sources = _hash_of_sources()
 
 
-def _numba_version() -> str:
-    """What tells one version of Numba from another; importlib.metadata takes 15 ms to import."""
-    spec = find_spec("numba")
+def _version(package: str) -> str:
+    """What tells one version of Numba or llvmlite from another; importlib.metadata takes 15 ms to import."""
+    spec = find_spec(package)
     assert spec is not None
     assert spec.origin is not None
     try:
@@ -575,15 +648,13 @@ def _numba_version() -> str:
     except OSError:
         from importlib.metadata import version
 
-        return version("numba")
+        return version(package)
 
 
 @functools.cache
 def fingerprint() -> str:
     """A hash of all that decides what compiled code looks like."""
-    import llvmlite
-
-    versions = _numba_version(), llvmlite.__version__, np.__version__
+    versions = _version("numba"), _version("llvmlite"), np.__version__
     target = platform.python_version(), platform.machine(), cpu_name(), cpu_features()
     return hashlib.sha256(repr((_sources, versions, target)).encode()).hexdigest()[:20]
 

@@ -25,24 +25,44 @@ from platform import machine
 from types import SimpleNamespace
 from typing import Any
 
-from llvmlite import ir
-
-from int8rt.jit import Word, cpu_features
+from int8rt.jit import Word, before_words, cpu_features
 
 LANES = 16
 
-I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-BYTES = ir.VectorType(I8, 4 * LANES)
-WORDS = ir.VectorType(I16, 2 * LANES)
-INT32S = ir.VectorType(I32, LANES)
-DOUBLES = ir.VectorType(ir.DoubleType(), 8)
+# llvmlite.ir and types of its: there are none before a word is compiled, as planning needs them not.
+ir: Any
+I8: Any
+I16: Any
+I32: Any
+I64: Any
+BYTES: Any
+WORDS: Any
+INT32S: Any
+DOUBLES: Any
+
+
+@before_words
+def _speak_llvm() -> None:
+    global ir, I8, I16, I32, I64, BYTES, WORDS, INT32S, DOUBLES
+    from llvmlite import ir
+
+    I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+    BYTES = ir.VectorType(I8, 4 * LANES)
+    WORDS = ir.VectorType(I16, 2 * LANES)
+    INT32S = ir.VectorType(I32, LANES)
+    DOUBLES = ir.VectorType(ir.DoubleType(), 8)
 
 
 def has(*features: str) -> bool:
     """Whether the compiler may use all of these CPU features."""
-    # The last word on a feature counts, as for LLVM.
-    given = {word[1:]: word[0] == "+" for word in cpu_features().split(",") if word}
+    given = _given(cpu_features())
     return all(given.get(f, False) and all(given.get(base, True) for base in _bases(f)) for f in features)
+
+
+@functools.cache
+def _given(features: str) -> dict[str, bool]:
+    """Features as a table; the last word on one counts, as for LLVM."""
+    return {word[1:]: word[0] == "+" for word in features.split(",") if word}
 
 
 # Taking away a feature takes away those that are built on it.
