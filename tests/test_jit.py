@@ -284,10 +284,10 @@ def test_read_only_cache_is_read(python, code, tmp_path):
     first, second = entries(tmp_path)
     first.unlink()
     refuse = """
-import os, pathlib, tempfile
+import os, tempfile
 def refuse(*args, **kwargs):
     raise PermissionError("read-only")
-os.replace = os.mkdir = pathlib.Path.mkdir = tempfile.mkstemp = tempfile.TemporaryFile = refuse
+os.replace = os.mkdir = os.makedirs = tempfile.mkstemp = tempfile.TemporaryFile = refuse
 """
     assert python(refuse + code, INT8RT_CACHE_DIR=tmp_path) == COLD
     assert entries(tmp_path) == [second]
@@ -330,18 +330,18 @@ def test_no_cache_at_all(python, code, environment):
 def test_places_of_the_cache(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("INT8RT_CACHE_DIR", str(tmp_path / "own"))
-    assert jit._cache_base() == tmp_path / "own"
+    assert jit._cache_base() == str(tmp_path / "own")
     monkeypatch.delenv("INT8RT_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert jit._cache_base() == tmp_path / "xdg" / "int8rt"
+    assert jit._cache_base() == str(tmp_path / "xdg" / "int8rt")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert jit._cache_base() == tmp_path / ".cache" / "int8rt"
+    assert jit._cache_base() == str(tmp_path / ".cache" / "int8rt")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert jit._cache_base() == tmp_path / "Library" / "Caches" / "int8rt"
+    assert jit._cache_base() == str(tmp_path / "Library" / "Caches" / "int8rt")
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert jit._cache_base() == tmp_path / "local" / "int8rt"
+    assert jit._cache_base() == str(tmp_path / "local" / "int8rt")
 
 
 def test_two_processes_at_once(python, code, tmp_path):

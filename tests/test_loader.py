@@ -349,7 +349,7 @@ def test_kernels_just_compiled_and_cached(by_llvm, monkeypatch, tmp_path):
         return load(image)
 
     monkeypatch.setattr(loader, "load", watched)
-    monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(jit, "_folder", lambda: str(tmp_path))
     before = len(jit._engines)
     assert run_fill() == run_fill() == [0, 3, 6, 9, 12]
     assert len(list(tmp_path.iterdir())) == 1
@@ -362,7 +362,7 @@ def test_kernels_just_compiled_and_cached(by_llvm, monkeypatch, tmp_path):
 def test_objects_without_an_image(monkeypatch, tmp_path):
     """What calls Numba's own functions, say."""
     monkeypatch.setattr(jit, "_image", lambda code, symbol: None)
-    monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(jit, "_folder", lambda: str(tmp_path))
     before = len(jit._engines)
     assert run_fill() == run_fill() == [0, 3, 6, 9, 12]
     assert len(jit._engines) == before + 2
