@@ -23,8 +23,8 @@ from int8rt import simd
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, kernel
-from int8rt.ops import Call, scratch, scratch_per_thread
-from int8rt.requantization import ROWS, Columns, Formula, fitted, formula
+from int8rt.ops import Call, aligned_empty, scratch, scratch_per_thread
+from int8rt.requantization import ROWS, Columns, Formula, fitted, formula, limits
 from int8rt.simd import get, put, sum_of_bytes
 
 LANES = simd.LANES
@@ -66,25 +66,33 @@ def dot_plain(
 
 
 def pack(w: np.ndarray, segments: int, vectors: int, order: list[int]) -> tuple[np.ndarray, int]:
-    """int16 [columns, segments * depth] -> int8 [panel, segment * ceil(depth / 4), 16 vectors, 4], zero padded; passes.
+    """int16 or int8 [columns, segments * depth] -> int8 [panel, segment * ceil(depth / 4), 16 vectors, 4]; passes.
 
-    order says which column of its panel each lane stands for.
+    It is padded with zeros. order says which column of its panel each lane stands for.
 
     Weights less their zero point may need nine bits (legacy uint8 models). Then all segments come several times, and
     their weights are to be summed over the passes.
     """
     columns, total = w.shape
-    depth = total // segments
-    width = vectors * LANES
-    rest = np.zeros((-(-columns // width) * width, segments, -(-depth // 4) * 4), np.int16)
-    rest[:columns, :, :depth] = w.reshape(columns, segments, depth)
-    rest = rest.reshape(-1, width, segments * rest.shape[2] // 4, 4)[:, order].transpose(0, 2, 1, 3)
-    passes = split_bytes(rest)
-    return np.ascontiguousarray(np.concatenate(list(passes), axis=1)), len(passes)
+    depth, width = total // segments, vectors * LANES
+    count, fours = -(-columns // width), -(-depth // 4)
+    parts = split_bytes(w)
+    passes = len(parts)
+    if columns % width or depth % 4:
+        padded = np.zeros((passes, count * width, segments, fours * 4), np.int8)
+        padded[:, :columns, :, :depth] = parts.reshape(passes, columns, segments, depth)
+        parts = padded
+    four = parts.reshape(-1).view(np.int32).reshape(passes, count, width, segments * fours)  # a group is one number
+    packed = aligned_empty((count, passes, segments * fours, width), np.int32)
+    packed[...] = four[:, :, order].transpose(1, 0, 3, 2)
+    return packed.view(np.int8).reshape(count, passes * segments * fours, width, 4), passes
 
 
 def split_bytes(w: np.ndarray) -> np.ndarray:
-    """int16 values as int8 [parts, ...] whose sum they are; one part where they fit."""
+    """Integers as int8 [parts, ...] whose sum they are; one part where they fit."""
+    least, most = limits(w)
+    if least >= -128 and most <= 127:
+        return np.ascontiguousarray(w, np.int8)[None]
     parts: list[np.ndarray] = []
     while not parts or w.any():
         parts.append(w.clip(-128, 127).astype(np.int8))
@@ -233,7 +241,7 @@ def _common(w: np.ndarray, segments: int, vectors: int) -> int:
     Its product with the sum of a row is the same for all columns. That pays where the sum takes less time than a second
     pass over the weights.
     """
-    least, most = int(w.min(initial=0)), int(w.max(initial=0))
+    least, most = limits(w)
     columns = -(-len(w) // (vectors * LANES)) * vectors * LANES
     if (least >= -128 and most <= 127) or most - least > 255 or columns * w.shape[1] < SUM_OF_SEGMENT * segments:
         return 0
