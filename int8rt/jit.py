@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import hashlib
 import importlib
 import json
 import operator
@@ -28,12 +27,18 @@ import platform
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
 import numpy as np
+
+try:  # hashlib would load OpenSSL, which takes 2 ms
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 from int8rt import host, loader
 from int8rt.errors import UnsupportedError
@@ -64,12 +69,16 @@ class Kernel:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name or f"{function.__module__}:{function.__qualname__}"
-        self.recipe = json.dumps([function.__module__, function.__qualname__])
         self.is_parallel = function.__code__.co_varnames[:2] == ("thread", "threads")
         self._entries: dict[Signature, int] = {}
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}>"
+
+    @functools.cached_property
+    def recipe(self) -> str:
+        """Where another process finds the kernel."""
+        return json.dumps([self.function.__module__, self.function.__qualname__])
 
     @functools.cached_property
     def dispatcher(self) -> Any:
@@ -295,7 +304,7 @@ def _image(code: bytes, symbol: str) -> loader.Image | None:
 
 def _symbol(kernel: Kernel, signature: Signature) -> str:
     """The name of an entry point, which no other kernel or signature has."""
-    return "int8rt_" + hashlib.sha256(repr((kernel.name, signature)).encode()).hexdigest()[:24]
+    return "int8rt_" + _digest(repr((kernel.name, signature)).encode()).hex()[:24]
 
 
 # What the C library offers to loaded code without Numba's help.
@@ -502,10 +511,11 @@ def _host() -> _Host:
     It decides which instructions are used. So a file of another CPU or LLVM has another name and says another key, and
     what does not look as it should is asked for again.
     """
-    key = host.identity(_version("llvmlite"))
-    if key is None:
+    identity = host.identity(_version("llvmlite"))
+    if identity is None:
         return _ask_llvm()
-    path = os.path.join(_cache_base(), f"cpu-{key}")
+    key = _digest(identity.encode()).hex()
+    path = os.path.join(_cache_base(), f"cpu-{key[:20]}")
     known = _read(path) or {}
     found = _Host(str(known.get("name")), str(known.get("features")))
     if known.get("cpu") == key and _CPU_NAME(found.name) and _CPU_FEATURES(found.features):
@@ -547,7 +557,7 @@ def _object(kernel: Kernel, signature: Signature) -> dict[str, Any]:
 
 def _path(kernel: Kernel, signature: Signature) -> str:
     name = re.sub(r"\W+", "_", kernel.name.split(":")[-1])[:60]
-    key = hashlib.sha256(repr((kernel.name, signature, _foreign_source(kernel))).encode()).hexdigest()[:20]
+    key = _digest(repr((kernel.name, signature, _foreign_source(kernel))).encode()).hex()[:20]
     return os.path.join(_folder(), f"{name}-{key}.o")
 
 
@@ -567,7 +577,7 @@ def _read(path: str | Path) -> dict[str, Any] | None:
     except OSError:
         return None
     digest, body = content[:32], content[32:]
-    if hashlib.sha256(body).digest() != digest:
+    if _digest(body) != digest:
         return None
     line, _, code = body.partition(b"\n")
     header = json.loads(line)
@@ -592,7 +602,7 @@ def _write(path: str | Path, entry: dict[str, Any]) -> None:
         os.makedirs(folder, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.splitext(name)[0])
         with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(body).digest() + body)
+            file.write(_digest(body) + body)
         os.replace(temporary, path)
     except OSError:  # a cache that cannot be written costs time, nothing else
         if temporary is not None:
@@ -645,20 +655,41 @@ def _cache_base() -> str:
     return os.path.join(root if root and not root.startswith("~") else os.devnull, "int8rt")
 
 
+def _digest(content: bytes) -> bytes:
+    """A checksum that tells contents apart."""
+    return blake2b(content, digest_size=32).digest()
+
+
 def _hash_of_sources() -> str:
-    digest = hashlib.sha256()
-    for source in sorted(_files_below(os.path.dirname(__file__))):
-        with open(source, "rb", buffering=0) as file:
-            digest.update(os.path.basename(source).encode() + file.read())
-    return digest.hexdigest()
+    """A hash of the contents of all sources, kept for as long as the system says that no file has changed.
+
+    A change of a file changes the time of its last change, unless the one before was but a moment ago.
+    """
+    files = sorted(_files_below(os.path.dirname(__file__)))
+    stamp = _digest(repr(files).encode()).hex()
+    path = os.path.join(_cache_base(), f"sources-{stamp[:20]}")
+    known = (_read(path) if os.name == "posix" else None) or {}
+    if known.get("stamp") == stamp:
+        return str(known["hash"])
+    found = blake2b()
+    for name, *_ in files:
+        with open(name, "rb", buffering=0) as file:
+            found.update(os.path.basename(name).encode() + file.read())
+    if os.name == "posix" and max(changed for *_, changed in files) < time.time_ns() - _MOMENT:
+        _write(path, {"stamp": stamp, "hash": found.hexdigest(), "code": b""})
+    return found.hexdigest()
 
 
-def _files_below(folder: str) -> list[str]:
-    """The sources in a folder and in those below; with os.scandir, as pathlib takes three times as long."""
+_MOMENT = 2 * 10**9  # nanoseconds: file systems count time in steps of up to so much
+
+
+def _files_below(folder: str) -> list[tuple[str, int, int, int, int]]:
+    """The sources in a folder and in those below: path, number, size, and when content and file were changed."""
     found = []
     for entry in os.scandir(folder):
         if entry.name.endswith(".py"):
-            found.append(entry.path)
+            s = entry.stat()
+            found.append((entry.path, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
         elif entry.is_dir():
             found += _files_below(entry.path)
     return found
@@ -687,7 +718,7 @@ def fingerprint() -> str:
     """A hash of all that decides what compiled code looks like."""
     versions = _version("numba"), _version("llvmlite"), np.__version__
     target = platform.python_version(), platform.machine(), cpu_name(), cpu_features()
-    return hashlib.sha256(repr((_sources, versions, target)).encode()).hexdigest()[:20]
+    return _digest(repr((_sources, versions, target)).encode()).hex()[:20]
 
 
 # Calling

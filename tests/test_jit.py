@@ -197,9 +197,9 @@ def folders(cache: pathlib.Path) -> list[pathlib.Path]:
     return [p for p in cache.iterdir() if p.is_dir()]
 
 
-def hosts(cache: pathlib.Path) -> list[pathlib.Path]:
-    """What is kept about this CPU, where it can be told from others."""
-    return list(cache.glob("cpu-*"))
+def notes(cache: pathlib.Path) -> list[pathlib.Path]:
+    """What is kept about this CPU and about the sources."""
+    return [*cache.glob("cpu-*"), *cache.glob("sources-*")]
 
 
 def test_warm_start_imports_neither_numba_nor_llvm(python, code, tmp_path):
@@ -208,7 +208,7 @@ def test_warm_start_imports_neither_numba_nor_llvm(python, code, tmp_path):
     assert len(before) == 2  # dot and the run loop
     assert python(code, INT8RT_CACHE_DIR=tmp_path) == WARM
     assert {path: path.stat().st_mtime_ns for path in entries(tmp_path)} == before
-    kept = entries(tmp_path) + hosts(tmp_path)
+    kept = entries(tmp_path) + notes(tmp_path)
     assert sorted(kept) == sorted(p for p in tmp_path.rglob("*") if p.is_file())  # nothing temporary stays
 
 
@@ -243,6 +243,27 @@ def test_an_edit_anywhere_makes_the_cache_stale(python, code, tmp_path):
         assert python(code, cwd=root, INT8RT_CACHE_DIR=cache) == COLD, edited
         assert python(code, cwd=root, INT8RT_CACHE_DIR=cache) == WARM, edited
     assert len(folders(cache)) == 4
+
+
+def test_the_hash_of_sources_is_kept_while_nothing_changes(monkeypatch, tmp_path):
+    package, cache = copy_of_the_package(tmp_path) / "int8rt", tmp_path / "cache"
+    monkeypatch.setattr(jit, "__file__", str(package / "jit.py"))
+    monkeypatch.setenv("INT8RT_CACHE_DIR", str(cache))
+    assert jit._hash_of_sources() == jit._sources
+    assert not cache.exists()  # the next edit might seem to be of the same time
+    monkeypatch.setattr(jit, "_MOMENT", -(10**12))
+    assert jit._hash_of_sources() == jit._sources
+    (kept,) = notes(cache)
+    jit._write(kept, {**(jit._read(kept) or {}), "hash": "kept"})
+    assert jit._hash_of_sources() == "kept"
+    edited = package / "ops" / "add.py"
+    content, times = edited.read_bytes(), edited.stat()
+    edited.write_bytes(content[:-1] + b"#")
+    os.utime(edited, ns=(times.st_atime_ns, times.st_mtime_ns))  # as if nothing had happened
+    assert jit._hash_of_sources() not in ("kept", jit._sources)
+    kept.write_bytes(b"damaged")
+    edited.write_bytes(content)
+    assert jit._hash_of_sources() == jit._sources
 
 
 def test_edit_while_a_process_runs_is_not_filed_under_what_it_became(python, code, tmp_path):
