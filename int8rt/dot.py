@@ -265,8 +265,11 @@ def _accumulating(
 
 def _constants(f: Formula, order: list[int]) -> np.ndarray:
     """A formula's rows in panels: int32 [panel, ROWS, lane]. The two words of a float64 stay together."""
-    rows = [panels(row, order) for row in f.rows]
+    width, columns = len(order), f.rows.shape[1]
+    count = -(-columns // width)
+    padded = np.zeros((ROWS, count * width), np.int32)
+    padded[:, :columns] = f.rows
+    rows = padded.reshape(ROWS, count, width).transpose(1, 0, 2)[:, :, order]
     if f.kind == "double":
-        pairs = np.stack(rows[:2], axis=2).reshape(len(rows[0]), 2, -1)
-        rows[:2] = [pairs[:, 0], pairs[:, 1]]
-    return np.ascontiguousarray(np.stack(rows, axis=1))
+        rows[:, :2] = rows[:, :2].transpose(0, 2, 1).reshape(count, 2, width)
+    return np.ascontiguousarray(rows)

@@ -55,7 +55,12 @@ def _speak_llvm() -> None:
 
 def has(*features: str) -> bool:
     """Whether the compiler may use all of these CPU features."""
-    given = _given(cpu_features())
+    return _has(cpu_features(), features)
+
+
+@functools.cache
+def _has(known: str, features: tuple[str, ...]) -> bool:
+    given = _given(known)
     return all(given.get(f, False) and all(given.get(base, True) for base in _bases(f)) for f in features)
 
 

@@ -243,7 +243,7 @@ def scratch_per_thread(name: str, size: int, dtype: Any) -> PerThread:
     return PerThread(name, (1, size), np.dtype(dtype))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fault(Tensor):
     """Where a kernel says that a run-time value is out of range: [flag, value]; the run then raises InputError.
 

@@ -150,7 +150,7 @@ class Into(NamedTuple):
     stride: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AsItIs:
     """Activations that are multiplied as they are stored."""
 
@@ -165,7 +165,7 @@ class AsItIs:
         return Padded(self.o.x, 0, 0, [])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bytes(AsItIs):
     """8-bit activations."""
 
@@ -206,7 +206,7 @@ def _bytes(o: Operands) -> Bytes:
     return Bytes(o, weights, bias, rounding)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Int16(AsItIs):
     """int16 activations."""
 
@@ -247,7 +247,7 @@ def _rules(o: Operands, bias: np.ndarray) -> wide.Rules:
     return wide.Rules(rule, bias, multiplier, shift, np.array(real), 32 if is_narrow else 64, lo, hi)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Float(AsItIs):
     """float32 activations and weights."""
 
@@ -283,7 +283,7 @@ def _float_bias(o: Operands) -> np.ndarray:
     return np.zeros(o.channels, FLOAT32) if o.b is None else np.asarray(o.b.data, FLOAT32).reshape(-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hybrid:
     """float32 activations and integer weights."""
 
@@ -335,7 +335,7 @@ def _scaling(o: Operands, w: np.ndarray, bias: np.ndarray) -> hybrid.Scaling:
     return hybrid.Scaling(np.array(scale), sums, bias, int(o.weight_first), bounds)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class WeightOnly(AsItIs):
     """float32 activations and weights that become float32 in registers."""
 
