@@ -297,8 +297,10 @@ def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
 
 def _image(code: bytes, symbol: str) -> loader.Image | None:
     """The object as ``loader`` takes it, if it can."""
+    from int8rt import elf
+
     with contextlib.suppress(loader.LoadError):
-        return loader.flatten(code, symbol, _SYSTEM_SYMBOLS)
+        return elf.flatten(code, symbol, _SYSTEM_SYMBOLS)
     return None
 
 

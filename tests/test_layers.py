@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "int8rt"
 # Each module imports from those before it; modules of one line do not know of one another.
 LAYERS = [
     "errors _schema libm loader host",
-    "_flatbuffer graph",
+    "_flatbuffer graph elf",
     "jit numerics",
     "compiling fixedpoint simd",
     "simd_wide",

@@ -1,4 +1,4 @@
-"""loader: objects of both machines become images that run; what is odd or damaged is refused and never runs."""
+"""elf and loader: objects of both machines become images that run; what is odd or damaged is refused and never runs."""
 
 import ctypes
 import functools
@@ -12,7 +12,7 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from int8rt import jit, loader
+from int8rt import elf, jit, loader
 from int8rt.loader import ADDRESS, Image, LoadError
 
 CODE = """
@@ -104,7 +104,7 @@ def native():
 def test_code_runs(triple, model, reloc):
     if not triple.startswith(platform.machine()):
         pytest.skip(f"this machine is {platform.machine()}")
-    image = loader.flatten(compiled(triple, model, reloc), "entry", FUNCTIONS)
+    image = elf.flatten(compiled(triple, model, reloc), "entry", FUNCTIONS)
     entry = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(loader.load(image))
     buffer = (ctypes.c_int64 * 6)()
     assert [entry(x, ctypes.addressof(buffer), 48) for x in INPUTS] == OUTPUTS
@@ -166,11 +166,11 @@ def test_code_of_aarch64_runs_in_an_emulator(triple, model, reloc, tmp_path, mon
     """A program of the image and what calls it, which writes what comes out."""
     needed = {"entry", "write", "exit"}
     harness = compiled(triple, code=HARNESS)
-    image = loader.flatten(compiled(triple, model, reloc), "entry", FUNCTIONS)
-    places = {name: HARNESS_BASE + loader.flatten(harness, name, needed).entry for name in FUNCTIONS}
+    image = elf.flatten(compiled(triple, model, reloc), "entry", FUNCTIONS)
+    places = {name: HARNESS_BASE + elf.flatten(harness, name, needed).entry for name in FUNCTIONS}
     places |= {"entry": BASE + image.entry, "write": SYSTEM_BASE, "exit": SYSTEM_BASE + len(WRITE)}
     monkeypatch.setattr(loader, "_address_of", places.__getitem__)
-    caller = loader.flatten(harness, "start", needed)
+    caller = elf.flatten(harness, "start", needed)
     images = [(BASE, image), (HARNESS_BASE, caller)]
     segments = [*((base, loader._fixed(image, base)) for base, image in images), (SYSTEM_BASE, WRITE + EXIT)]
     path = tmp_path / "program"
@@ -194,7 +194,7 @@ def executable(segments, entry):
 
 @needs_linux
 def test_memory_of_code_cannot_be_written():
-    address = loader.load(loader.flatten(native(), "entry", FUNCTIONS))
+    address = loader.load(elf.flatten(native(), "entry", FUNCTIONS))
     with open("/proc/self/maps") as maps:
         spans = {line.split()[0]: line.split()[1] for line in maps}
     inside = []
@@ -210,14 +210,14 @@ def test_memory_of_code_cannot_be_written():
 @pytest.mark.parametrize("triple", [X86, ARM])
 def test_unknown_functions_are_refused(triple):
     with pytest.raises(LoadError, match="labs"):
-        loader.flatten(compiled(triple), "entry", {"memcpy"})
+        elf.flatten(compiled(triple), "entry", {"memcpy"})
 
 
 @pytest.mark.parametrize("triple", [X86, ARM])
 def test_symbols_that_are_not_defined(triple):
     for symbol in ("other", "labs", "", "memcpy"):
         with pytest.raises(LoadError, match="no symbol"):
-            loader.flatten(compiled(triple), symbol, FUNCTIONS)
+            elf.flatten(compiled(triple), symbol, FUNCTIONS)
 
 
 @pytest.mark.parametrize(
@@ -232,18 +232,18 @@ def test_symbols_that_are_not_defined(triple):
 )
 def test_what_images_have_not(what, code):
     with pytest.raises(LoadError, match=what):
-        loader.flatten(compiled(X86, code=code), "entry", FUNCTIONS)
+        elf.flatten(compiled(X86, code=code), "entry", FUNCTIONS)
 
 
 def test_absolute_addresses_of_32_bits_are_refused():
     with pytest.raises(LoadError, match=r"type 1[01]"):
-        loader.flatten(compiled(X86, "small", "static"), "entry", FUNCTIONS)
+        elf.flatten(compiled(X86, "small", "static"), "entry", FUNCTIONS)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"MZ" * 500, b"\xcf\xfa\xed\xfe" * 99, bytes(1000)], ids=len)
 def test_what_is_no_object(content):
     with pytest.raises(LoadError):
-        loader.flatten(content, "entry", FUNCTIONS)
+        elf.flatten(content, "entry", FUNCTIONS)
 
 
 @pytest.mark.parametrize("triple", [X86, ARM])
@@ -254,13 +254,13 @@ def test_damaged_objects_are_refused_or_give_an_image(triple):
     refused = 0
     for length in range(0, len(code), 7):
         with pytest.raises(LoadError):
-            loader.flatten(code[:length], "entry", FUNCTIONS)
+            elf.flatten(code[:length], "entry", FUNCTIONS)
     for _ in range(3000):
         damaged = bytearray(code)
         for at in rng.integers(0, len(code), rng.integers(1, 4)):
             damaged[at] = rng.integers(256)
         try:
-            image = loader.flatten(bytes(damaged), "entry", FUNCTIONS)
+            image = elf.flatten(bytes(damaged), "entry", FUNCTIONS)
         except LoadError:
             refused += 1
         else:
