@@ -100,6 +100,12 @@ def split_bytes(w: np.ndarray) -> np.ndarray:
     return np.stack(parts)
 
 
+def _repeated(segments: Segments, passes: int) -> Segments:
+    """The segments as often as pack() has their weights."""
+    starts = np.asarray(segments.starts, np.int64)
+    return segments._replace(starts=starts if passes == 1 else np.tile(starts, passes))
+
+
 def panels(values: np.ndarray, order: list[int]) -> np.ndarray:
     """One value per column -> [panel, lane], zero padded, lanes in the order of pack()."""
     width = len(order)
@@ -225,7 +231,7 @@ def call(
         calls.append(
             Call(row_sums, x, *segments, other, sums, writes=[sums], work=len(segments.offsets) * w.shape[1] // 8)
         )
-    repeated = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
+    repeated = _repeated(segments, passes)
     r = columns.rounding
     args = (*repeated, packed, _constants(f, order), r.lo, r.hi, len(w), sums)
     work = len(segments.offsets) * columns.w.size
@@ -255,7 +261,7 @@ def _accumulating(
     rows, vectors = tile
     order = list(range(vectors * LANES))
     packed, passes = pack(columns.w, len(segments.starts), vectors, order)
-    repeated = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
+    repeated = _repeated(segments, passes)
     sums = scratch_per_thread(f"{place[0].name}/sums", rows * vectors * LANES, np.int32)
     bias = panels((columns.bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32), order)
     args = (*repeated, packed, bias, *columns.rounding, len(columns.w), sums)

@@ -582,11 +582,14 @@ def _read(path: str | Path) -> dict[str, Any] | None:
     if _digest(body) != digest:
         return None
     line, _, code = body.partition(b"\n")
-    header = json.loads(line)
-    if header.get("image"):
-        machine, size, start, fixups = header["image"]
-        header["image"] = loader.Image(machine, code[:size], start, tuple(map(tuple, fixups)))
-        code = code[size:]
+    try:
+        header = json.loads(line)
+        if header.get("image"):
+            machine, size, start, fixups = header["image"]
+            header["image"] = loader.Image(machine, code[:size], start, tuple(map(tuple, fixups)))
+            code = code[size:]
+    except (AttributeError, TypeError, ValueError):  # of a version that writes other entries
+        return None
     return {**header, "code": code}
 
 

@@ -233,6 +233,12 @@ def test_damaged_entries_are_compiled_again(python, code, tmp_path, damage):
     assert len(entries(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("body", [b"\x80\x81\ncode", b"[1]\ncode", b"code", b'{"image": [1, 2]}\n', b'{"image": 7}\n'])
+def test_entries_of_versions_that_write_them_otherwise(tmp_path, body):
+    (tmp_path / "entry").write_bytes(jit._digest(body) + body)
+    assert jit._read(tmp_path / "entry") is None
+
+
 def test_an_edit_anywhere_makes_the_cache_stale(python, code, tmp_path):
     root = copy_of_the_package(tmp_path / "package")
     cache = tmp_path / "cache"
