@@ -185,7 +185,7 @@ class Word:
         """The Numba intrinsic."""
         from numba.extending import intrinsic
 
-        with _lock:
+        with _words_lock:
             for prepare in _before_words:
                 prepare()
             _before_words.clear()
@@ -196,6 +196,7 @@ class Word:
 
 
 _before_words: list[Callable[[], None]] = []
+_words_lock = threading.Lock()  # of its own: who comes here may hold Numba's lock, which holders of ours wait for
 
 
 def before_words(prepare: Callable[[], None]) -> Callable[[], None]:
@@ -680,7 +681,7 @@ def _hash_of_sources() -> str:
     for name, *_ in files:
         with open(name, "rb", buffering=0) as file:
             found.update(os.path.basename(name).encode() + file.read())
-    if os.name == "posix" and max(changed for *_, changed in files) < time.time_ns() - _MOMENT:
+    if os.name == "posix" and files and max(changed for *_, changed in files) < time.time_ns() - _MOMENT:
         _write(path, {"stamp": stamp, "hash": found.hexdigest(), "code": b""})
     return found.hexdigest()
 
@@ -690,12 +691,16 @@ _MOMENT = 2 * 10**9  # nanoseconds: file systems count time in steps of up to so
 
 def _files_below(folder: str) -> list[tuple[str, int, int, int, int]]:
     """The sources in a folder and in those below: path, number, size, and when content and file were changed."""
-    found = []
-    for entry in os.scandir(folder):
+    found: list[tuple[str, int, int, int, int]] = []
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:  # no folder: a package in an archive has no files
+        return found
+    for entry in entries:
         if entry.name.endswith(".py"):
             s = entry.stat()
             found.append((entry.path, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
-        elif entry.is_dir():
+        elif entry.is_dir(follow_symlinks=False):
             found += _files_below(entry.path)
     return found
 
