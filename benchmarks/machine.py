@@ -122,6 +122,8 @@ def fresh(code: str, *args: object, environment: Mapping[str, str] | None = None
     """What Python code prints that runs in a process of its own. Raises RuntimeError where it fails."""
     command = [sys.executable, "-c", code, *map(str, args)]
     variables = {**os.environ, "PYTHONPATH": str(benchmarks.ROOT), **(environment or {})}
+    # With it, each process would compile our sources again, which installed packages, LiteRT's too, are spared.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     result = subprocess.run(command, env=variables, capture_output=True, text=True)
     if result.returncode:
         raise RuntimeError(f"exit status {result.returncode}: {result.stderr.strip()[-500:]}")

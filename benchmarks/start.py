@@ -74,7 +74,7 @@ def first_run(path: Path) -> Row:
 
 def run(path: Path, repeat: int, first: int) -> Row:
     """All figures: per kind of start the seconds of every repetition, and bytes of memory."""
-    starts: dict[str, list[Row]] = {"int8rt, first run": [first_run(path) for _ in range(first)]}
+    starts: dict[str, list[Row]] = {"int8rt, first run": [first_run(path) for _ in range(first)]} if first else {}
     kinds = {"int8rt, warm start": OURS}
     if litert.available():
         kinds["LiteRT (XNNPACK)"] = LITERT
@@ -96,7 +96,7 @@ def text(result: Row) -> list[str]:
         for name, of in (("min", min), ("median", median)):
             rows.append([kind, name, *(f"{of(s[part] for s in starts):.3f}" for part in PARTS), str(len(starts))])
     header = [f"{result['name']}, seconds", "", *(f"{part} " for part in PARTS), "runs "]
-    lines = report.table(header, [row for row in rows if row[-1] != "0"])
+    lines = report.table(header, rows)
     ours, theirs = (result["starts"].get(kind) for kind in ("int8rt, warm start", "LiteRT (XNNPACK)"))
     if ours and theirs:
         ratio = min(s["total"] for s in ours) / min(s["total"] for s in theirs)

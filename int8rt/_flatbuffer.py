@@ -68,7 +68,12 @@ def _field(text: str) -> Field:
 
 def defaults(table: str) -> SimpleNamespace:
     """A table of which nothing is written."""
-    return SimpleNamespace(**{field.name: field.default for field in layout(table) if field.name != DEPRECATED})
+    return SimpleNamespace(**_default_values(table))
+
+
+@cache
+def _default_values(table: str) -> dict[str, Any]:
+    return {field.name: field.default for field in layout(table) if field.name != DEPRECATED}
 
 
 class FlatBuffer:
@@ -86,6 +91,7 @@ class FlatBuffer:
         self.size = len(raw)
         self._view = raw.data
         self._work_left = 200_000 + self.size // 2
+        self._written: dict[tuple[int, str], list[tuple[Field, int]]] = {}  # what tables with a vtable hold; many share
 
     def root(self, table: str, identifier: bytes) -> SimpleNamespace:
         """The root table of a file that starts with its offset and a four-byte identifier.
@@ -112,28 +118,30 @@ class FlatBuffer:
 
     def table(self, start: int, name: str, where: str) -> SimpleNamespace:
         """The table called ``name`` in the schema, at byte ``start``."""
-        fields = layout(name)
-        values = {field.name: field.default for field in fields}
-        for field, offset in zip(fields, self._vtable(start, where)):
-            if offset == 0 or field.name == DEPRECATED:
-                continue
+        values = dict(_default_values(name))
+        for field, offset in self._fields(start, name, where):
             if field.scalar is None:
                 values[field.name] = self._pointed(field, start + offset, values, f"{where}.{field.name}")
             elif start + offset + field.scalar.size <= self.size:
                 values[field.name] = field.scalar.unpack_from(self._view, start + offset)[0]
             else:
                 raise ModelError(f"{where}.{field.name} lies at byte {start + offset}, past the file's {self.size}")
-        values.pop(DEPRECATED, None)
         return SimpleNamespace(**values)
 
-    def _vtable(self, start: int, where: str) -> tuple[int, ...]:
-        """Where the fields of the table at ``start`` lie, counted from there; 0 for those left out."""
+    def _fields(self, start: int, name: str, where: str) -> list[tuple[Field, int]]:
+        """The fields that are written in the table at ``start``, and where they lie, counted from there."""
         vtable = start - int(self._number("int", start, where))
         size = int(self._number("ushort", vtable, f"{where} (vtable)"))
-        if size < 4 or size % 2:
-            raise ModelError(f"{where}: its vtable has {size} bytes, expected an even number from 4")
         self.work(size, where)
-        return struct.unpack(f"<{size // 2}H", self.slice(vtable, size, f"{where} (vtable)").tobytes())[2:]
+        known = self._written.get((vtable, name))
+        if known is None:
+            if size < 4 or size % 2:
+                raise ModelError(f"{where}: its vtable has {size} bytes, expected an even number from 4")
+            numbers = struct.unpack(f"<{size // 2}H", self.slice(vtable, size, f"{where} (vtable)").tobytes())
+            placed = zip(layout(name), numbers[2:])
+            known = [(field, offset) for field, offset in placed if offset and field.name != DEPRECATED]
+            self._written[vtable, name] = known
+        return known
 
     def _number(self, kind: str, start: int, where: str) -> Any:
         scalar = _SCALARS[kind]

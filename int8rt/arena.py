@@ -8,7 +8,6 @@ multiples of 64.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 ALIGN = 64
@@ -23,8 +22,7 @@ class Block(NamedTuple):
     last: int
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Where each block lives, and how large the arena is."""
 
     offsets: Mapping[Any, int]

@@ -12,13 +12,10 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 
 from int8rt import jit
@@ -122,6 +119,8 @@ class _Helper:
     """A process, and the thread that gives it jobs."""
 
     def __init__(self, work: Work) -> None:
+        import subprocess
+
         self._work = work
         self.job: Job | None = None  # in hand
         flags = ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]  # isolated: modules come from our path alone
@@ -178,7 +177,9 @@ def _cpus() -> int:
 
 def _is_python(executable: str | None) -> bool:
     """Whether it can be told to run code: a frozen program, or one that embeds Python, would run itself."""
-    return not getattr(sys, "frozen", False) and bool(re.match(r"python|pypy", Path(executable or "").name.lower()))
+    return not getattr(sys, "frozen", False) and bool(
+        re.match(r"python|pypy", os.path.basename(executable or "").lower())
+    )
 
 
 def _is_daemon() -> bool:
@@ -189,6 +190,8 @@ def _is_daemon() -> bool:
 
 def is_writable() -> bool:
     """Whether a helper can leave code in the cache."""
+    import tempfile
+
     try:
         jit.cache_folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=jit.cache_folder()):

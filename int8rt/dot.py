@@ -23,8 +23,8 @@ from int8rt import simd, simd_wide
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding, wrap_int32
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, kernel
-from int8rt.ops import Call, scratch, scratch_per_thread
-from int8rt.requantization import ROWS, Columns, Formula, fitted, formula
+from int8rt.ops import Call, aligned_empty, scratch, scratch_per_thread
+from int8rt.requantization import ROWS, Columns, Formula, fitted, formula, limits
 from int8rt.simd import dot_of_bytes, get, put, sum_of_bytes
 from int8rt.simd_wide import widen_within
 
@@ -67,25 +67,33 @@ def dot_plain(
 
 
 def pack(w: np.ndarray, segments: int, vectors: int, order: list[int]) -> tuple[np.ndarray, int]:
-    """int16 [columns, segments * depth] -> int8 [panel, segment * ceil(depth / 4), 16 vectors, 4], zero padded; passes.
+    """int16 or int8 [columns, segments * depth] -> int8 [panel, segment * ceil(depth / 4), 16 vectors, 4]; passes.
 
-    order says which column of its panel each lane stands for.
+    It is padded with zeros. order says which column of its panel each lane stands for.
 
     Weights less their zero point may need nine bits (legacy uint8 models). Then all segments come several times, and
     their weights are to be summed over the passes.
     """
     columns, total = w.shape
-    depth = total // segments
-    width = vectors * LANES
-    rest = np.zeros((-(-columns // width) * width, segments, -(-depth // 4) * 4), np.int16)
-    rest[:columns, :, :depth] = w.reshape(columns, segments, depth)
-    rest = rest.reshape(-1, width, segments * rest.shape[2] // 4, 4)[:, order].transpose(0, 2, 1, 3)
-    passes = split_bytes(rest)
-    return np.ascontiguousarray(np.concatenate(list(passes), axis=1)), len(passes)
+    depth, width = total // segments, vectors * LANES
+    count, fours = -(-columns // width), -(-depth // 4)
+    parts = split_bytes(w)
+    passes = len(parts)
+    if columns % width or depth % 4:
+        padded = np.zeros((passes, count * width, segments, fours * 4), np.int8)
+        padded[:, :columns, :, :depth] = parts.reshape(passes, columns, segments, depth)
+        parts = padded
+    four = parts.reshape(-1).view(np.int32).reshape(passes, count, width, segments * fours)  # a group is one number
+    packed = aligned_empty((count, passes, segments * fours, width), np.int32)
+    packed[...] = four[:, :, order].transpose(1, 0, 3, 2)
+    return packed.view(np.int8).reshape(count, passes * segments * fours, width, 4), passes
 
 
 def split_bytes(w: np.ndarray) -> np.ndarray:
-    """int16 values as int8 [parts, ...] whose sum they are; one part where they fit."""
+    """Integers as int8 [parts, ...] whose sum they are; one part where they fit."""
+    least, most = limits(w)
+    if least >= -128 and most <= 127:
+        return np.ascontiguousarray(w, np.int8)[None]
     parts: list[np.ndarray] = []
     while not parts or w.any():
         parts.append(w.clip(-128, 127).astype(np.int8))
@@ -109,6 +117,12 @@ def started(f: Formula, w: np.ndarray) -> Formula:
 def wrapped(values: np.ndarray) -> np.ndarray:
     """int64 as int32 modulo 2**32."""
     return (values & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
+def _repeated(segments: Segments, passes: int) -> Segments:
+    """The segments as often as pack() has their weights."""
+    starts = np.asarray(segments.starts, np.int64)
+    return segments._replace(starts=starts if passes == 1 else np.tile(starts, passes))
 
 
 def panels(values: np.ndarray, order: list[int]) -> np.ndarray:
@@ -305,7 +319,7 @@ def call(
         calls.append(
             Call(row_sums, x, *segments, other, sums, writes=[sums], work=len(segments.offsets) * w.shape[1] // 8)
         )
-    repeated = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
+    repeated = _repeated(segments, passes)
     r = columns.rounding
     args = (*repeated, packed, _constants(started(f, w), order), r.lo, r.hi, len(w), sums)
     work = len(segments.offsets) * columns.w.size
@@ -361,7 +375,7 @@ def _common(w: np.ndarray, segments: int, vectors: int) -> int:
     Its product with the sum of a row is the same for all columns. That pays where the sum takes less time than a second
     pass over the weights.
     """
-    least, most = int(w.min(initial=0)), int(w.max(initial=0))
+    least, most = limits(w)
     columns = -(-len(w) // (vectors * LANES)) * vectors * LANES
     if (least >= -128 and most <= 127) or most - least > 255 or columns * w.shape[1] < SUM_OF_SEGMENT * segments:
         return 0
@@ -375,7 +389,7 @@ def _accumulating(
     rows, vectors = tile
     order = list(range(vectors * LANES))
     packed, passes = pack(columns.w, len(segments.starts), vectors, order)
-    repeated = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
+    repeated = _repeated(segments, passes)
     sums = scratch_per_thread(f"{place[0].name}/sums", rows * vectors * LANES, np.int32)
     bias = panels(wrapped(columns.bias + left_out(columns.w)), order)
     args = (*repeated, packed, bias, *columns.rounding, len(columns.w), sums)
@@ -385,8 +399,11 @@ def _accumulating(
 
 def _constants(f: Formula, order: list[int]) -> np.ndarray:
     """A formula's rows in panels: int32 [panel, ROWS, lane]. The two words of a float64 stay together."""
-    rows = [panels(row, order) for row in f.rows]
+    width, columns = len(order), f.rows.shape[1]
+    count = -(-columns // width)
+    padded = np.zeros((ROWS, count * width), np.int32)
+    padded[:, :columns] = f.rows
+    rows = padded.reshape(ROWS, count, width).transpose(1, 0, 2)[:, :, order]
     if f.kind == "double":
-        pairs = np.stack(rows[:2], axis=2).reshape(len(rows[0]), 2, -1)
-        rows[:2] = [pairs[:, 0], pairs[:, 1]]
-    return np.ascontiguousarray(np.stack(rows, axis=1))
+        rows[:, :2] = rows[:, :2].transpose(0, 2, 1).reshape(count, 2, width)
+    return np.ascontiguousarray(rows)

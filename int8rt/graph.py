@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Quantization:
     """How stored integers map to reals: one scale for the tensor, or one per index of ``axis``."""
 
@@ -28,7 +28,7 @@ class Quantization:
         return f"{len(self.scale)} scales along axis {self.axis}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tensor:
     """An array that is known now (``data`` is set) or computed at run time (``data`` is None)."""
 
@@ -81,7 +81,7 @@ class Tensor:
         return f"<{self.name!r} {self.type}[{shape}]{quantization}{' constant' if self.is_constant else ''}>"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Node:
     """One operator at work: which tensors it reads (None where an optional one is left out) and writes."""
 
@@ -105,7 +105,7 @@ class Node:
         return f"<{self.label} v{self.version}: {inputs} -> {', '.join(repr(t.name) for t in self.outputs)}>"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Subgraph:
     """Nodes in execution order, and the tensors that go in and come out."""
 
@@ -130,7 +130,7 @@ class Signature:
     subgraph: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Graph:
     """A whole model: its subgraphs, the first of which is the main one, its signatures and metadata."""
 

@@ -8,9 +8,10 @@ A kernel is a Python function that Numba compiles for given argument types. It i
 
 Entry points are kept as object files, one per kernel and list of argument types, in a folder named after a hash of
 everything that decides what is in them: the sources of int8rt, the versions of Python, Numba, llvmlite and NumPy, the
-CPU and its features. A warm start loads them through llvmlite alone; Numba is imported only where something
-has to be compiled. An entry carries a checksum; a damaged one is compiled again. Files appear by an atomic rename, so
-processes may share the folder; where it cannot be written, compiled code lives as long as the process.
+CPU and its features. An entry also has its code in the form that ``loader`` takes, so that a warm start imports neither
+Numba nor llvmlite, whose loader serves what ours does not know. An entry carries a checksum; a damaged one is compiled
+again. Files appear by an atomic rename, so processes may share the folder; where it cannot be written, compiled code
+lives as long as the process.
 """
 
 from __future__ import annotations
@@ -18,25 +19,32 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import hashlib
 import importlib
-import inspect
 import json
 import operator
 import os
 import platform
 import re
 import sys
-import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, ParamSpec
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
 import numpy as np
 
+try:  # hashlib would load OpenSSL, which takes 2 ms
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
+
+from int8rt import host, loader
 from int8rt.errors import UnsupportedError
+
+if TYPE_CHECKING:  # a warm start does without it
+    from pathlib import Path
 
 Signature = tuple[str, ...]
 Progress = Callable[[str, int, int], None]  # what is being compiled, how many are done, how many there are
@@ -64,13 +72,16 @@ class Kernel:
         functools.update_wrapper(self, function)
         self.function, self.is_method = function, is_method
         self.name = name or f"{function.__module__}:{function.__qualname__}"
-        self.recipe = json.dumps([function.__module__, function.__qualname__])
-        parameters = list(inspect.signature(function).parameters)
-        self.is_parallel = parameters[:2] == ["thread", "threads"]
+        self.is_parallel = function.__code__.co_varnames[:2] == ("thread", "threads")
         self._entries: dict[Signature, int] = {}
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}>"
+
+    @functools.cached_property
+    def recipe(self) -> str:
+        """Where another process finds the kernel."""
+        return json.dumps([self.function.__module__, self.function.__qualname__])
 
     @functools.cached_property
     def dispatcher(self) -> Any:
@@ -97,7 +108,7 @@ class Kernel:
 
     def is_cached(self, signature: Signature) -> bool:
         """Whether entry() would not have to compile."""
-        return signature in self._entries or _path(self, signature).exists()
+        return signature in self._entries or os.path.exists(_path(self, signature))
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
@@ -119,7 +130,8 @@ def family(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
     @functools.cache
     def made(*args: P.args, **kwargs: P.kwargs) -> Kernel:
         kernel = make(*args, **kwargs)
-        arguments = inspect.signature(make).bind(*args, **kwargs).args
+        names = make.__code__.co_varnames[len(args) : make.__code__.co_argcount]
+        arguments = *args, *(kwargs[name] for name in takewhile(kwargs.__contains__, names))
         kernel.recipe = json.dumps([make.__module__, make.__qualname__, arguments], default=_place)
         return kernel
 
@@ -184,10 +196,24 @@ class Word:
         """The Numba intrinsic."""
         from numba.extending import intrinsic
 
+        with _words_lock:
+            for prepare in _before_words:
+                prepare()
+            _before_words.clear()
         return intrinsic(self.define)
 
     def __call__(self, *args: Any) -> Any:
         raise TypeError(f"{self.define.__name__} exists only inside kernels")
+
+
+_before_words: list[Callable[[], None]] = []
+_words_lock = threading.Lock()  # of its own: who comes here may hold Numba's lock, which holders of ours wait for
+
+
+def before_words(prepare: Callable[[], None]) -> Callable[[], None]:
+    """Have a function called once before a word is defined: one that imports what definitions need."""
+    _before_words.append(prepare)
+    return prepare
 
 
 # Signatures and records
@@ -203,12 +229,18 @@ def type_name(arg: Any) -> str:
     if isinstance(arg, np.ndarray):
         if not arg.flags.c_contiguous:
             raise TypeError("kernels take C-contiguous arrays")
-        return f"{arg.dtype.name}[{arg.ndim}]"
+        return f"{dtype_name(arg.dtype)}[{arg.ndim}]"
     if isinstance(arg, (bool, int, np.integer, np.bool_)):
         return "int"
     if isinstance(arg, (float, np.floating)):
         return "float32" if isinstance(arg, np.float32) else "float"
     raise TypeError(f"kernels take arrays and numbers, not {type(arg).__name__}")
+
+
+@functools.cache
+def dtype_name(dtype: np.dtype) -> str:
+    """The name of a dtype, which NumPy puts together each time it is asked."""
+    return dtype.name
 
 
 def pack(args: Iterable[Any]) -> np.ndarray:
@@ -236,9 +268,10 @@ def address(array: np.ndarray) -> int:
 
 
 def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
-    """Compile one entry point with Numba: {symbol, code, numba, recipe, signature}.
+    """Compile one entry point with Numba: {symbol, code, image, numba, recipe, signature}.
 
-    numba says whether loading needs Numba's symbols; the last two, what to compile for another version or CPU.
+    code is an object file, image the same for ``loader``, or None. numba says whether loading needs Numba's symbols;
+    the last two, what to compile for another version or CPU.
     """
     from numba.core import compiler, registry, types
     from numba.core.compiler_lock import global_compiler_lock
@@ -275,12 +308,21 @@ def _compile(kernel: Kernel, signature: Signature) -> dict[str, Any]:
         declared = {f.name for f in library._final_module.functions if f.is_declaration}
     foreign = {name for name in declared if not name.startswith("llvm.") and name not in _SYSTEM_SYMBOLS}
     about = {"recipe": kernel.recipe, "signature": signature}
-    return {"symbol": symbol, "code": code, "numba": bool(foreign), **about}
+    return {"symbol": symbol, "code": code, "image": _image(code, symbol), "numba": bool(foreign), **about}
+
+
+def _image(code: bytes, symbol: str) -> loader.Image | None:
+    """The object as ``loader`` takes it, if it can."""
+    from int8rt import elf
+
+    with contextlib.suppress(loader.LoadError):
+        return elf.flatten(code, symbol, _SYSTEM_SYMBOLS)
+    return None
 
 
 def _symbol(kernel: Kernel, signature: Signature) -> str:
     """The name of an entry point, which no other kernel or signature has."""
-    return "int8rt_" + hashlib.sha256(repr((kernel.name, signature)).encode()).hexdigest()[:24]
+    return "int8rt_" + _digest(repr((kernel.name, signature)).encode()).hex()[:24]
 
 
 # What the C library offers to loaded code without Numba's help.
@@ -432,7 +474,15 @@ _engines: list[Any] = []  # code lives as long as its engine
 
 
 def _load(entry: dict[str, Any]) -> int:
-    """The address of an entry point whose code is handed to LLVM's loader."""
+    """The address of an entry point whose code is now in memory."""
+    if entry["image"] is not None:
+        with contextlib.suppress(loader.LoadError):
+            return loader.load(entry["image"])
+    return _load_by_llvm(entry)
+
+
+def _load_by_llvm(entry: dict[str, Any]) -> int:
+    """The same by LLVM's own loader, which knows every system and every object."""
     import llvmlite.binding as llvm
 
     if entry["numba"]:
@@ -462,9 +512,7 @@ def target_machine() -> Any:
 @functools.cache
 def cpu_name() -> str:
     """The CPU that kernels are compiled for; ``NUMBA_CPU_NAME`` overrides the one found."""
-    import llvmlite.binding as llvm
-
-    return os.environ.get("NUMBA_CPU_NAME") or str(llvm.get_host_cpu_name())
+    return os.environ.get("NUMBA_CPU_NAME") or _host().name
 
 
 @functools.cache
@@ -473,20 +521,57 @@ def cpu_features() -> str:
 
     ``NUMBA_CPU_FEATURES`` replaces those of this CPU, ``NUMBA_ENABLE_AVX=0`` takes away every kind of AVX.
     """
-    import llvmlite.binding as llvm
-
     given = os.environ.get("NUMBA_CPU_FEATURES")
     if given is not None:
         return given
     if os.environ.get("NUMBA_CPU_NAME", "").lower() == "generic":
         return ""
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:  # LLVM does not know this CPU
-        return ""
+    features = _host().features
     if not int(os.environ.get("NUMBA_ENABLE_AVX") or cpu_name() not in _CPUS_WITHOUT_AVX):
-        features.update({name: False for name in features if name.startswith("avx")})
-    return str(features.flatten())
+        features = re.sub(r"\+avx", "-avx", features)
+    return features
+
+
+class _Host(NamedTuple):
+    """This CPU, as LLVM sees it."""
+
+    name: str
+    features: str  # +avx2,-avx512f,... in the order of the alphabet; empty where LLVM does not know the CPU
+
+
+@functools.cache
+def _host() -> _Host:
+    """LLVM's view of this CPU, kept in the cache: importing llvmlite takes as long as a quarter of a warm start.
+
+    It decides which instructions are used. So a file of another CPU or LLVM has another name and says another key, and
+    what does not look as it should is asked for again.
+    """
+    identity = host.identity(_version("llvmlite"))
+    if identity is None:
+        return _ask_llvm()
+    key = _digest(identity.encode()).hex()
+    path = os.path.join(_cache_base(), f"cpu-{key[:20]}")
+    known = _read(path) or {}
+    found = _Host(str(known.get("name")), str(known.get("features")))
+    if known.get("cpu") == key and _CPU_NAME(found.name) and _CPU_FEATURES(found.features):
+        return found
+    found = _ask_llvm()
+    _write(path, {"cpu": key, **found._asdict(), "code": b""})
+    return found
+
+
+_CPU_NAME = re.compile(r"[\w.+-]+").fullmatch
+_CPU_FEATURES = re.compile(r"([+-][\w.-]+(,[+-][\w.-]+)*)?").fullmatch
+
+
+def _ask_llvm() -> _Host:
+    import llvmlite.binding as llvm
+
+    try:
+        features = str(llvm.get_host_cpu_features().flatten())
+    except RuntimeError:  # LLVM does not know this CPU
+        features = ""
+    return _Host(str(llvm.get_host_cpu_name()), features)
 
 
 # Where Numba does not trust AVX (numba.core.config.avx_default)
@@ -505,10 +590,10 @@ def _object(kernel: Kernel, signature: Signature) -> dict[str, Any]:
     return entry
 
 
-def _path(kernel: Kernel, signature: Signature) -> Path:
+def _path(kernel: Kernel, signature: Signature) -> str:
     name = re.sub(r"\W+", "_", kernel.name.split(":")[-1])[:60]
-    key = hashlib.sha256(repr((kernel.name, signature, _foreign_source(kernel))).encode()).hexdigest()[:20]
-    return cache_folder() / f"{name}-{key}.o"
+    key = _digest(repr((kernel.name, signature, _foreign_source(kernel))).encode()).hex()[:20]
+    return os.path.join(_folder(), f"{name}-{key}.o")
 
 
 def _foreign_source(kernel: Kernel) -> bytes:
@@ -519,28 +604,43 @@ def _foreign_source(kernel: Kernel) -> bytes:
     return code.co_code + repr((code.co_consts, code.co_names)).encode()
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """The entry that a file holds: checksum, a line of JSON, object code. None where it is missing or damaged."""
+def _read(path: str | Path) -> dict[str, Any] | None:
+    """The entry that a file holds: checksum, a line of JSON, image, object. None where it is missing or damaged."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            content = file.read()
     except OSError:
         return None
     digest, body = content[:32], content[32:]
-    if hashlib.sha256(body).digest() != digest:
+    if _digest(body) != digest:
         return None
-    header, _, code = body.partition(b"\n")
-    return {**json.loads(header), "code": code}
-
-
-def _write(path: Path, entry: dict[str, Any]) -> None:
-    header = json.dumps({key: value for key, value in entry.items() if key != "code"})
-    body = header.encode() + b"\n" + entry["code"]
-    temporary = None
+    line, _, code = body.partition(b"\n")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
+        header = json.loads(line)
+        if header.get("image"):
+            machine, size, start, fixups = header["image"]
+            header["image"] = loader.Image(machine, code[:size], start, tuple(map(tuple, fixups)))
+            code = code[size:]
+    except (AttributeError, TypeError, ValueError):  # of a version that writes other entries
+        return None
+    return {**header, "code": code}
+
+
+def _write(path: str | Path, entry: dict[str, Any]) -> None:
+    import tempfile
+
+    image = entry.get("image")
+    header = {key: value for key, value in entry.items() if key != "code"}
+    if image is not None:
+        header["image"] = image._replace(code=len(image.code))
+    body = json.dumps(header).encode() + b"\n" + (image.code if image is not None else b"") + entry["code"]
+    temporary = None
+    folder, name = os.path.split(path)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.splitext(name)[0])
         with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(body).digest() + body)
+            file.write(_digest(body) + body)
         os.replace(temporary, path)
     except OSError:  # a cache that cannot be written costs time, nothing else
         if temporary is not None:
@@ -554,7 +654,14 @@ def cache_folder() -> Path:
 
     One that is read-only is read. There is no fallback to a temporary folder, where other users could plant code.
     """
-    return _cache_base() / fingerprint()
+    from pathlib import Path
+
+    return Path(_folder())
+
+
+@functools.cache
+def _folder() -> str:
+    return os.path.join(_cache_base(), fingerprint())
 
 
 def other_folders() -> list[Path]:
@@ -573,51 +680,87 @@ def recorded(folder: Path) -> set[tuple[str, Signature]]:
     return {(e["recipe"], tuple(e["signature"])) for e in entries if "recipe" in e and "signature" in e}
 
 
-def _cache_base() -> Path:
+def _cache_base() -> str:
     given = os.environ.get("INT8RT_CACHE_DIR")
     if given:
-        return Path(given)
+        return given
     if sys.platform == "win32":
         root = os.environ.get("LOCALAPPDATA")
     elif sys.platform == "darwin":
         root = os.path.expanduser("~/Library/Caches")
     else:
         root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(root if root and not root.startswith("~") else os.devnull) / "int8rt"
+    return os.path.join(root if root and not root.startswith("~") else os.devnull, "int8rt")
+
+
+def _digest(content: bytes) -> bytes:
+    """A checksum that tells contents apart."""
+    return blake2b(content, digest_size=32).digest()
 
 
 def _hash_of_sources() -> str:
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.name.encode() + source.read_bytes())
-    return digest.hexdigest()
+    """A hash of the contents of all sources, kept for as long as the system says that no file has changed.
+
+    A change of a file changes the time of its last change, unless the one before was but a moment ago.
+    """
+    files = sorted(_files_below(os.path.dirname(__file__)))
+    stamp = _digest(repr(files).encode()).hex()
+    path = os.path.join(_cache_base(), f"sources-{stamp[:20]}")
+    known = (_read(path) if os.name == "posix" else None) or {}
+    if known.get("stamp") == stamp:
+        return str(known["hash"])
+    found = blake2b()
+    for name, *_ in files:
+        with open(name, "rb", buffering=0) as file:
+            found.update(os.path.basename(name).encode() + file.read())
+    if os.name == "posix" and files and max(changed for *_, changed in files) < time.time_ns() - _MOMENT:
+        _write(path, {"stamp": stamp, "hash": found.hexdigest(), "code": b""})
+    return found.hexdigest()
+
+
+_MOMENT = 2 * 10**9  # nanoseconds: file systems count time in steps of up to so much
+
+
+def _files_below(folder: str) -> list[tuple[str, int, int, int, int]]:
+    """The sources in a folder and in those below: path, number, size, and when content and file were changed."""
+    found: list[tuple[str, int, int, int, int]] = []
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:  # no folder: a package in an archive has no files
+        return found
+    for entry in entries:
+        if entry.name.endswith(".py"):
+            s = entry.stat()
+            found.append((entry.path, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
+        elif entry.is_dir(follow_symlinks=False):
+            found += _files_below(entry.path)
+    return found
 
 
 # Now, before kernels are imported: code that is edited later must not be filed under what it was edited to.
 _sources = _hash_of_sources()
 
 
-def _numba_version() -> str:
-    """What tells one version of Numba from another; importlib.metadata takes 15 ms to import."""
-    spec = find_spec("numba")
+def _version(package: str) -> str:
+    """What tells one version of Numba or llvmlite from another; importlib.metadata takes 15 ms to import."""
+    spec = find_spec(package)
     assert spec is not None
     assert spec.origin is not None
     try:
-        return Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
+        with open(os.path.join(os.path.dirname(spec.origin), "_version.py"), encoding="utf-8") as file:
+            return file.read()
     except OSError:
         from importlib.metadata import version
 
-        return version("numba")
+        return version(package)
 
 
 @functools.cache
 def fingerprint() -> str:
     """A hash of all that decides what compiled code looks like."""
-    import llvmlite
-
-    versions = _numba_version(), llvmlite.__version__, np.__version__
+    versions = _version("numba"), _version("llvmlite"), np.__version__
     target = platform.python_version(), platform.machine(), cpu_name(), cpu_features()
-    return hashlib.sha256(repr((_sources, versions, target)).encode()).hexdigest()[:20]
+    return _digest(repr((_sources, versions, target)).encode()).hex()[:20]
 
 
 # Calling

@@ -27,7 +27,7 @@ Arrays = np.ndarray | tuple[np.ndarray, ...]
 Shapes = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Port:
     """An input or output of a model: ``real = scale * (stored - zero_point)`` where it is quantized."""
 

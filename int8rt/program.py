@@ -266,8 +266,10 @@ def _signature(call_: Call) -> jit.Signature:
 
 def _type_name(arg: Any) -> str:
     if isinstance(arg, Flat):
-        return f"{arg.dtype.name}[1]"
-    return f"{ops.storage_dtype(arg.dtype).name}[{len(arg.shape)}]" if isinstance(arg, Tensor) else jit.type_name(arg)
+        return f"{jit.dtype_name(arg.dtype)}[1]"
+    if isinstance(arg, Tensor):
+        return f"{jit.dtype_name(ops.storage_dtype(arg.dtype))}[{len(arg.shape)}]"
+    return jit.type_name(arg)
 
 
 # Running

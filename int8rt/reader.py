@@ -481,7 +481,7 @@ def _checked(quantization: Quantization, type_: _Type, where: str) -> Quantizati
     if not np.isfinite(scale).all():  # negative ones and 0 do occur
         raise ModelError(f"{where} has scale {scale[~np.isfinite(scale)][0]}, expected finite scales")
     lo, hi = _zero_point_range(type_)
-    if len(zero_point) and (zero_point.min() < lo or zero_point.max() > hi):
+    if zero_point.any() and (zero_point.min() < lo or zero_point.max() > hi):  # 0 always fits
         bad = zero_point[(zero_point < lo) | (zero_point > hi)][0]
         raise ModelError(f"{where} has zero point {bad}, expected {lo} to {hi}")
     return quantization

@@ -26,26 +26,51 @@ from platform import machine
 from types import SimpleNamespace
 from typing import Any
 
-from llvmlite import ir
-
-from int8rt.jit import Word, cpu_features, cpu_name, target_machine
+from int8rt.jit import Word, before_words, cpu_features, cpu_name, target_machine
 
 LANES = 16
 
-I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-BYTES = ir.VectorType(I8, 4 * LANES)
-WORDS = ir.VectorType(I16, 2 * LANES)
-INT32S = ir.VectorType(I32, LANES)
-DOUBLES = ir.VectorType(ir.DoubleType(), 8)
+# llvmlite.ir and types of its: there are none before a word is compiled, as planning needs them not.
+ir: Any
+I8: Any
+I16: Any
+I32: Any
+I64: Any
+BYTES: Any
+WORDS: Any
+INT32S: Any
+DOUBLES: Any
+
+
+@before_words
+def _speak_llvm() -> None:
+    global ir, I8, I16, I32, I64, BYTES, WORDS, INT32S, DOUBLES
+    from llvmlite import ir
+
+    I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+    BYTES = ir.VectorType(I8, 4 * LANES)
+    WORDS = ir.VectorType(I16, 2 * LANES)
+    INT32S = ir.VectorType(I32, LANES)
+    DOUBLES = ir.VectorType(ir.DoubleType(), 8)
 
 
 def has(*features: str) -> bool:
     """Whether the compiler may use all of these CPU features."""
-    # The last word on a feature counts, as for LLVM.
-    given = {word[1:]: word[0] == "+" for word in cpu_features().split(",") if word}
-    if is_aarch64():
-        given = _on_aarch64(cpu_name(), cpu_features()) if given.get("neon", True) else {}
+    return _has(cpu_name() if is_aarch64() else "", cpu_features(), features)
+
+
+@functools.cache
+def _has(arm: str, known: str, features: tuple[str, ...]) -> bool:
+    given = _given(known)
+    if arm:
+        given = _on_aarch64(arm, known) if given.get("neon", True) else {}
     return all(given.get(f, False) and all(given.get(base, True) for base in _bases(f)) for f in features)
+
+
+@functools.cache
+def _given(features: str) -> dict[str, bool]:
+    """Features as a table; the last word on one counts, as for LLVM."""
+    return {word[1:]: word[0] == "+" for word in features.split(",") if word}
 
 
 def is_aarch64() -> bool:

@@ -10,13 +10,9 @@ import functools
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
 from int8rt import simd
-from int8rt.jit import Word
-from int8rt.simd import I8, I16, I32, INT32S, LANES, WORDS
-
-FLOATS = ir.VectorType(ir.FloatType(), LANES)
+from int8rt.jit import Word, before_words
+from int8rt.simd import LANES
 
 
 class Step(NamedTuple):
@@ -78,13 +74,32 @@ def _from_float16(builder: Any, w: Any) -> Any:
     return builder.bitcast(builder.or_(builder.bitcast(scaled, INT32S), sign), FLOATS)
 
 
-BYTES16, HALVES = ir.VectorType(I8, LANES), ir.VectorType(ir.HalfType(), LANES)
-STEPS = {
-    "float32": Step(FLOATS, FLOATS, ir.FloatType(), 4, 1, _add_floats),
-    "int16": Step(INT32S, WORDS, I32, 2, 2, _add_pairs),
-    "from int8": Step(FLOATS, BYTES16, ir.FloatType(), 4, 1, _add_fused, _from_int8, 16),
-    "from float16": Step(FLOATS, HALVES, ir.FloatType(), 4, 1, _add_fused, _from_float16, 32),
-}
+# As in simd, there is nothing of LLVM before a word is compiled.
+ir: Any
+I8: Any
+I16: Any
+I32: Any
+INT32S: Any
+WORDS: Any
+FLOATS: Any
+STEPS: dict[str, Step]
+
+
+@before_words
+def _speak_llvm() -> None:
+    global ir, I8, I16, I32, INT32S, WORDS, FLOATS, STEPS
+    from llvmlite import ir
+
+    from int8rt.simd import I8, I16, I32, INT32S, WORDS
+
+    FLOATS = ir.VectorType(ir.FloatType(), LANES)
+    bytes_, halves = ir.VectorType(I8, LANES), ir.VectorType(ir.HalfType(), LANES)
+    STEPS = {
+        "float32": Step(FLOATS, FLOATS, ir.FloatType(), 4, 1, _add_floats),
+        "int16": Step(INT32S, WORDS, I32, 2, 2, _add_pairs),
+        "from int8": Step(FLOATS, bytes_, ir.FloatType(), 4, 1, _add_fused, _from_int8, 16),
+        "from float16": Step(FLOATS, halves, ir.FloatType(), 4, 1, _add_fused, _from_float16, 32),
+    }
 
 
 @functools.cache
@@ -99,7 +114,7 @@ def tile(kind: str, rows: int, vectors: int) -> SimpleNamespace:
     their sums 16 V further on;
     finish(acc, bias, at, limits, y, to, stride, columns) stores clamp(acc + bias[at:]) at y[to + r * stride:].
     """
-    t = _Tile(STEPS[kind], kind, rows, vectors)
+    t = _Tile(kind, rows, vectors)
     return SimpleNamespace(
         rows=simd.row_addresses(rows), start=Word(t.start), dot=Word(t.dot), store=Word(t.store), lanes=Word(t.lanes),
         add_scaled=Word(t.add_scaled), scaled=[Word(t.scaled_by_both), Word(t.scaled_by_weights_first)],
@@ -108,9 +123,13 @@ def tile(kind: str, rows: int, vectors: int) -> SimpleNamespace:
 
 
 class _Tile:
-    def __init__(self, step: Step, kind: str, rows: int, vectors: int) -> None:
-        self.step, self.rows, self.vectors = step, rows, vectors
+    def __init__(self, kind: str, rows: int, vectors: int) -> None:
+        self.kind, self.rows, self.vectors = kind, rows, vectors
         self.name = f"Tile {kind} {rows}x{vectors}"
+
+    @property
+    def step(self) -> Step:
+        return STEPS[self.kind]
 
     @property
     def accumulators(self) -> Any:

@@ -34,7 +34,7 @@ class Form(NamedTuple):
 NO_NAME = Name("", "")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Resource(Tensor):
     """What a resource of one form holds, as a tensor of one stretch of a program."""
 

@@ -156,7 +156,7 @@ with open({path!r}, "rb") as file:
 x = np.arange(64, dtype=np.int8).reshape(4, 16)
 instance = program.Instance(program.build(graph, numerics("reference")))
 assert (instance.run([x])[0] == program.reference(graph, x)[graph.outputs[0].index]).all()
-print("cold" if "numba" in sys.modules else "warm")
+print("cold" if {{"numba", "llvmlite"}} & set(sys.modules) else "warm")
 """
 COLD, WARM = "cold\n", "warm\n"
 ENTRIES = 2 + calling.is_supported()  # dot, the run loop, and the function that Python calls
@@ -164,7 +164,7 @@ ENTRIES = 2 + calling.is_supported()  # dot, the run loop, and the function that
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory):
-    """A program that runs a model with one FULLY_CONNECTED and says whether Numba was needed."""
+    """A program that runs a model with one FULLY_CONNECTED and says whether a compiler was needed."""
     from writer import T, model
 
     x, w = T(np.int8, (4, 16), 0.5), T(np.int8, (20, 16), 0.5, data=np.arange(320).reshape(20, 16) % 7)
@@ -194,13 +194,23 @@ def entries(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(folder.rglob("*.o"))
 
 
-def test_warm_start_does_not_import_numba(python, code, tmp_path):
+def folders(cache: pathlib.Path) -> list[pathlib.Path]:
+    return [p for p in cache.iterdir() if p.is_dir()]
+
+
+def notes(cache: pathlib.Path) -> list[pathlib.Path]:
+    """What is kept about this CPU and about the sources."""
+    return [*cache.glob("cpu-*"), *cache.glob("sources-*")]
+
+
+def test_warm_start_imports_neither_numba_nor_llvm(python, code, tmp_path):
     assert python(code, INT8RT_CACHE_DIR=tmp_path) == COLD
     before = {path: path.stat().st_mtime_ns for path in entries(tmp_path)}
     assert len(before) == ENTRIES
     assert python(code, INT8RT_CACHE_DIR=tmp_path) == WARM
     assert {path: path.stat().st_mtime_ns for path in entries(tmp_path)} == before
-    assert entries(tmp_path) == sorted(p for p in tmp_path.rglob("*") if p.is_file())  # nothing temporary stays
+    kept = entries(tmp_path) + notes(tmp_path)
+    assert sorted(kept) == sorted(p for p in tmp_path.rglob("*") if p.is_file())  # nothing temporary stays
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "garbage", "other entry", "a folder"])
@@ -224,6 +234,12 @@ def test_damaged_entries_are_compiled_again(python, code, tmp_path, damage):
     assert len(entries(tmp_path)) == ENTRIES
 
 
+@pytest.mark.parametrize("body", [b"\x80\x81\ncode", b"[1]\ncode", b"code", b'{"image": [1, 2]}\n', b'{"image": 7}\n'])
+def test_entries_of_versions_that_write_them_otherwise(tmp_path, body):
+    (tmp_path / "entry").write_bytes(jit._digest(body) + body)
+    assert jit._read(tmp_path / "entry") is None
+
+
 def test_an_edit_anywhere_makes_the_cache_stale(python, code, tmp_path):
     root = copy_of_the_package(tmp_path / "package")
     cache = tmp_path / "cache"
@@ -233,7 +249,28 @@ def test_an_edit_anywhere_makes_the_cache_stale(python, code, tmp_path):
                 file.write("\n# edited\n")
         assert python(code, cwd=root, INT8RT_CACHE_DIR=cache) == COLD, edited
         assert python(code, cwd=root, INT8RT_CACHE_DIR=cache) == WARM, edited
-    assert len(list(cache.iterdir())) == 4
+    assert len(folders(cache)) == 4
+
+
+def test_the_hash_of_sources_is_kept_while_nothing_changes(monkeypatch, tmp_path):
+    package, cache = copy_of_the_package(tmp_path) / "int8rt", tmp_path / "cache"
+    monkeypatch.setattr(jit, "__file__", str(package / "jit.py"))
+    monkeypatch.setenv("INT8RT_CACHE_DIR", str(cache))
+    assert jit._hash_of_sources() == jit._sources
+    assert not cache.exists()  # the next edit might seem to be of the same time
+    monkeypatch.setattr(jit, "_MOMENT", -(10**12))
+    assert jit._hash_of_sources() == jit._sources
+    (kept,) = notes(cache)
+    jit._write(kept, {**(jit._read(kept) or {}), "hash": "kept"})
+    assert jit._hash_of_sources() == "kept"
+    edited = package / "ops" / "add.py"
+    content, times = edited.read_bytes(), edited.stat()
+    edited.write_bytes(content[:-1] + b"#")
+    os.utime(edited, ns=(times.st_atime_ns, times.st_mtime_ns))  # as if nothing had happened
+    assert jit._hash_of_sources() not in ("kept", jit._sources)
+    kept.write_bytes(b"damaged")
+    edited.write_bytes(content)
+    assert jit._hash_of_sources() == jit._sources
 
 
 def test_edit_while_a_process_runs_is_not_filed_under_what_it_became(python, code, tmp_path):
@@ -249,7 +286,7 @@ def test_another_target_has_entries_of_its_own(python, code, tmp_path, variable)
     assert python(code, INT8RT_CACHE_DIR=tmp_path) == COLD
     assert python(code, INT8RT_CACHE_DIR=tmp_path, **{variable: value}) == COLD
     assert python(code, INT8RT_CACHE_DIR=tmp_path, **{variable: value}) == WARM
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(folders(tmp_path)) == 2
 
 
 def test_edited_kernels_of_others_are_compiled_again(python, tmp_path):
@@ -275,10 +312,10 @@ def test_read_only_cache_is_read(python, code, tmp_path):
     first, *others = entries(tmp_path)
     first.unlink()
     refuse = """
-import os, pathlib, tempfile
+import os, tempfile
 def refuse(*args, **kwargs):
     raise PermissionError("read-only")
-os.replace = os.mkdir = pathlib.Path.mkdir = tempfile.mkstemp = tempfile.TemporaryFile = refuse
+os.replace = os.mkdir = os.makedirs = tempfile.mkstemp = tempfile.TemporaryFile = refuse
 """
     assert python(refuse + code, INT8RT_CACHE_DIR=tmp_path) == COLD
     assert entries(tmp_path) == others
@@ -321,18 +358,18 @@ def test_no_cache_at_all(python, code, environment):
 def test_places_of_the_cache(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("INT8RT_CACHE_DIR", str(tmp_path / "own"))
-    assert jit._cache_base() == tmp_path / "own"
+    assert jit._cache_base() == str(tmp_path / "own")
     monkeypatch.delenv("INT8RT_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert jit._cache_base() == tmp_path / "xdg" / "int8rt"
+    assert jit._cache_base() == str(tmp_path / "xdg" / "int8rt")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert jit._cache_base() == tmp_path / ".cache" / "int8rt"
+    assert jit._cache_base() == str(tmp_path / ".cache" / "int8rt")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert jit._cache_base() == tmp_path / "Library" / "Caches" / "int8rt"
+    assert jit._cache_base() == str(tmp_path / "Library" / "Caches" / "int8rt")
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert jit._cache_base() == tmp_path / "local" / "int8rt"
+    assert jit._cache_base() == str(tmp_path / "local" / "int8rt")
 
 
 def test_two_processes_at_once(python, code, tmp_path):

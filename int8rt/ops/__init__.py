@@ -36,6 +36,7 @@ from __future__ import annotations
 import builtins  # since ops.sum, once imported, is a name in here
 import functools
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -110,11 +111,18 @@ def aligned(array: np.ndarray) -> np.ndarray:
     """The array, or a C-contiguous copy, that begins at a multiple of a cache line: no vector load spans two lines."""
     if array.flags.c_contiguous and address(array) % CACHE_LINE == 0:
         return array
-    raw = np.empty(array.nbytes + CACHE_LINE, np.uint8)
-    start = -address(raw) % CACHE_LINE
-    copy = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy = aligned_empty(array.shape, array.dtype)
     copy[...] = array
     return copy
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of no particular values that begins at a multiple of a cache line."""
+    dtype = np.dtype(dtype)
+    nbytes = math.prod(shape) * dtype.itemsize
+    raw = np.empty(nbytes + CACHE_LINE, np.uint8)
+    start = -address(raw) % CACHE_LINE
+    return raw[start : start + nbytes].view(dtype).reshape(shape)
 
 
 def _brief(arg: Any) -> str:
@@ -235,7 +243,7 @@ def scratch_per_thread(name: str, size: int, dtype: Any) -> PerThread:
     return PerThread(name, (1, size), np.dtype(dtype))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fault(Tensor):
     """Where a kernel says that a run-time value is out of range: [flag, value]; the run then raises InputError.
 

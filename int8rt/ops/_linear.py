@@ -37,7 +37,7 @@ from int8rt.graph import Node, Tensor
 from int8rt.ops import Call
 from int8rt.ops._elementwise import clamp, limits
 from int8rt.ops._window import Padded, Window, padded, padded_size
-from int8rt.requantization import Columns, Rounding, rule_a, rule_c
+from int8rt.requantization import Columns, Rounding, row_sums, rule_a, rule_c
 
 EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))
 INT16, FLOAT32 = np.dtype(np.int16), np.dtype(np.float32)
@@ -150,7 +150,7 @@ class Into(NamedTuple):
     stride: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AsItIs:
     """Activations that are multiplied as they are stored."""
 
@@ -165,17 +165,17 @@ class AsItIs:
         return Padded(self.o.x, 0, 0, [])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bytes(AsItIs):
     """8-bit activations."""
 
-    w: np.ndarray  # int16 in the file's layout, less the zero point
+    w: np.ndarray  # int16 or int8 in the file's layout, less the zero point
     bias: np.ndarray  # int64 [channels]
     rounding: Rounding  # for stored outputs
 
     def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
         """Products of the rows of x with those of w, [columns, depth]; column c is of channels[c]."""
-        bias = self.bias[channels] - ops.stored_zero(self.o.x) * w.astype(np.int64).sum(axis=1)
+        bias = self.bias[channels] - ops.stored_zero(self.o.x) * row_sums(w)
         r = self.rounding
         named = {"multiplier": r.multiplier, "shift": r.shift, "scale": r.scale}
         r = r._replace(**{name: values[channels] for name, values in named.items() if values.size})
@@ -184,7 +184,7 @@ class Bytes(AsItIs):
     def depthwise(self, g: Window) -> list[Call]:
         """The output of a filter [1, h, w, c] over each channel."""
         zero = ops.stored_zero(self.o.x)
-        bias = self.bias - zero * self.w.astype(np.int64).sum(axis=(0, 1, 2))
+        bias = self.bias - zero * self.w.sum(axis=(0, 1, 2), dtype=np.int64)
         geometry = depthwise.Geometry(*g[:8])
         fast = depthwise.call(self.o.x, geometry, zero, self.w[0], bias, self.rounding, self.o.y)
         if fast is not None:
@@ -198,12 +198,15 @@ def _bytes(o: Operands) -> Bytes:
     real = np.broadcast_to(scales(o), o.channels)
     s = ops.stored(o.y, o.node.options.fused_activation_function)
     rounding = (rule_c if o.rule == "double" else rule_a)(np.abs(real), s.zero_point, s.lo, s.hi)
-    sign = np.where(real < 0, -1, 1)
-    weights = centered(o.w) * sign.astype(np.int16).reshape(_along(o))
-    return Bytes(o, weights, _bias(o) * sign, rounding)
+    assert o.w.data is not None
+    weights, bias = o.w.data if o.w.dtype == np.int8 and not o.w.zero_point else centered(o.w), _bias(o)
+    if (real < 0).any():
+        sign = np.where(real < 0, -1, 1)
+        weights, bias = weights * sign.astype(np.int16).reshape(_along(o)), bias * sign
+    return Bytes(o, weights, bias, rounding)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Int16(AsItIs):
     """int16 activations."""
 
@@ -244,7 +247,7 @@ def _rules(o: Operands, bias: np.ndarray) -> wide.Rules:
     return wide.Rules(rule, bias, multiplier, shift, np.array(real), 32 if is_narrow else 64, lo, hi)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Float(AsItIs):
     """float32 activations and weights."""
 
@@ -283,7 +286,7 @@ def _float_bias(o: Operands) -> np.ndarray:
     return np.zeros(o.channels, FLOAT32) if o.b is None else np.asarray(o.b.data, FLOAT32).reshape(-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hybrid:
     """float32 activations and integer weights."""
 
@@ -335,7 +338,7 @@ def _scaling(o: Operands, w: np.ndarray, bias: np.ndarray) -> hybrid.Scaling:
     return hybrid.Scaling(np.array(scale), sums, bias, int(o.weight_first), bounds)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class WeightOnly(AsItIs):
     """float32 activations and weights that become float32 in registers."""
 

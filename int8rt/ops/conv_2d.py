@@ -61,7 +61,13 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
         starts, depth = _segments(g, p.width, x.shape[3], w.shape[3])
         segments = dot.Segments(offsets, starts + group * w.shape[3], depth)
         part = np.arange(group * size, (group + 1) * size)
-        steps += f.dot(p, segments, f.w[part].reshape(size, -1), part, Into(y, int(part[0]), w.shape[0]))
+        steps += f.dot(
+            p,
+            segments,
+            f.w[group * size : (group + 1) * size].reshape(size, -1),
+            part,
+            Into(y, int(part[0]), w.shape[0]),
+        )
     return steps
 
 
