@@ -324,6 +324,10 @@ class _State:
         self._session: Session | None = None
         self._is_ready = False
         self._arrays: dict[int, np.ndarray] = {}
+        self._inputs: dict[int, np.ndarray] = {}  # of ``_arrays``, while ready: what ``set`` writes without more ado
+        self._outputs: list[int] = []
+        self._viewed: set[int] = set()  # whose arrays callers may hold, so that they stay
+        self._is_plain = False  # whether a run reads inputs and writes outputs, and that is all
 
     # Shapes
 
@@ -342,6 +346,7 @@ class _State:
             )
         self._shapes[t.index] = shape
         self._is_ready = False
+        self._inputs = {}
 
     def allocate(self) -> None:
         """Get a session ready for the shapes asked for."""
@@ -362,6 +367,13 @@ class _State:
         self._graph = self._session.graph
         ports = {t.index: t for t in (*self._graph.inputs, *self._graph.outputs)}
         self._arrays = {index: self._kept(t) for index, t in ports.items()}
+        self._viewed &= set(self._arrays)
+        inputs, outputs = ([t.index for t in ts] for ts in (self._graph.inputs, self._graph.outputs))
+        self._is_plain = len({*inputs, *outputs}) == len(inputs) + len(outputs) and not any(
+            t.is_variable or t.is_constant for t in (*self._graph.inputs, *self._graph.outputs)
+        )
+        self._inputs = {index: self._arrays[index] for index in inputs} if self._is_plain else {}
+        self._outputs = outputs
 
     def _kept(self, t: Tensor) -> np.ndarray:
         """The array of an input or output: the one that it has where the shape is the same, else zeros."""
@@ -374,6 +386,10 @@ class _State:
 
     def set(self, index: int, value: np.ndarray) -> None:
         """Copy a value into an input, output or variable."""
+        array = self._inputs.get(index) if type(index) is int else None
+        if array is not None and array.dtype == value.dtype and array.shape == value.shape:
+            array[...] = value
+            return
         t = self._tensor(index)
         if t.is_constant:
             raise CallError(f"{_label(t)} is constant, expected an input or a variable")
@@ -391,6 +407,9 @@ class _State:
 
     def get(self, index: int) -> np.ndarray:
         """A copy of a tensor's value."""
+        array = self._arrays.get(index) if self._is_ready and type(index) is int else None
+        if array is not None:
+            return array.copy()
         t = self._tensor(index)
         if t.is_constant:
             return np.array(_constant(t))
@@ -403,8 +422,10 @@ class _State:
         if t.is_constant:
             return _constant(t)
         session = self._ready(t)
+        self._viewed.add(t.index)
         if t.index not in self._arrays:
             self._arrays[t.index] = self._computed(t, session)
+            self._is_plain = False  # a run has to refresh it
         return self._arrays[t.index].view()
 
     def _computed(self, t: Tensor, session: Session) -> np.ndarray:
@@ -426,6 +447,8 @@ class _State:
         session = self._session
         if session is None or not self._is_ready:
             raise CallError("invoke() on an interpreter that is not ready, expected allocate_tensors() before it")
+        if self._is_plain and self._invoke_directly(session):
+            return
         for t in self._variables():
             session.write_variable(t.index, self._arrays[t.index])
         results = session.run([self._arrays[t.index] for t in self.file.inputs])
@@ -438,6 +461,18 @@ class _State:
                 value = session.read_tensor(index)
                 assert value is not None
                 self._store(index, value)
+
+    def _invoke_directly(self, session: Session) -> bool:
+        """Run once where ``Session.direct`` can, whose outputs are new arrays."""
+        found = session.direct(*self._inputs.values())
+        if found is None:
+            return False
+        for index, value in zip(self._outputs, found if isinstance(found, tuple) else (found,)):
+            if index in self._viewed:
+                self._store(index, value)
+            else:
+                self._arrays[index] = value
+        return True
 
     def _store(self, index: int, value: np.ndarray) -> None:
         """Give a tensor's array another value; the array itself stays as long as the shape does."""
