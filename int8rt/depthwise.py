@@ -319,17 +319,32 @@ def call(
     f = formula(columns)
     if f is None or f.kind == "double" or x.shape[3] != y.shape[3]:
         return None
+    w = columns.w.T.reshape(w.shape)
+    return _by_lanes(x, g, fill, w, f.kind, dot.started(f, columns.w).rows, (r.lo, r.hi), y)
+
+
+def sums_call(x: Tensor, g: Geometry, w: np.ndarray, start: np.ndarray, y: Tensor) -> Call:
+    """The Call for the sums, int32, from a padded x of as many channels; start: int32 [c], what they begin with."""
+    rows = np.zeros((ROWS, w.shape[2]), np.int32)
+    rows[-1] = start + dot.left_out(w.reshape(-1, w.shape[2]).T)
+    return _by_lanes(x, g, 0, w, "sums", rows, (0, 0), y)
+
+
+def _by_lanes(
+    x: Tensor, g: Geometry, fill: int, w: np.ndarray, kind: str, rows: np.ndarray, limits: tuple[int, int], y: Tensor
+) -> Call:  # fmt: skip
+    """The Call that stores sums as ``lanes_requantize[kind]`` does with the formula's rows, int32 [ROWS, c]."""
     channels = y.shape[3]
     runs = 1 if g.stride_w == 1 else y.shape[2]
     lanes = _lanes(channels, runs)
-    parts = split_bytes(columns.w.T.reshape(w.shape))
+    parts = split_bytes(w)
     four = np.zeros((len(parts), -(-g.height // 4) * 4, g.width, channels + 1), np.int8)
     four[:, : g.height, :, :channels] = parts
     # [pass * four rows, four, column, channel] -> [block, pass * four rows * column, lane, 4]
     four = four.reshape(-1, 4, g.width, channels + 1).transpose(0, 2, 3, 1)[:, :, lanes]
     packed = four.reshape(-1, len(lanes), BLOCK, 4).transpose(1, 0, 2, 3)
-    p = np.pad(dot.started(f, columns.w).rows, [(0, 0), (0, 1)])[:, lanes].transpose(1, 0, 2)
-    tables = (packed, np.ascontiguousarray(p), r.lo, r.hi)
+    p = np.pad(rows, [(0, 0), (0, 1)])[:, lanes].transpose(1, 0, 2)
+    tables = (packed, np.ascontiguousarray(p), *limits)
     source = _source(x, g, fill, y)
     ring = scratch_per_thread(f"{y.name}/rows", max(1, source.ring * source.line), np.uint8)
     place = (Flat(x, np.dtype(np.uint8)), Flat(ring, np.dtype(np.uint8)), *source, g.height, g.dilation_h, g.stride_h)
@@ -338,10 +353,10 @@ def call(
     ringed = source.ring > 0
     over = x if ringed and _follows(x, g, y) else None
     if near and channels % BLOCK == 0 and g.stride_w <= 2 and g.dilation_w == 1:
-        kernel_ = depthwise_3_whole(g.stride_w, f.kind, ringed)
+        kernel_ = depthwise_3_whole(g.stride_w, kind, ringed)
         return InPlaceAlone(kernel_, *place, *tables, y, writes=[y, ring], in_place=over, work=work)
     offsets = np.arange(g.width) * g.dilation_w * channels
-    kernel_ = depthwise_3(f.kind, ringed) if near else depthwise(f.kind)
+    kernel_ = depthwise_3(kind, ringed) if near else depthwise(kind)
     args = (*place, offsets, runs, g.stride_w * channels, *tables)
     return InPlaceAlone(kernel_, *args, y, writes=[y, ring], in_place=over, work=work)
 

@@ -217,14 +217,6 @@ def quantize_images(
 # Products
 
 
-@inline
-def scaled_sum(acc: Any, x_scale: Any, weight_scale: Any, bias: Any, weight_first: int) -> Any:
-    """One output before its limits."""
-    if weight_first:
-        return np.float32(acc) * weight_scale * x_scale + bias
-    return np.float32(acc) * (x_scale * weight_scale) + bias
-
-
 @family
 def dot_scale(rows: int, vectors: int, weight_first: int) -> Kernel:
     """The kernel for tiles of rows x 16 vectors: products of bytes as in ``dot``, then one float32 per sum."""
@@ -265,11 +257,8 @@ def dot_call(
     order = list(range(vectors * LANES))
     packed, passes = dot.pack(w, len(segments.starts), vectors, order)
     segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
-    begin, sums, scale, bias = (
-        dot.panels(v, order)
-        for v in (np.asarray(dot.left_out(w) - 128 * s.weight_sums, np.int32), s.weight_sums, s.weight_scale, s.bias)
-    )
-    weights = np.stack([scale.view(np.int32), sums], axis=1)
+    begin = dot.panels(np.asarray(dot.left_out(w) - 128 * s.weight_sums, np.int32), order)
+    weights, bias = _tables(s, vectors)
     known = images.zero_point.size
     images_of = np.repeat(np.arange(known, dtype=np.int32), count // known)
     args = (x, *segments, packed, begin, *images, images_of, weights, bias, s.limits, columns)
@@ -405,21 +394,50 @@ def terms_call(
 
 
 @kernel
-def scale_sums(
-    thread: int, threads: int, sums: Any, scale: Any, zero_point: Any, weight_scale: Any, weight_sums: Any, bias: Any,
-    weight_first: int, limits: Any, y: Any,
-) -> None:  # fmt: skip
-    """y = the scaled sums, channels innermost; the sums are those of stored bytes."""
-    channels = bias.size
-    rows = y.size // channels
-    each = rows // zero_point.size
-    lo, hi = limits[0], limits[1]
+def add_to_sums(thread: int, threads: int, start: Any, sums: Any) -> None:
+    """sums += start, channels innermost."""
+    channels = start.size
+    rows = sums.size // channels
     for row in range(rows * thread // threads, rows * (thread + 1) // threads):
-        n = row // each
-        x_scale, zero = scale[n, 0], zero_point[n] + 128
         for c in range(channels):
-            sum_ = np.int32(get(sums, row * channels + c) - zero * get(weight_sums, c))
-            v = scaled_sum(sum_, x_scale, get(weight_scale, c), get(bias, c), weight_first)
-            v = lo if v < lo else v
-            v = hi if hi < v else v
-            put(y, row * channels + c, v)
+            put(sums, row * channels + c, get(sums, row * channels + c) + get(start, c))
+
+
+@family
+def scale_sums(vectors: int, weight_first: int) -> Kernel:
+    """The kernel for y = the scaled sums, channels innermost; sums less 128 for each unit of x's zero point.
+
+    weights and bias: as ``_tables`` makes them, in panels of 16 V channels.
+    """
+    sums_, floats = simd.tile(1, vectors), simd_wide.tile("float32", 1, vectors)
+    t_load, t_scaled, t_finish = sums_.start, floats.scaled[weight_first], floats.finish
+    width = LANES * vectors
+
+    def scale_sums(
+        thread: int, threads: int, sums: Any, scale: Any, zero_point: Any, images: Any, weights: Any, bias: Any,
+        limits: Any, channels: int, y: Any,
+    ) -> None:  # fmt: skip
+        rows = y.size // channels
+        each = rows // zero_point.size
+        for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+            at, n = row * channels, row // each
+            for c in range(0, channels, width):
+                result = t_scaled(t_load(sums, at + c), scale, zero_point, images, n, weights, 2 * c)
+                t_finish(result, bias, c, limits, y, at + c, channels, channels - c)
+
+    return Kernel(scale_sums, f"{__name__}:scale_sums[{vectors}{' weight first' * weight_first}]")
+
+
+def scale_call(sums: Tensor, images: Images, s: Scaling, y: Tensor) -> Call:
+    """The Call for y, [n, ..., c], from sums that begin with -128 times those of the weights."""
+    vectors = 4 if len(s.bias) > 2 * LANES else 2
+    weights, bias = _tables(s, vectors)
+    args = (*images, np.arange(images.zero_point.size, dtype=np.int32), weights, bias, s.limits, len(s.bias))
+    return Call(scale_sums(vectors, s.weight_first), sums, *args, y, writes=[y])
+
+
+def _tables(s: Scaling, vectors: int) -> tuple[np.ndarray, np.ndarray]:
+    """In panels: scales (the bits of float32) and sums of the weights, int32 [panel, 2, lane]; bias [panel, lane]."""
+    order = list(range(vectors * LANES))
+    scale, sums, bias = (dot.panels(v, order) for v in (s.weight_scale, s.weight_sums, s.bias))
+    return np.stack([scale.view(np.int32), sums], axis=1), bias

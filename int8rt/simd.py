@@ -318,8 +318,9 @@ def _clamp(builder: Any, v: Any, lo: Any, hi: Any) -> Any:
 
 
 def _store_columns(builder: Any, values: list[Any], pointers: list[Any], columns: Any) -> None:
-    """Store the first ``columns`` elements of each vector of bytes or floats."""
-    lanes, kind = values[0].type.count, "i8" if values[0].type.element == I8 else "f32"
+    """Store the first ``columns`` elements of each vector of bytes, int32 or floats."""
+    lanes, element = values[0].type.count, values[0].type.element
+    kind = f"i{element.width}" if isinstance(element, ir.IntType) else "f32"
     with builder.if_else(builder.icmp_signed(">=", columns, I64(lanes))) as (whole, some):
         with whole:
             for value, pointer in zip(values, pointers, strict=True):
@@ -1393,9 +1394,35 @@ def _dot_pairs(builder: Any, acc: Any, a: Any, b: Any) -> Any:
     return acc
 
 
+@Word
+def _lanes_store(
+    typing: Any, acc: Any, p: Any, at: Any, step: Any, lo: Any, hi: Any, y: Any, to: Any, count: Any
+) -> Any:  # fmt: skip
+    """The accumulators themselves, int32."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        acc, *_, y, to, count = args
+        vectors = _spread_out(builder, acc)
+        low, high = (_join(builder, *vectors[i : i + 2]) for i in (0, 2))
+        for lane in range(4):  # of 128 bits; it holds the lanes of this number of all vectors
+            places = _indices(16 * v + 4 * lane + d for v in range(2) for d in range(4))
+            row = _join(builder, *(builder.shuffle_vector(pair, pair, places) for pair in (low, high)))
+            pointer = _address(context, builder, sig.args[6], y, builder.add(to, I64(LANES * lane)))
+            _store_columns(builder, [row], [pointer], builder.sub(count, I64(LANES * lane)))
+        return context.get_dummy_value()
+
+    integers = types.int64
+    return types.none(acc, p, *[integers] * 4, y, integers, integers), generate
+
+
 # lanes_requantize[kind](acc, p, at, step, lo, hi, y, to, count): store the first ``count`` of 64 accumulators at
-# y[to:] by a formula of that kind, whose rows are ``step`` apart in p.
-lanes_requantize = {"fixed": _lanes_requantize(4, _fixed), "plain": _lanes_requantize(3, _plain)}
+# y[to:] by a formula of that kind, whose rows are ``step`` apart in p; "sums": as they are.
+lanes_requantize = {
+    "fixed": _lanes_requantize(4, _fixed),
+    "plain": _lanes_requantize(3, _plain),
+    "sums": _lanes_store,
+}
 
 # scaled_products[kind](x1, at1, x2, at2, p, lo, hi, y, to, count): store the first ``count`` of the 64 products of
 # bytes x1[at1:] and x2[at2:], rescaled by a formula of that kind, at y[to:]. p: int32, zero points of x1 and x2,

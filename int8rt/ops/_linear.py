@@ -318,9 +318,14 @@ class Hybrid:
         x = self.image(g)
         y = self.o.y
         z = ops.scratch(f"{y.name}/sums", y.shape, np.int32)
-        w = self.w[0].reshape(-1, self.o.channels).astype(np.int32)
-        sums = wide.depthwise_call(x.tensor, _taps(x, g), w, z)
-        return [*x.calls, sums, Call(hybrid.scale_sums, z, *x.extra, *self.scaling, y, writes=[y])]
+        start = -128 * self.scaling.weight_sums
+        if x.tensor.shape[3] == y.shape[3]:
+            geometry = depthwise.Geometry(*g[:6], 0, 0)
+            sums = [depthwise.sums_call(x.tensor, geometry, self.w[0], start, z)]
+        else:
+            w = self.w[0].reshape(-1, self.o.channels).astype(np.int32)
+            sums = [wide.depthwise_call(x.tensor, _taps(x, g), w, z), Call(hybrid.add_to_sums, start, z, writes=[z])]
+        return [*x.calls, *sums, hybrid.scale_call(z, x.extra, self.scaling, y)]
 
 
 def _hybrid(o: Operands) -> Hybrid:
