@@ -32,11 +32,14 @@ from int8rt.simd import (
     copy_within,
     fill_within,
     get,
+    has,
     lanes_dot,
     lanes_load,
     lanes_requantize,
+    lanes_save,
     lanes_start,
     put,
+    window,
 )
 
 BLOCK = 64  # channels that are worked on together
@@ -224,19 +227,26 @@ def depthwise_3(kind: str, ringed: bool) -> Kernel:
 
 
 @family
-def depthwise_3_whole(stride: int, kind: str, ringed: bool) -> Kernel:
-    """``depthwise_3`` for whole blocks of channels: neighbouring outputs share the columns of their windows."""
+def depthwise_sliding(columns: int, stride: int, groups: int, passes: int, kind: str, ringed: bool) -> Kernel:
+    """``depthwise`` by blocks of channels: neighbouring outputs share the columns of their windows, in registers.
+
+    Of a filter of more than four rows, ``groups`` of four are multiplied along all of a row one after another; between
+    them the row's sums are in ``sums``. Weights of nine bits come in two passes.
+    """
     requantize = lanes_requantize[kind]
     load = lanes_load_first if ringed else lanes_load_second
+    words = window(columns)
+    w_start, w_push, w_dot = words.start, words.push, words.dot
 
-    def depthwise_3_whole(
+    def depthwise_sliding(
         thread: int, threads: int, x: Any, ring: Any, in_h: int, in_w: int, reach: int, line: int, pad_top: int,
         pad_left: int, fill: int, ring_rows: int, height: int, dilation: int, stride_h: int, w: Any, p: Any, lo: int,
-        hi: int, y: Any,
+        hi: int, sums: Any, y: Any,
     ) -> None:  # fmt: skip
         batch, out_h, out_w, channels = y.shape
-        taps = w.shape[1]
+        blocks, taps = w.shape[0], w.shape[1]
         mine = begin_ring(ring, thread, ring_rows, line, fill)
+        kept = thread * out_w * BLOCK
         image, ready = -1, 0
         for out_row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
             n = out_row // out_h
@@ -247,31 +257,37 @@ def depthwise_3_whole(stride: int, kind: str, ringed: bool) -> Kernel:
                     pad_top, pad_left, fill, ring_rows,
                 )  # fmt: skip
                 image = n
-            for block in range(channels // BLOCK):
-                a, b, c, d = four_rows(top, 0, height, dilation, mine, ring_rows, n, in_h, line)
-                j = block * BLOCK
-                to = out_row * out_w * channels + j
-                weights = block * taps * 4 * BLOCK
-                left = load(ring, x, a + j, b + j, c + j, d + j)
-                j += channels
-                middle = load(ring, x, a + j, b + j, c + j, d + j)
-                j += channels
-                for _ in range(out_w):
-                    right = load(ring, x, a + j, b + j, c + j, d + j)
-                    acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
-                    acc = lanes_dot_3(acc, left, middle, right, w, weights)
-                    if taps == 6:  # weights of nine bits
-                        acc = lanes_dot_3(acc, left, middle, right, w, weights + 12 * BLOCK)
-                    requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, BLOCK)
-                    to += channels
-                    j += channels
-                    if stride == 1:
-                        left, middle = middle, right
-                    else:
-                        left, middle = right, load(ring, x, a + j, b + j, c + j, d + j)
+            for block in range(blocks):
+                for group in range(groups):
+                    a, b, c, d = four_rows(top, 4 * group, height, dilation, mine, ring_rows, n, in_h, line)
+                    weights = (block * taps + group * columns) * 4 * BLOCK
+                    j = block * BLOCK
+                    to = out_row * out_w * channels + j
+                    seen = w_start()
+                    for _ in range(columns - stride):
+                        seen = w_push(seen, load(ring, x, a + j, b + j, c + j, d + j))
                         j += channels
+                    for i in range(out_w):
+                        for _ in range(stride):
+                            seen = w_push(seen, load(ring, x, a + j, b + j, c + j, d + j))
+                            j += channels
+                        if group == 0:
+                            acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
+                        else:
+                            acc = lanes_start(sums, kept + i * BLOCK)
+                        acc = w_dot(acc, seen, w, weights)
+                        if passes == 2:
+                            acc = w_dot(acc, seen, w, weights + groups * columns * 4 * BLOCK)
+                        if group == groups - 1:
+                            requantize(
+                                acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, min(channels - block * BLOCK, BLOCK)
+                            )
+                        else:
+                            lanes_save(acc, sums, kept + i * BLOCK)
+                        to += channels
 
-    return Kernel(depthwise_3_whole, f"{__name__}:depthwise_3_whole[{stride} {kind}{' ringed' * ringed}]")
+    form = f"{columns} by {stride}, {groups} of 4 rows, {passes}, {kind}{' ringed' * ringed}"
+    return Kernel(depthwise_sliding, f"{__name__}:depthwise_sliding[{form}]")
 
 
 @inline
@@ -335,9 +351,10 @@ def _by_lanes(
 ) -> Call:  # fmt: skip
     """The Call that stores sums as ``lanes_requantize[kind]`` does with the formula's rows, int32 [ROWS, c]."""
     channels = y.shape[3]
-    runs = 1 if g.stride_w == 1 else y.shape[2]
-    lanes = _lanes(channels, runs)
     parts = split_bytes(w)
+    slides = _slides(g, channels, len(parts))
+    runs = 1 if g.stride_w == 1 and not slides else y.shape[2]
+    lanes = _lanes(channels, runs)
     four = np.zeros((len(parts), -(-g.height // 4) * 4, g.width, channels + 1), np.int8)
     four[:, : g.height, :, :channels] = parts
     # [pass * four rows, four, column, channel] -> [block, pass * four rows * column, lane, 4]
@@ -352,13 +369,26 @@ def _by_lanes(
     near = g.width == 3 and g.height <= 4 and len(parts) <= 2
     ringed = source.ring > 0
     over = x if ringed and _follows(x, g, y) else None
-    if near and channels % BLOCK == 0 and g.stride_w <= 2 and g.dilation_w == 1:
-        kernel_ = depthwise_3_whole(g.stride_w, kind, ringed)
-        return InPlaceAlone(kernel_, *place, *tables, y, writes=[y, ring], in_place=over, work=work)
+    if slides:
+        sums = scratch_per_thread(f"{y.name}/partial", y.shape[2] * BLOCK if g.height > 4 else 1, np.int32)
+        kernel_ = depthwise_sliding(g.width, g.stride_w, -(-g.height // 4), len(parts), kind, ringed)
+        return InPlaceAlone(kernel_, *place, *tables, sums, y, writes=[y, ring, sums], in_place=over, work=work)
     offsets = np.arange(g.width) * g.dilation_w * channels
     kernel_ = depthwise_3(kind, ringed) if near else depthwise(kind)
     args = (*place, offsets, runs, g.stride_w * channels, *tables)
     return InPlaceAlone(kernel_, *args, y, writes=[y, ring], in_place=over, work=work)
+
+
+def _slides(g: Geometry, channels: int, passes: int) -> bool:
+    """Whether ``depthwise_sliding`` is the fastest kernel: registers hold its columns, and few lanes are idle.
+
+    Without masks, what is stored of the last block takes longer than is saved.
+    """
+    blocks = -(-channels // BLOCK)
+    if g.dilation_w > 1 or g.stride_w > 2 or passes > 2 or (channels % BLOCK and not has("avx512bw")):
+        return False
+    fits = (g.width == 3 and g.height <= 4) or (g.width == 5 and has("avx512bw"))
+    return fits and blocks * BLOCK * 2 <= channels * 3
 
 
 class InPlaceAlone(Call):

@@ -905,6 +905,62 @@ def lanes_dot(typing: Any, acc: Any, groups: Any, w: Any, at: Any) -> Any:
 
 
 @Word
+def lanes_save(typing: Any, acc: Any, sums: Any, at: Any) -> Any:
+    """Store 64 int32 where ``lanes_start`` finds them."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _address(context, builder, sig.args[1], *args[1:])
+        for v, value in enumerate(_spread_out(builder, args[0])):
+            _store(builder, value, builder.gep(pointer, [I64(64 * v)]))
+        return context.get_dummy_value()
+
+    return types.none(acc, sums, types.int64), generate
+
+
+@functools.cache
+def window(columns: int) -> SimpleNamespace:
+    """Words over the columns of a window that slides: each is what ``lanes_load`` gives.
+
+    window = start(); window = push(window, groups): without the first column, with another one behind the last;
+    acc = dot(acc, window, w, at): every column as by ``lanes_dot``, its weights 256 bytes after those of the one before
+    """
+
+    def type_() -> Any:
+        return _array_type(f"Window{columns}", BYTES, 4 * columns)
+
+    def start(typing: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return ir.Constant(ir.ArrayType(BYTES, 4 * columns), ir.Undefined)
+
+        return type_()(), generate
+
+    def push(typing: Any, window: Any, groups: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return _gather(builder, [*_spread_out(builder, args[0])[4:], *_spread_out(builder, args[1])])
+
+        return type_()(window, groups), generate
+
+    def dot(typing: Any, acc: Any, window: Any, w: Any, at: Any) -> Any:
+        from numba.core import types
+
+        lower = DOT[lowering()][1]
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            acc, window, w, at = args
+            pointer = _address(context, builder, sig.args[2], w, at)
+            sums = _spread_out(builder, acc)
+            for i, group in enumerate(_spread_out(builder, window)):
+                weights = _load(builder, builder.gep(pointer, [I64(64 * i)]), BYTES)
+                sums[i % 4] = lower(builder, sums[i % 4], group, weights)
+            return _gather(builder, sums)
+
+        return acc(acc, window, w, types.int64), generate
+
+    return SimpleNamespace(start=Word(start), push=Word(push), dot=Word(dot))
+
+
+@Word
 def lanes_look_up(typing: Any, table: Any, top: Any, x: Any, at: Any, count: Any) -> Any:
     """64 int32 of a table, number top - x[at + i] for the first ``count``, others 0; with avx512vbmi only.
 

@@ -100,9 +100,32 @@ UINT8 = [
     depthwise((6, 6, 20), (3, 3, 20), dtype=U8, ratio=0.037 / 3),
     depthwise((12, 12, 20), (3, 3, 20), dtype=U8, dilation=(2, 3), padding=SAME),
 ]
+SLIDING = [
+    *(depthwise((7, 9, 64), (height, 5, 64), padding=SAME) for height in (1, 2, 4, 5, 7, 8, 9, 12)),
+    *(depthwise((7, 9, c), (5, 5, c), padding=SAME) for c in (43, 50, 63, 65, 86, 100, 127, 130)),
+    *(depthwise((8, 9, c), (5, 5, c), padding=SAME, stride=(2, 2)) for c in (50, 64, 130)),
+    *(depthwise((9, 8, c), (3, 3, c), padding=SAME, stride=(2, 2)) for c in (50, 64, 130)),
+    depthwise((9, 11, 64), (5, 5, 64), padding=VALID),
+    depthwise((9, 11, 64), (5, 5, 64), padding=VALID, stride=(2, 2)),
+    depthwise((9, 11, 64), (5, 5, 64), padding=SAME, stride=(1, 2)),
+    depthwise((9, 11, 64), (5, 5, 64), padding=SAME, stride=(3, 1)),
+    depthwise((9, 11, 64), (5, 5, 64), padding=SAME, stride=(1, 3)),
+    depthwise((13, 11, 64), (5, 5, 64), padding=SAME, dilation=(2, 1)),
+    depthwise((13, 11, 64), (3, 3, 64), padding=SAME, dilation=(1, 2)),
+    depthwise((3, 6, 5, 70), (5, 5, 70), padding=SAME),
+    depthwise((2, 1, 64), (5, 5, 64), padding=SAME),
+    depthwise((7, 9, 70), (5, 5, 70), padding=SAME, extreme=True),
+    depthwise((7, 9, 70), (5, 5, 70), padding=SAME, activation=RELU6),
+    *(
+        depthwise((7, 9, 70), (size, size, 70), padding=SAME, dtype=U8, stride=(s, s), **kind)
+        for size in (3, 5)
+        for s in (1, 2)
+        for kind in ({}, {"w_zero": 0, "extreme": True}, {"ratio": 3.0})
+    ),
+]
 
 
-@pytest.mark.parametrize("case", GEOMETRY + CHANNELS + MULTIPLIERS + NUMBERS + UINT8, ids=str)
+@pytest.mark.parametrize("case", GEOMETRY + CHANNELS + MULTIPLIERS + NUMBERS + UINT8 + SLIDING, ids=str)
 def test_depthwise_conv_2d(case):
     check(*case.model())
 
