@@ -365,7 +365,7 @@ def _by_lanes(
     source = _source(x, g, fill, y)
     ring = scratch_per_thread(f"{y.name}/rows", max(1, source.ring * source.line), np.uint8)
     place = (Flat(x, np.dtype(np.uint8)), Flat(ring, np.dtype(np.uint8)), *source, g.height, g.dilation_h, g.stride_h)
-    work = y.size * g.height * g.width
+    work = 4 * y.size * g.height * g.width  # a product takes that much longer than in ``dot``
     near = g.width == 3 and g.height <= 4 and len(parts) <= 2
     ringed = source.ring > 0
     over = x if ringed and _follows(x, g, y) else None

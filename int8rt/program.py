@@ -25,11 +25,13 @@ from int8rt.numerics import Numerics
 from int8rt.ops import Call, Flat, PythonCall, Step, View
 from int8rt.ops._move import copy_whole
 from int8rt.state import Resources, State, allocate
-from int8rt.team import RUN_SIGNATURE, Team, kernels, run_table
+from int8rt.team import COUNT_WORD, RUN_SIGNATURE, Team, kernels, run_table, tickets
 
 Shapes = Mapping[int, tuple[int, ...]]
 
-WORK_WORTH_SHARING = 400_000  # operations of a call: smaller ones are not worth a meeting of threads
+WORK_WORTH_SHARING = 700_000  # operations of a call: smaller ones are not worth it that threads wait for one another
+WORK_OF_A_PART = 1_000_000  # at least, where a call has more parts than there are threads
+PARTS = 4  # at most, for each thread
 
 
 # Programs
@@ -116,7 +118,7 @@ def build_stretch(
         tensors=tuple(stretch.known.get(t, t) for t in graph.tensors),
     )
     steps: list[tuple[Node, Step]] = [
-        (node, step if isinstance(step, View) else step.for_threads(threads)) for node, step in prepared
+        (node, step if isinstance(step, View) else step.for_threads(_parts(step, threads))) for node, step in prepared
     ]
     steps = _without_stale_views(inferred, steps, preserve)
     # A result that is smaller than the memory it takes over keeps all of that: try with and without.
@@ -130,6 +132,13 @@ def build_stretch(
         inferred, stretch, inputs, outputs, tuple(steps), source, blocks, plan, constants, variables,
         is_whole, threads,
     )  # fmt: skip
+
+
+def _parts(step: Call, threads: int) -> int:
+    """In how many parts threads share a call; 1 where they do not."""
+    if threads == 1 or isinstance(step, PythonCall) or not step.kernel.is_parallel or step.work < WORK_WORTH_SHARING:
+        return 1
+    return min(PARTS * threads, max(threads, step.work // WORK_OF_A_PART))
 
 
 def _ends(graph: Subgraph, stretch: Stretch, needed: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -297,7 +306,7 @@ class Instance:
         self._stretches = self._make_stretches()
         self._inputs = self._ports(program.graph.inputs)
         self._outputs = self._ports(program.graph.outputs)
-        is_shared = any(isinstance(s, np.ndarray) and s[:, 2].any() for s in self._stretches)
+        is_shared = any(isinstance(s, Table) and len(s.tickets) > 1 for s in self._stretches)
         self.team = (team or Team(self.threads)) if is_shared else Team(1)
         self._parts = [self._part(s) for s in self._stretches]
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
@@ -307,7 +316,7 @@ class Instance:
     @property
     def is_native(self) -> bool:
         """Whether a run is one native call."""
-        return len(self._stretches) == 1 and isinstance(self._stretches[0], np.ndarray)
+        return len(self._stretches) == 1 and isinstance(self._stretches[0], Table)
 
     # Memory
 
@@ -366,8 +375,8 @@ class Instance:
         args = self._arguments(step)
         record = jit.pack(args)
         self._keep += [record, args]
-        shared = step.kernel.is_parallel and step.work >= WORK_WORTH_SHARING
-        return step.kernel.entry(_signature(step)), jit.address(record), int(shared)
+        parts = _parts(step, self.threads)
+        return step.kernel.entry(_signature(step)), jit.address(record), parts if parts > 1 else 0
 
     def _arguments(self, step: Call) -> list[Any]:
         return [self._argument(arg) for arg in step.args]
@@ -407,8 +416,8 @@ class Instance:
         ]
         return np.array(rows, np.int64).reshape(-1, 4)
 
-    def _record(self, table: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> Record:
-        words = jit.pack((table, inputs, outputs, 1, self.team.array))
+    def _record(self, table: Table, inputs: np.ndarray, outputs: np.ndarray) -> Record:
+        words = jit.pack((*table, inputs, outputs, 1, self.team.array))
         self._keep += [words, table, inputs, outputs]
         return Record(words, ctypes.c_void_p(jit.address(words)))
 
@@ -499,13 +508,17 @@ class Instance:
         self.team.run(record.address)
 
 
-def _table(rows: list[tuple[int, int, int]]) -> np.ndarray:
-    """Rows (entry, record, shared) with a fourth word: whether threads meet behind them.
+class Table(NamedTuple):
+    """The calls of one stretch for run_table."""
 
-    They do where the work of the row or of the next one is shared.
-    """
-    shared = [row[2] for row in rows] + [0]
-    return np.array([(*row, row[2] | shared[i + 1]) for i, row in enumerate(rows)], np.int64).reshape(-1, 4)
+    rows: np.ndarray  # entry, record
+    tickets: np.ndarray
+
+
+def _table(rows: list[tuple[int, int, int]]) -> Table:
+    """The table of rows (entry, record, parts)."""
+    calls = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
+    return Table(calls, tickets([parts for _, _, parts in rows]))
 
 
 class Record(NamedTuple):
@@ -516,4 +529,3 @@ class Record(NamedTuple):
 
 
 COPIED_BYTES = 1 << 15
-COUNT_WORD = 9  # of a record of run_table: after three arrays of three words

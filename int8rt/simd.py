@@ -803,6 +803,18 @@ def atomic_add(typing: Any, array: Any, at: Any, value: Any) -> Any:
 
 
 @Word
+def atomic_swap(typing: Any, array: Any, at: Any, value: Any) -> Any:
+    """Replace an int64 element that other threads use too; gives what was there."""
+    from numba.core import types
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("xchg", builder.gep(data, [args[1]]), args[2], "seq_cst")
+
+    return types.int64(array, types.int64, types.int64), generate
+
+
+@Word
 def atomic_load(typing: Any, array: Any, at: Any) -> Any:
     """Read an int64 element that other threads write."""
     from numba.core import types

@@ -1,9 +1,13 @@
-"""The run loop of a program, and the threads that walk it side by side.
+"""The run loop of a program, and the threads that take its work side by side.
 
-``run_table`` calls a table's entry points one after another. With several threads each walks the whole table: rows
-that are worth sharing are split inside their kernels, the others run on thread 0, and the threads meet wherever one
-may need what another wrote. A meeting counts arrivals, which only grow, so that a thread that is late in leaving one
-meeting cannot be confused by the next.
+``run_table`` calls a table's entry points one after another. For several threads a run is cut into **tickets**: a call
+that is worth sharing makes one for each of its parts, the calls between two such calls make one together. Threads take
+tickets in order, and wait with each until all tickets of the calls before are done. So nobody waits for a thread that
+has no ticket: where others keep the CPUs busy, the thread that asked for the run does all of it alone.
+
+One word holds the number of the run and how many tickets are left. Who takes a ticket that there is has, until it is
+done, the word that the run goes on and its record stays; who comes too late learns that from the same word, and who
+takes one of the next run, that it is another run's.
 
 Between runs the other threads spin for the next one for a while, then sleep: ``follow`` returns to Python, where they
 wait for a semaphore. ``lead`` announces a run and says whether somebody has to be woken.
@@ -15,79 +19,139 @@ import ctypes
 import os
 import threading
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from int8rt import calling, jit
 from int8rt.calling import call_arrays
-from int8rt.simd import atomic_add, atomic_load, call, copy_bytes, give_way, pause
+from int8rt.simd import atomic_add, atomic_load, atomic_swap, call, copy_bytes, give_way, pause, word_at
 
 # Where things are in a team's int64 array; what different threads write is in different cache lines.
-ARRIVALS, BASE = 0, 8  # how many arrivals there were, and how many before this run
-GENERATION, RECORD, SLEEPERS, END = 16, 17, 18, 19  # number of runs, what to run, how many sleep, whether to end
-FIRST, STEP = 24, 8  # of thread t at FIRST + STEP * t: the last generation that it saw, whether it sleeps
-SEEN, SLEEPS = 0, 1
+TICKETS, DONE = 0, 8  # the run's number and the tickets left; how many are done
+RECORD, SLEEPERS, END = 16, 17, 18  # what to run, how many sleep, whether to end
+FIRST, STEP = 24, 8  # of thread t at FIRST + STEP * t: the run, the tickets left when it took one, whether it sleeps
+RUN, LEFT, SLEEPS = 0, 1, 2
 
-PATIENCE = 2000  # pauses in a meeting before the CPU is offered to others
-IDLE = 5000  # pauses between runs before a thread goes to sleep: about 100 microseconds
+ONE_RUN = 1 << 32  # of TICKETS' upper half; the lower one is
+NONE_LEFT = 1 << 20  # less the number of those who asked in vain, plus the tickets left
+LOWER = ONE_RUN - 1
+
+PATIENCE = 50  # pauses before the CPU is offered to others, who may be the ones that are waited for
+IDLE = 500  # pauses between runs before a thread goes to sleep: 50 to 300 microseconds
 
 
 @jit.kernel
 def run_table(
-    thread: int, threads: int, table: Any, inputs: Any, outputs: Any, count: int, team: Any
+    thread: int, threads: int, table: Any, tickets: Any, inputs: Any, outputs: Any, count: int, team: Any
 ) -> None:  # fmt: skip
     """Run a program ``count`` times.
 
-    Rows of the table are (entry, record, shared, meet): whether threads share the work, and whether they meet
-    afterwards. Rows of inputs and outputs are (caller's address, ours, bytes, flip); the caller's advance by bytes
-    with each time.
+    Rows of the table are (entry, record), rows of ``tickets`` (the first one's number, parts, row, end): the table's
+    rows from one to before the other, which come in so many parts; 0 parts are not shared. The first and the last
+    have 0 parts and copy what goes in and out. Rows of inputs and outputs are (caller's address, ours, bytes, flip);
+    the caller's advance by bytes with each time.
     """
-    target = team[BASE]
-    for item in range(count):
-        if thread == 0:
-            for i in range(inputs.shape[0]):
-                n = inputs[i, 2]
-                copy_bytes(inputs[i, 1], inputs[i, 0] + item * n, n, inputs[i, 3])
-        target = meet(team, target, threads)
-        for i in range(table.shape[0]):
-            if table[i, 2] != 0:
-                call(table[i, 0], table[i, 1], thread, threads)
-            elif thread == 0:
-                call(table[i, 0], table[i, 1], 0, 1)
-            if table[i, 3] != 0:
-                target = meet(team, target, threads)
-        if thread == 0:
-            for i in range(outputs.shape[0]):
-                n = outputs[i, 2]
-                copy_bytes(outputs[i, 0] + item * n, outputs[i, 1], n, outputs[i, 3])
+    if threads == 1:
+        for item in range(count):
+            copy_in(inputs, item)
+            run_rows(table, 0, table.shape[0])
+            copy_out(outputs, item)
+        return
+    last = tickets.shape[0] - 1
+    each = tickets[last, 0] + 1
+    mine = FIRST + STEP * thread
+    left, team[mine + LEFT] = team[mine + LEFT], 0
+    if left == 0:
+        left = take(team, mine)
+    item, i = 0, 0
+    while left > 0:
+        number = count * each - left
+        if number // each != item:
+            item, i = number // each, 0
+        number -= item * each
+        while i < last and tickets[i + 1, 0] <= number:
+            i += 1
+        wait(team, item * each + tickets[i, 0])
+        if tickets[i, 1] != 0:
+            row = tickets[i, 2]
+            call(table[row, 0], table[row, 1], number - tickets[i, 0], tickets[i, 1])
+        else:
+            if i == 0:
+                copy_in(inputs, item)
+            run_rows(table, tickets[i, 2], tickets[i, 3])
+            if i == last:
+                copy_out(outputs, item)
+        atomic_add(team, DONE, 1)
+        left = take(team, mine)
+    if thread == 0:
+        wait(team, count * each)
 
 
-RUN_SIGNATURE: jit.Signature = ("int64[2]", "int64[2]", "int64[2]", "int", "int64[1]")
+TICKETS_WORD, COUNT_WORD = 3, 12  # of a record of run_table, in which an array takes three words
+RUN_SIGNATURE: jit.Signature = ("int64[2]", "int64[2]", "int64[2]", "int64[2]", "int", "int64[1]")
 
 
 @jit.inline
-def meet(team: Any, target: int, threads: int) -> int:
-    """Wait until all threads are here; gives the target of the next meeting."""
-    if threads == 1:
-        return target
-    target += threads
-    if atomic_add(team, ARRIVALS, 1) + 1 < target:
-        waited = 0
-        while atomic_load(team, ARRIVALS) < target:
-            waited += 1
-            pause()
-            if waited > PATIENCE:
-                give_way()
-    return target
+def run_rows(table: Any, row: int, end: int) -> None:
+    """Call rows of the table that are not shared."""
+    for i in range(row, end):
+        call(table[i, 0], table[i, 1], 0, 1)
+
+
+@jit.inline
+def copy_in(inputs: Any, item: int) -> None:
+    """Bring one item of the caller's inputs into memory."""
+    for i in range(inputs.shape[0]):
+        n = inputs[i, 2]
+        copy_bytes(inputs[i, 1], inputs[i, 0] + item * n, n, inputs[i, 3])
+
+
+@jit.inline
+def copy_out(outputs: Any, item: int) -> None:
+    """Bring one item of the outputs to the caller."""
+    for i in range(outputs.shape[0]):
+        n = outputs[i, 2]
+        copy_bytes(outputs[i, 0] + item * n, outputs[i, 1], n, outputs[i, 3])
+
+
+@jit.inline
+def take(team: Any, mine: int) -> int:
+    """Take a ticket of the run that this thread is in: how many were left, itself included; 0 if none was.
+
+    One of another run is kept for ``follow``.
+    """
+    word = atomic_add(team, TICKETS, -1)
+    left = max((word & LOWER) - NONE_LEFT, 0)
+    if left > 0 and word // ONE_RUN != team[mine + RUN]:
+        team[mine + RUN], team[mine + LEFT] = word // ONE_RUN, left
+        return 0
+    return left
+
+
+@jit.inline
+def wait(team: Any, number: int) -> None:
+    """Wait until so many tickets are done."""
+    waited = 0
+    while atomic_load(team, DONE) < number:
+        waited += 1
+        pause()
+        if waited > PATIENCE:
+            give_way()
 
 
 @jit.kernel
 def lead(team: Any, entry: int, record: int, threads: int) -> None:
-    """Announce a run of run_table and, unless somebody sleeps, take part in it as thread 0."""
-    team[BASE] = atomic_load(team, ARRIVALS)
-    team[RECORD] = record
-    atomic_add(team, GENERATION, 1)
+    """Announce a run of run_table and, unless somebody sleeps, take part in it as thread 0.
+
+    All tickets of the run before are done, so that nobody looks at what is changed here.
+    """
+    run = (atomic_load(team, TICKETS) // ONE_RUN + 1) & 0x7FFFFFFF
+    ends = word_at(record + 8 * TICKETS_WORD) + 32 * (word_at(record + 8 * TICKETS_WORD + 8) - 1)
+    tickets = word_at(record + 8 * COUNT_WORD) * (word_at(ends) + 1)
+    team[DONE], team[RECORD], team[FIRST + RUN] = 0, record, run
+    atomic_swap(team, TICKETS, run * ONE_RUN + NONE_LEFT + tickets)
     sleepers = 0
     for thread in range(1, threads):
         sleepers += atomic_add(team, FIRST + STEP * thread + SLEEPS, 0)
@@ -101,22 +165,24 @@ def follow(team: Any, entry: int, me: int, threads: int) -> None:
     """Take part in runs as they are announced; return when there was none for a while, or at the end."""
     mine = FIRST + STEP * me
     atomic_add(team, mine + SLEEPS, -team[mine + SLEEPS])
-    while True:
-        waited = 0
-        while atomic_load(team, GENERATION) == team[mine + SEEN]:
-            waited += 1
-            pause()
-            if waited > IDLE:
-                # who announces a run adds to GENERATION first and looks for sleepers then: one of the two sees the
-                # other
-                atomic_add(team, mine + SLEEPS, 1)
-                if atomic_add(team, GENERATION, 0) == team[mine + SEEN]:
-                    return
-                atomic_add(team, mine + SLEEPS, -1)
-        team[mine + SEEN] += 1
-        if team[END] != 0:
-            return
-        call(entry, team[RECORD], me, threads)
+    waited = 0
+    while team[END] == 0:
+        if atomic_load(team, TICKETS) & LOWER > NONE_LEFT:
+            word = atomic_add(team, TICKETS, -1)
+            team[mine + RUN], team[mine + LEFT] = word // ONE_RUN, max((word & LOWER) - NONE_LEFT, 0)
+            while team[mine + LEFT] != 0:
+                call(entry, team[RECORD], me, threads)
+            waited = 0
+        waited += 1
+        pause()
+        if waited > PATIENCE:
+            give_way()
+        if waited > IDLE:
+            # who announces a run changes TICKETS first and looks for sleepers then: one of the two sees the other
+            atomic_add(team, mine + SLEEPS, 1)
+            if atomic_add(team, TICKETS, 0) & LOWER <= NONE_LEFT:
+                return
+            atomic_add(team, mine + SLEEPS, -1)
 
 
 SIGNATURE: jit.Signature = ("int64[1]", "int", "int", "int")
@@ -124,6 +190,20 @@ SIGNATURE: jit.Signature = ("int64[1]", "int", "int", "int")
 
 RECORD_WORD = 3  # of lead's record: after an array of two words and the entry point
 FIRST_THREAD, ONE_THREAD = ctypes.c_int64(0), ctypes.c_int64(1)  # made once: ctypes converts integers slowly
+
+
+def tickets(parts: Sequence[int]) -> np.ndarray:
+    """The tickets of one item for rows of a table that come in so many parts, 0 where they are not shared."""
+    found: list[tuple[int, int, int, int]] = []
+    first = begin = 0
+    for row, count in enumerate(parts):
+        if count:
+            if begin < row or not found:
+                found.append((first, 0, begin, row))
+                first += 1
+            found.append((first, count, row, row + 1))
+            first, begin = first + count, row + 1
+    return np.array([*found, (first, 0, begin, len(parts))], np.int64)
 
 
 def kernels(threads: int) -> list[tuple[jit.Kernel, jit.Signature]]:
@@ -183,6 +263,5 @@ def _member(array: np.ndarray, words: np.ndarray, follow: Any, wake: threading.S
 def _dismiss(array: np.ndarray, wake: list[threading.Semaphore], process: int) -> None:
     if process == os.getpid():
         array[END] = 1
-        array[GENERATION] += 1
         for semaphore in wake:
             semaphore.release()

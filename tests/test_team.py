@@ -1,0 +1,133 @@
+"""team: tickets of a table's rows, and runs in which threads come late, sleep, or have no CPU of their own."""
+
+import gc
+import os
+import random
+import threading
+import time
+
+import numpy as np
+import pytest
+from test_program import build, convolutions, random_inputs
+
+from int8rt import program
+from int8rt.team import tickets
+
+
+@pytest.fixture
+def in_many_parts(monkeypatch):
+    """Share every call among threads, each in as many parts as there may be."""
+    monkeypatch.setattr(program, "WORK_WORTH_SHARING", 0)
+    monkeypatch.setattr(program, "WORK_OF_A_PART", 1)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([], [(0, 0, 0, 0)]),
+        ([0, 0], [(0, 0, 0, 2)]),
+        ([3], [(0, 0, 0, 0), (1, 3, 0, 1), (4, 0, 1, 1)]),
+        ([0, 2], [(0, 0, 0, 1), (1, 2, 1, 2), (3, 0, 2, 2)]),
+        ([2, 0], [(0, 0, 0, 0), (1, 2, 0, 1), (3, 0, 1, 2)]),
+        ([0, 0, 4, 4, 0, 2], [(0, 0, 0, 2), (1, 4, 2, 3), (5, 4, 3, 4), (9, 0, 4, 5), (10, 2, 5, 6), (12, 0, 6, 6)]),
+    ],
+)
+def test_tickets(parts, expected):
+    assert tickets(parts).tolist() == [list(row) for row in expected]
+
+
+def steps(count, seed=0):
+    """An instance on so many threads, some inputs, and what one thread makes of them."""
+    content = convolutions()
+    alone, instance = (program.Instance(build(content, threads=n)) for n in (1, count))
+    assert instance.team.threads == count
+    inputs = [random_inputs(instance.program, seed + i) for i in range(8)]
+    return instance, [(x, alone.run(x)[0]) for x in inputs]
+
+
+@pytest.mark.usefixtures("in_many_parts")
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_runs_after_pauses_of_all_lengths(threads):
+    """Others spin, fall asleep, or are just about to."""
+    instance, known = steps(threads)
+    generator = random.Random(threads)
+    for i in range(600):
+        x, expected = known[i % len(known)]
+        assert (instance.run(x)[0] == expected).all(), i
+        if i % 3 == 0:
+            end = time.perf_counter() + generator.uniform(0, 1e-3)
+            while time.perf_counter() < end:
+                pass
+        if i % 50 == 0:
+            time.sleep(0.002)
+
+
+@pytest.mark.usefixtures("in_many_parts")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be bound to a CPU")
+def test_threads_without_cpus_of_their_own():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        instance, known = steps(4)
+        for i in range(300):
+            x, expected = known[i % len(known)]
+            assert (instance.run(x)[0] == expected).all(), i
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("in_many_parts")
+@pytest.mark.parametrize("count", [2, 5])
+def test_batches(count):
+    instance, known = steps(3)
+    for _ in range(100):
+        (x,) = (np.concatenate(parts) for parts in zip(*(x for x, _ in known[:count]), strict=True))
+        assert (instance.run([x], count)[0] == np.concatenate([y for _, y in known[:count]])).all()
+
+
+@pytest.mark.usefixtures("in_many_parts")
+def test_teams_side_by_side():
+    wrong = []
+
+    def work(seed):
+        instance, known = steps(2, seed)
+        wrong.extend(i for i in range(200) if not (instance.run(known[i % 8][0])[0] == known[i % 8][1]).all())
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+@pytest.mark.usefixtures("in_many_parts")
+def test_numbers_of_runs_wrap():
+    """They have 31 bits of a word."""
+    instance, known = steps(2)
+    instance.run(known[0][0])
+    time.sleep(0.05)  # the other thread sleeps
+    instance.team.array[0] = ((2**31 - 3) << 32) + (1 << 20)
+    for i in range(50):
+        x, expected = known[i % len(known)]
+        assert (instance.run(x)[0] == expected).all(), i
+
+
+@pytest.mark.usefixtures("in_many_parts")
+def test_a_team_ends_with_what_uses_it():
+    before = set(threading.enumerate())
+    instance, known = steps(3)
+    instance.run(known[0][0])
+    others = set(threading.enumerate()) - before
+    assert len(others) == 2
+    del instance
+    gc.collect()
+    for thread in others:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_team_of_one_starts_no_thread():
+    before = set(threading.enumerate())
+    program.Instance(build(convolutions()))
+    assert set(threading.enumerate()) <= before
