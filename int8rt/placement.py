@@ -12,7 +12,7 @@ Both join two **groups**, each a root and what lives in it, by moving the one in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,24 +43,32 @@ class Placement:
     blocks: Mapping[Tensor, arena.Block]  # of roots that live in the arena
     plan: arena.Plan
 
+    @property
+    def calls(self) -> int:
+        """How many calls run."""
+        return sum(isinstance(step, Call) for _, step in self.steps)
+
 
 def place(graph: Subgraph, steps: Steps, preserve: bool = False) -> Placement:
     """Place every tensor that steps or the graph mention.
 
     With preserve, what a tensor holds is not overwritten before the end of a run.
     """
-    best = _smallest(graph, steps, preserve, parts=True)
-    if any(isinstance(step, View) and not _is_whole(step) for _, step in best.steps):
-        whole = _smallest(graph, steps, preserve, parts=False)
-        if best.plan.nbytes > GROWTH * whole.plan.nbytes + GROWTH_NBYTES:
-            return whole
-    return best
+    best = _smallest(graph, steps, preserve, lambda view: True)
+    if all(not isinstance(step, View) or _is_whole(step) for _, step in best.steps):
+        return best
+    least = _smallest(graph, steps, preserve, _is_whole)
+    limit = max(least.plan.nbytes, GROWTH * least.plan.nbytes + GROWTH_NBYTES)
+    if best.plan.nbytes <= limit:
+        return best
+    some = [_smallest(graph, steps, preserve, kind) for kind in (_is_inside, _is_around)]
+    return min((p for p in (*some, least) if p.plan.nbytes <= limit), key=lambda p: p.calls)
 
 
-def _smallest(graph: Subgraph, steps: Steps, preserve: bool, parts: bool) -> Placement:
-    """The placement with the smaller arena; ``parts`` says whether a View may be a part of a tensor."""
+def _smallest(graph: Subgraph, steps: Steps, preserve: bool, may_share: Callable[[View], bool]) -> Placement:
+    """The placement with the smaller arena in which only such Views share memory."""
     groups = Groups()
-    shared = _join_views(groups, graph, steps, preserve, parts)
+    shared = _join_views(groups, graph, steps, preserve, may_share)
     lives = _lives(graph, shared, preserve)
     if preserve:
         return _planned(groups, shared, lives)
@@ -159,12 +167,17 @@ def _is_whole(view: View) -> bool:
 
 
 def _is_inside(view: View) -> bool:
-    """Whether y is all or part of x; else x is a part of y."""
+    """Whether y is all or a part of x."""
     return ops.storage_nbytes(view.y) <= ops.storage_nbytes(view.x)
 
 
+def _is_around(view: View) -> bool:
+    """Whether x is all or a part of y."""
+    return ops.storage_nbytes(view.y) >= ops.storage_nbytes(view.x)
+
+
 def _join_views(
-    groups: Groups, graph: Subgraph, steps: Steps, preserve: bool, parts: bool
+    groups: Groups, graph: Subgraph, steps: Steps, preserve: bool, may_share: Callable[[View], bool]
 ) -> list[tuple[Node, Step]]:  # fmt: skip
     """Join the groups of Views; gives the steps with a copy in place of each View whose memory is not shared."""
     last = _last_uses(graph, steps)
@@ -181,7 +194,7 @@ def _join_views(
 
     def join(view: View, number: int) -> bool:
         """Join the groups of x and y if that is right; says whether it was."""
-        if not _is_free(view.y) or view.y in graph.inputs or view.y in written or not (parts or _is_whole(view)):
+        if not _is_free(view.y) or view.y in graph.inputs or view.y in written or not may_share(view):
             return False
         move = groups.move(view.x, view.y, view.start - view.at)
         if not move or not is_stable(view, number) or not (_is_inside(view) or _is_alone(groups, view, move)):
