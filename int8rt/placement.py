@@ -268,7 +268,8 @@ def _join_in_place(groups: Groups, steps: Steps, lives: Mapping[Tensor, Life], s
         if not isinstance(step, Call) or step.in_place is None:
             continue
         x, y = step.in_place, step.writes[0]
-        move = groups.move(x, y, 0) if smaller or ops.storage_nbytes(x) == ops.storage_nbytes(y) else None
+        room = ops.storage_nbytes(x) - ops.storage_nbytes(y)
+        move = groups.move(x, y, 0) if room == 0 or (smaller and room > 0) else None
         if (
             move
             and _is_free(move.to.root)

@@ -17,7 +17,8 @@ REFERENCE = numerics("reference")
 
 
 def tensor(*shape, dtype=np.int8):
-    return T(dtype, shape, 0.5, -3) if dtype == np.int8 else T(dtype, shape)
+    scale = {np.dtype(np.int8): (0.5, -3), np.dtype(np.int16): (0.25, 0)}
+    return T(dtype, shape, *scale.get(np.dtype(dtype), ()))
 
 
 def like(x, *shape):
@@ -161,6 +162,14 @@ def test_results_in_place_of_parts():
     plan = checked([n0, n1, n2, n3, n4], [x, z], [f])
     assert len(plan.calls) == 4
     assert len(plan.blocks) == 2
+
+
+def test_results_larger_than_their_operands():
+    """They do not work in place, where they would write over what is still to be read."""
+    x, h, y = T(np.int16, (64,), 0.5, 0), T(np.int8, (64,), 0.5, -3), T(np.int16, (64,), 0.25, 0)
+    nodes = [Op("QUANTIZE", [x], [h]), Op("QUANTIZE", [h], [y])]
+    checked(nodes, [x], [y])
+    checked(nodes[1:], [h], [y])
 
 
 def test_overlapping_parts_are_not_overwritten():
@@ -385,7 +394,7 @@ def networks(draw):
     for h, node in known.values():
         nodes += [node, Op("ASSIGN_VARIABLE", [h, inputs[0]], [])]
     kinds = ["RELU", "RELU", "ADD", "RESHAPE", "SPLIT", "SLICE", "UNPACK", "CONCATENATION", "CONCATENATION", "PACK"]
-    kinds += ["FULLY_CONNECTED"] * (dtype == np.int8) + ["READ", "ASSIGN"] * bool(known)
+    kinds += ["FULLY_CONNECTED", "QUANTIZE"] * (dtype == np.int8) + ["READ", "ASSIGN"] * bool(known)
     for _ in range(draw(st.integers(1, 14))):
         x, kind = draw(st.sampled_from(tensors)), draw(st.sampled_from(kinds))
         rows = x.shape[0]
@@ -393,7 +402,7 @@ def networks(draw):
         if kind == "RELU":
             made = relu(x)
         elif kind == "ADD":
-            made = add(x, draw(st.sampled_from([t for t in tensors if t.shape == x.shape])))
+            made = add(x, draw(st.sampled_from([t for t in tensors if (t.shape, t.dtype) == (x.shape, x.dtype)])))
         elif kind == "RESHAPE":
             size = int(np.prod(x.shape))
             made = reshape(x, *draw(st.sampled_from([(size,), *((n, size // n) for n in (2, 4, 6) if size % n == 0)])))
@@ -406,19 +415,29 @@ def networks(draw):
         elif kind == "UNPACK" and 0 < rows <= 6 and len(x.shape) > 1:
             made = unpack(x)
         elif kind == "CONCATENATION":
-            fit = [t for t in tensors if t.shape[1:] == x.shape[1:]]
+            fit = [t for t in tensors if (t.shape[1:], t.dtype) == (x.shape[1:], x.dtype)]
             made = concat(*draw(st.lists(st.sampled_from(fit), min_size=1, max_size=4)))
         elif kind == "PACK":
-            fit = [t for t in tensors if t.shape == x.shape]
+            fit = [t for t in tensors if (t.shape, t.dtype) == (x.shape, x.dtype)]
             axis = draw(st.integers(0, 1))
             made = pack(*draw(st.lists(st.sampled_from(fit), min_size=1, max_size=3)), axis=axis)
-        elif kind == "FULLY_CONNECTED" and len(x.shape) == 2 and x.shape[0] > 0 and 0 < x.shape[1] <= 40:
+        elif (
+            kind == "FULLY_CONNECTED"
+            and x.dtype == np.int8
+            and len(x.shape) == 2
+            and x.shape[0] > 0
+            and 0 < x.shape[1] <= 40
+        ):
             made = product(x, draw(st.sampled_from([3, 6])))
+        elif kind == "QUANTIZE":
+            y = tensor(*x.shape, dtype=np.int16 if x.dtype == np.int8 else np.int8)
+            made = y, Op("QUANTIZE", [x], [y])
         elif kind == "READ":
             y = like(inputs[0])
             made = y, Op("READ_VARIABLE", [draw(st.sampled_from([h for h, _ in known.values()]))], [y])
         elif kind == "ASSIGN":
-            value = draw(st.sampled_from([t for t in tensors if t.shape == inputs[0].shape]))
+            held = inputs[0].shape, inputs[0].dtype
+            value = draw(st.sampled_from([t for t in tensors if (t.shape, t.dtype) == held]))
             nodes.append(Op("ASSIGN_VARIABLE", [draw(st.sampled_from([h for h, _ in known.values()])), value], []))
         if made:
             found = made[0] if isinstance(made[0], list) else [made[0]]
