@@ -23,7 +23,7 @@ from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.infer import Stretch, infer, located, refuse_missing
 from int8rt.numerics import Numerics
 from int8rt.ops import Call, Flat, PythonCall, Step, View
-from int8rt.ops._move import copy_whole
+from int8rt.placement import Place, place
 from int8rt.state import Resources, State, allocate
 from int8rt.team import COUNT_WORD, RUN_SIGNATURE, Team, kernels, run_table, tickets
 
@@ -46,7 +46,7 @@ class Program:
     inputs: tuple[Tensor, ...]  # those of the graph, as the file has them
     outputs: tuple[Tensor, ...]
     steps: tuple[tuple[Node, Step], ...]
-    source: Mapping[Tensor, Tensor]  # {tensor: the one whose memory it uses}
+    places: Mapping[Tensor, Place]  # of tensors that live in others' memory
     blocks: Mapping[Tensor, arena.Block]
     plan: arena.Plan
     constants: Mapping[Tensor, np.ndarray]  # in storage form
@@ -61,7 +61,11 @@ class Program:
 
     def root(self, tensor: Tensor) -> Tensor:
         """The tensor in whose memory this one lives."""
-        return self.source.get(tensor, tensor)
+        return self.place(tensor).root
+
+    def place(self, tensor: Tensor) -> Place:
+        """Where in that tensor's memory."""
+        return self.places.get(tensor) or Place(tensor, 0)
 
     def kernels(self) -> list[tuple[jit.Kernel, jit.Signature]]:
         """Which entry points the program needs."""
@@ -120,17 +124,13 @@ def build_stretch(
     steps: list[tuple[Node, Step]] = [
         (node, step if isinstance(step, View) else step.for_threads(_parts(step, threads))) for node, step in prepared
     ]
-    steps = _without_stale_views(inferred, steps, preserve)
-    # A result that is smaller than the memory it takes over keeps all of that: try with and without.
-    choices = [_aliases(inferred, steps, preserve, smaller) for smaller in (False, True)]
-    plans = [(s, b, arena.plan(b)) for s in choices for b in [_blocks(inferred, steps, s, preserve)]]
-    source, blocks, plan = min(plans, key=lambda choice: choice[2].nbytes)
-    mentioned = [*inferred.inputs, *inferred.outputs, *(t for _, step in steps for t in ops.tensors(step))]
+    placed = place(inferred, steps, preserve)
+    mentioned = [*inferred.inputs, *inferred.outputs, *(t for _, step in placed.steps for t in ops.tensors(step))]
     constants = {t: ops.to_storage(t.data) for t in mentioned if t.data is not None}
     variables = tuple(dict.fromkeys(t for t in mentioned if t.is_variable))
     return Program(
-        inferred, stretch, inputs, outputs, tuple(steps), source, blocks, plan, constants, variables,
-        is_whole, threads,
+        inferred, stretch, inputs, outputs, placed.steps, placed.places, placed.blocks, placed.plan, constants,
+        variables, is_whole, threads,
     )  # fmt: skip
 
 
@@ -181,92 +181,6 @@ def _is_empty(node: Node, step: Step) -> bool:
         and all(t.size == 0 for t in node.outputs)
         and not (isinstance(step, Call) and any(t.is_variable for t in step.writes))
     )
-
-
-def _without_stale_views(
-    graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool
-) -> list[tuple[Node, Step]]:
-    """The steps with a copy in place of each view of a variable that changes while the view is still needed."""
-    last: dict[Tensor, int] = dict.fromkeys(graph.outputs, len(steps))
-    written: dict[Tensor, list[int]] = {}
-    for number, (_, step) in reversed(list(enumerate(steps))):
-        for t in ops.tensors(step):
-            last.setdefault(t, number)
-        if isinstance(step, View):
-            last[step.x] = max(last[step.x], last[step.y])
-        else:
-            for t in step.writes:
-                if t.is_variable:
-                    written.setdefault(t, []).append(number)
-    if not written:
-        return list(steps)
-    root: dict[Tensor, Tensor] = {}
-    result: list[tuple[Node, Step]] = []
-    for number, (node, step) in enumerate(steps):
-        if isinstance(step, View):
-            under = root.get(step.x, step.x)
-            if any(number < at <= (len(steps) if preserve else last[step.y]) for at in written.get(under, ())):
-                result += [(node, copied) for copied in copy_whole(step.x, step.y)]
-                continue
-            root[step.y] = under
-        result.append((node, step))
-    return result
-
-
-def _aliases(
-    graph: Subgraph, steps: Sequence[tuple[Node, Step]], preserve: bool, smaller: bool
-) -> dict[Tensor, Tensor]:  # fmt: skip
-    """{tensor: root} of views, and of results that take over the memory of an operand nobody needs any more.
-
-    With ``smaller``, results may be smaller than what they take over.
-    """
-    source: dict[Tensor, Tensor] = {}
-    for _, step in steps:
-        if isinstance(step, View):
-            source[step.y] = source.get(step.x, step.x)
-    if preserve:
-        return source
-    last: dict[Tensor, int] = {}
-    for number, (_, step) in enumerate(steps):
-        last.update({source.get(t, t): number for t in ops.tensors(step)})
-    kept = {source.get(t, t) for t in graph.outputs}
-    for number, (_, step) in enumerate(steps):
-        if not isinstance(step, Call) or step.in_place is None:
-            continue
-        x, y = source.get(step.in_place, step.in_place), step.writes[0]
-        room = ops.storage_nbytes(x) - ops.storage_nbytes(y)
-        fits = room == 0 or (smaller and room > 0)
-        if last[x] == number and fits and x not in kept and not x.is_constant and not x.is_variable:
-            last[x] = max(last[x], last.get(y, number))
-            source.update({t: x for t, root in source.items() if root is y})
-            source[y] = x
-            if y in kept:
-                kept.add(x)
-    return source
-
-
-def _blocks(
-    graph: Subgraph, steps: Sequence[tuple[Node, Step]], source: Mapping[Tensor, Tensor], preserve: bool
-) -> dict[Tensor, arena.Block]:
-    """What the arena must hold: inputs from the start, outputs to the end, the rest as long as steps mention them."""
-    alive: dict[Tensor, tuple[int, int]] = {}
-
-    def touch(t: Tensor, first: int, last: int) -> None:
-        root = source.get(t, t)
-        if root.data is None and not root.is_variable:
-            known = alive.get(root, (first, last))
-            alive[root] = min(known[0], first), max(known[1], last)
-
-    end = len(steps)
-    for t in graph.inputs:
-        touch(t, 0, 0)
-    for number, (_, step) in enumerate(steps):
-        for t in ops.tensors(step):
-            keep = isinstance(t, ops.Fault) or (preserve and t.index >= 0)
-            touch(t, *((0, end) if keep else (number, number)))
-    for t in graph.outputs:
-        touch(t, end, end)
-    return {t: arena.Block(ops.storage_nbytes(t), *span) for t, span in alive.items()}
 
 
 def _signature(call_: Call) -> jit.Signature:
@@ -327,15 +241,20 @@ class Instance:
         return self._arrays[tensor]
 
     def _place(self, tensor: Tensor) -> np.ndarray:
-        root = self.program.root(tensor)
-        if root in self.program.constants:
-            return self.program.constants[root].reshape(tensor.shape)
-        if root.is_variable:
-            held = self.state.array(self.program.graph.index, root)
-            return held.reshape(-1).view(ops.storage_dtype(tensor.dtype)).reshape(tensor.shape)
-        start = self.program.plan.offsets[root]
-        raw = self._memory[start : start + ops.storage_nbytes(tensor)]
+        root, start = self.program.place(tensor)
+        if root is tensor and tensor in self.program.constants:
+            return self.program.constants[tensor]
+        raw = self._bytes(root)[start : start + ops.storage_nbytes(tensor)]
         return raw.view(ops.storage_dtype(tensor.dtype)).reshape(tensor.shape)
+
+    def _bytes(self, root: Tensor) -> np.ndarray:
+        """The memory of a tensor that lives in no other one."""
+        if root in self.program.constants:
+            return self.program.constants[root].reshape(-1).view(np.uint8)
+        if root.is_variable:
+            return self.state.array(self.program.graph.index, root).reshape(-1).view(np.uint8)
+        start = self.program.plan.offsets[root]
+        return self._memory[start : start + ops.storage_nbytes(root)]
 
     def read(self, tensor: Tensor) -> np.ndarray:
         """A copy of a tensor's value in its own type."""

@@ -22,7 +22,7 @@ LAYERS = [
     "ops._*",
     "ops.*",
     "simulate state team",
-    "infer",
+    "infer placement",
     "evaluator",
     "program",
     "session",

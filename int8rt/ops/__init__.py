@@ -149,10 +149,15 @@ class PythonCall(Call):
 
 
 class View(NamedTuple):
-    """y is x under another shape: nothing to run."""
+    """A run of y's bytes is a run of x's: all of y, or all of x. Nothing is run where they can share memory.
+
+    By default y is x under another shape.
+    """
 
     y: Tensor
     x: Tensor
+    start: int = 0  # of the run in x, in bytes
+    at: int = 0  # of the run in y
 
 
 Step = Call | View

@@ -97,15 +97,18 @@ def copy(
     x_start: int = 0,
     y_start: int = 0,
 ) -> list[Step]:
-    """The step that copies a box from x to y: a View where y becomes x, nothing where the box is empty."""
+    """The step that copies a box from x to y: a View where it is a run that is all of x or all of y.
+
+    Nothing where the box is empty.
+    """
     if math.prod(shape) == 0:
         return []
     size = x.dtype.itemsize
     axes = [Axis(n, sx * size, sy * size) for n, sx, sy in zip(shape, x_strides, y_strides, strict=True)]
     axes = merged([*axes, Axis(size, 1, 1)])
     sizes = ops.storage_nbytes(x), ops.storage_nbytes(y)
-    if axes == [Axis(sizes[0], 1, 1)] and sizes[0] == sizes[1]:
-        return [View(y, x)]
+    if axes == [Axis(min(sizes), 1, 1)]:
+        return [View(y, x, x_start * size, y_start * size)]
     unit, axes = _in_units(axes, x_start * size, y_start * size, *sizes)
     rows, cols, *outer = _inner_first(axes)
     box = [x_start * size // unit, y_start * size // unit, math.prod(a.size for a in outer), *rows, *cols]
@@ -117,10 +120,15 @@ def copy(
 
 def copy_whole(x: Tensor, y: Tensor) -> list[Step]:
     """The step that makes y, in memory of its own, what x is now."""
-    if x.size == 0:
-        return []
-    box = np.array([0, 0, 1, *Axis(1, 0, 0), *Axis(ops.storage_nbytes(x), 1, 1)], np.int64)
-    return [Call(move, Flat(x, UNITS[1]), Flat(y, UNITS[1]), box, writes=[y], work=x.size)]
+    return [copied(View(y, x))] if x.size else []
+
+
+def copied(view: View) -> Call:
+    """The Call that does what a View says, by copying."""
+    x, y, start, at = view.x, view.y, view.start, view.at
+    nbytes = min(ops.storage_nbytes(x), ops.storage_nbytes(y))
+    box = np.array([start, at, 1, *Axis(1, 0, 0), *Axis(nbytes, 1, 1)], np.int64)
+    return Call(move, Flat(x, UNITS[1]), Flat(y, UNITS[1]), box, writes=[y], work=nbytes)
 
 
 def filled(y: Tensor, value: int = 0) -> list[Step]:
