@@ -133,12 +133,13 @@ def panels(values: np.ndarray, order: list[int]) -> np.ndarray:
     return padded.reshape(-1, width)[:, order]
 
 
-def widest(rows: int, columns: int) -> tuple[int, int]:
+def widest(rows: int, columns: int, tiles: dict[int, int] | None = None) -> tuple[int, int]:
     """(rows, vectors) of the tile that takes the least time for this many rows and columns.
 
-    A panel costs as much as its lanes, used or not, and about a quarter of a vector more.
+    A panel costs as much as its lanes, used or not, and about a quarter of a vector more. tiles: {vectors: rows}, those
+    of ``simd`` if not given.
     """
-    tiles = simd.tiles() if rows > 1 else simd.single_row()
+    tiles = tiles or (simd.tiles() if rows > 1 else simd.single_row())
     vectors = min(tiles, key=lambda v: -(-columns // (v * LANES)) * (v + 0.25))
     return min(tiles[vectors], rows), vectors
 

@@ -368,9 +368,8 @@ def depthwise_float_call(
     steps = zip((n, out_h, out_w), (x.size // x.shape[0], taps.row_step, taps.col_step), strict=True)
     images, lines, columns = (np.arange(count) * step for count, step in steps)
     offsets = (images[:, None, None] + lines[:, None] + columns).astype(np.int32).reshape(-1)
-    tiles = lanes_tiles()
-    vectors = min(tiles, key=lambda v: -(-channels // (v * LANES)) * (v + 0.25))
-    width, rows = vectors * LANES, min(tiles[vectors], len(offsets))
+    rows, vectors = widest(len(offsets), channels, lanes_tiles())
+    width = vectors * LANES
     tables = (panels(v, width) for v in (w.T, scale.reshape(-1, 1), bias.reshape(-1, 1)))
     kernel_ = depthwise_float("float32" if w.dtype == np.float32 else "from int8", rows, vectors)
     args = (offsets, taps.taps, *tables, limits, channels, y)

@@ -104,7 +104,8 @@ def assembly(kernel: Any, signature: Any) -> str:
     from int8rt import jit
 
     emit = llvm.TargetMachine.emit_assembly
-    with mock.patch.object(llvm.TargetMachine, "emit_object", lambda tm, module: emit(tm, _without_others(module))):
+    listed = mock.patch.object(llvm.TargetMachine, "emit_object", lambda tm, module: emit(tm, _without_others(module)))
+    with listed, mock.patch.object(jit, "_image", return_value=None):  # which text has not
         return str(jit._compile(kernel, signature)["code"])
 
 
@@ -245,17 +246,19 @@ def run_program(model: bytes, x: np.ndarray, threads: int = 2) -> list[np.ndarra
     from int8rt import jit, numerics, program, reader
     from int8rt.ops import PythonCall
 
-    plan = program.build(reader.read(model).main, numerics.numerics("reference"), threads=threads)
     with (
+        mock.patch.object(program, "WORK_WORTH_SHARING", 0),
         mock.patch.object(program, "compile_all"),
         mock.patch.object(jit.Kernel, "entry", return_value=0),
     ):
+        plan = program.build(reader.read(model).main, numerics.numerics("reference"), threads=threads)
         instance = program.Instance(plan)
+        parts = [program._parts(call, threads) for call in plan.calls]
     instance.write(plan.graph.inputs[0], x)
     jobs: list[Job] = []
-    for call in plan.calls:
+    for call, count in zip(plan.calls, parts, strict=True):
         args = instance._arguments(call)
         assert not isinstance(call, PythonCall), f"{model!r} needs Python"
-        jobs.append(Job(call.kernel, program._signature(call), args, threads if call.kernel.is_parallel else 1))
+        jobs.append(Job(call.kernel, program._signature(call), args, count))
     run(jobs)
     return [instance.read(t) for t in plan.graph.outputs]
