@@ -451,7 +451,6 @@ def plain(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, 
     rows = np.arange(g.height) * g.dilation_h * width * channels
     taps = (rows[:, None] + np.arange(g.width) * g.dilation_w * channels).reshape(-1)
     steps = g.stride_h * width * channels, g.stride_w * channels
-    wrapped = (bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
     weights = w.reshape(len(taps), -1).astype(np.int32)
-    args = (wrapped, r.multiplier, r.shift, r.zero_point, r.lo, r.hi, y.shape[3] // channels)
+    args = (dot.wrapped(bias), r.multiplier, r.shift, r.zero_point, r.lo, r.hi, y.shape[3] // channels)
     return [Call(depthwise_plain, x, taps, *steps, weights, *args, y, writes=[y], work=y.size * len(taps))]

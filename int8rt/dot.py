@@ -22,7 +22,7 @@ import numpy as np
 from int8rt import simd, simd_wide
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding, wrap_int32
 from int8rt.graph import Tensor
-from int8rt.jit import Kernel, family, kernel
+from int8rt.jit import Kernel, family, inline, kernel
 from int8rt.ops import Call, aligned_empty, scratch, scratch_per_thread
 from int8rt.requantization import ROWS, Columns, Formula, fitted, formula, limits
 from int8rt.simd import dot_of_bytes, get, put, sum_of_bytes
@@ -87,6 +87,16 @@ def pack(w: np.ndarray, segments: int, vectors: int, order: list[int]) -> tuple[
     packed = aligned_empty((count, passes, segments * fours, width), np.int32)
     packed[...] = four[:, :, order].transpose(1, 0, 3, 2)
     return packed.view(np.int8).reshape(count, passes * segments * fours, width, 4), passes
+
+
+def pack_words(w: np.ndarray, segments: int, vectors: int, order: list[int]) -> np.ndarray:
+    """As ``pack``, int16 [panel, segment * ceil(depth / 2), 16 vectors, 2]."""
+    columns, total = w.shape
+    depth, width = total // segments, vectors * LANES
+    twos = -(-depth // 2)
+    padded = np.zeros((-(-columns // width) * width, segments, twos * 2), np.int16)
+    padded[:columns, :, :depth] = w.reshape(columns, segments, depth)
+    return np.ascontiguousarray(padded.reshape(-1, width, segments * twos, 2)[:, order].transpose(0, 2, 1, 3))
 
 
 def split_bytes(w: np.ndarray) -> np.ndarray:
@@ -192,6 +202,14 @@ def row_sums(
         sums[m] = total * factor
 
 
+@inline
+def requantized(acc: int, multiplier: Any, shift: Any, scale: Any, c: int) -> int:
+    """The output of column c less its zero point, before its limits."""
+    if scale.size:
+        return np.int64(requantize_double(acc, scale[c]))
+    return requantize_double_rounding(acc, multiplier[c], shift[c])
+
+
 @family
 def dot_accumulate(rows: int, vectors: int) -> Kernel:
     """The kernel for tiles of rows x 16 vectors that serves every rule: accumulators pass through memory."""
@@ -221,11 +239,8 @@ def dot_accumulate(rows: int, vectors: int) -> Kernel:
             for r in range(rows):
                 for c in range(panel * width, min((panel + 1) * width, columns)):
                     total_ = np.int64(get(sums, mine + r * width + c - panel * width))
-                    if scale.size:
-                        q = np.int64(requantize_double(total_, scale[c]))
-                    else:
-                        q = requantize_double_rounding(total_, multiplier[c], shift[c])
-                    put(y, first + (m + r) * stride + c, min(max(q + zero_point, lo), hi))
+                    q = requantized(total_, multiplier, shift, scale, c) + zero_point
+                    put(y, first + (m + r) * stride + c, min(max(q, lo), hi))
 
     return Kernel(dot_accumulate, f"{__name__}:dot_accumulate[{rows}x{vectors}]")
 
@@ -287,12 +302,8 @@ def dot_along(
         acc = np.int64(bias[c])
         for s in range(starts.size):
             acc += dot_of_bytes(x, offsets[m] + starts[s], w, (c * starts.size + s) * depth, depth)
-        acc = wrap_int32(acc)
-        if scale.size:
-            q = np.int64(requantize_double(acc, scale[c]))
-        else:
-            q = requantize_double_rounding(acc, multiplier[c], shift[c])
-        put(y, first + m * stride + c, min(max(q + zero_point, lo), hi))
+        q = requantized(wrap_int32(acc), multiplier, shift, scale, c) + zero_point
+        put(y, first + m * stride + c, min(max(q, lo), hi))
 
 
 def call(
@@ -334,13 +345,11 @@ def _widened(
     rows, vectors = tile
     order, count = simd.column_order(vectors), len(segments.starts)
     even = -(-segments.depth // 2) * 2
-    packed = np.zeros((-(-len(columns.w) // len(order)) * len(order), count, even), np.int16)
-    packed[: len(columns.w), :, : segments.depth] = columns.w.reshape(len(columns.w), count, segments.depth)
-    packed = packed.reshape(-1, len(order), count * even // 2, 2)[:, order].transpose(0, 2, 1, 3)
+    packed = pack_words(columns.w, count, vectors, order)
     places = np.arange(rows, dtype=np.int32) * np.int32(count * even)
     words = scratch_per_thread(f"{place[0].name}/words", rows * count * even + SPILLED, np.int16)
     r = columns.rounding
-    tables = np.ascontiguousarray(packed), _constants(f, order), r.lo, r.hi, len(columns.w), places, words
+    tables = packed, _constants(f, order), r.lo, r.hi, len(columns.w), places, words
     args = (*segments, *tables, *place)
     work = len(segments.offsets) * columns.w.size
     return Call(dot_widened(rows, vectors, f.kind), x, *args, writes=[place[0], words], work=work)
@@ -362,7 +371,7 @@ def _along(x: Tensor, segments: Segments, columns: Columns, place: tuple[Tensor,
     packed[..., : segments.depth] = parts
     packed = np.concatenate(list(packed), axis=1)  # weights of nine bits: the segments come twice
     starts = np.tile(np.asarray(segments.starts, np.int64), len(parts))
-    args = (segments.offsets, starts, packed, wrap_int32(columns.bias + left_out(columns.w)), *columns.rounding)
+    args = (segments.offsets, starts, packed, wrapped(columns.bias + left_out(columns.w)), *columns.rounding)
     work = len(segments.offsets) * columns.w.size
     return Call(dot_along, x, *args, *place, writes=[place[0]], work=work)
 

@@ -143,6 +143,12 @@ class _Tile:
 
         return self.accumulators(), generate
 
+    def _weights(self, builder: Any, pointer: Any) -> list[Any]:
+        """The next vectors of weights, as wide as the sums."""
+        places = [builder.gep(pointer, [simd.I64(self.step.weights_size * v)]) for v in range(self.vectors)]
+        weights = [simd._load(builder, place, self.step.weights) for place in places]
+        return weights if self.step.widen is None else [self.step.widen(builder, w) for w in weights]
+
     def dot(self, typing: Any, acc: Any, rows: Any, k: Any, w: Any, at: Any) -> Any:
         from numba.core import types
 
@@ -150,12 +156,9 @@ class _Tile:
             acc, rows, k, w, at = args
             acc, rows = simd._spread_out(builder, acc), simd._spread_out(builder, rows)
             pointer = simd._address(context, builder, sig.args[3], w, at)
-            places = [builder.gep(pointer, [simd.I64(self.step.weights_size * v)]) for v in range(self.vectors)]
-            weights = [simd._load(builder, place, self.step.weights) for place in places]
-            if self.step.widen is not None:
-                weights = [self.step.widen(builder, w) for w in weights]
-                if self.rows == 1:
-                    simd.prefetch(builder, pointer, self.step.weights_size * self.vectors)
+            weights = self._weights(builder, pointer)
+            if self.step.widen is not None and self.rows == 1:
+                simd.prefetch(builder, pointer, self.step.weights_size * self.vectors)
             start = builder.mul(k, simd.I64(self.step.itemsize))
             result = []
             for r, row in enumerate(rows):
@@ -183,11 +186,7 @@ class _Tile:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             acc, rows, k, w, at = args
             acc, rows = simd._spread_out(builder, acc), simd._spread_out(builder, rows)
-            pointer = simd._address(context, builder, sig.args[3], w, at)
-            places = [builder.gep(pointer, [simd.I64(self.step.weights_size * v)]) for v in range(self.vectors)]
-            weights = [simd._load(builder, place, self.step.weights) for place in places]
-            if self.step.widen is not None:
-                weights = [self.step.widen(builder, w) for w in weights]
+            weights = self._weights(builder, simd._address(context, builder, sig.args[3], w, at))
             start = builder.mul(k, simd.I64(self.step.itemsize))
             result = []
             for r, row in enumerate(rows):

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from int8rt import simd
-from int8rt.dot import Segments, widest
+from int8rt.dot import Segments, pack, widest
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, inline, kernel
 from int8rt.ops import Call, Flat, scratch, scratch_per_thread
@@ -120,11 +120,10 @@ def _single(
 ) -> list[Call]:  # fmt: skip
     """The Calls for a row by itself."""
     vectors = 4 if len(w) > 2 * LANES else 2
-    width, depth = vectors * LANES, -(-segments.depth // 4) * 4
+    width = vectors * LANES
+    packed, _ = pack(w, 1, vectors, list(range(width)))
+    depth = packed.shape[1] * 4
     count = 3 if segments.depth >= DEEP else 4
-    packed = np.zeros((-(-len(w) // width) * width, depth), np.int8)
-    packed[: len(w), : segments.depth] = w
-    packed = np.ascontiguousarray(packed.reshape(-1, width, depth // 4, 4).transpose(0, 2, 1, 3))
     limbs, unit = scratch(f"{y.name}/limbs", (count, depth), np.uint8), scratch(f"{y.name}/unit", (1,), np.float64)
     at = int(segments.offsets[0] + segments.starts[0])
     floats, bits = Flat(x, np.dtype(np.float32)), Flat(x, np.dtype(np.int32))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt.dot import Segments, widest
+from int8rt.dot import Segments, pack_words, widest
 from int8rt.fixedpoint import requantize_double, requantize_double_rounding, requantize_int64, wrap_int32
 from int8rt.graph import Tensor
 from int8rt.jit import Kernel, family, inline, kernel
@@ -207,13 +207,10 @@ def int16_call(
     parts, w = _split(segments, w)
     limit = MOST // max(1, int(np.abs(w).max()))
     group = max(1, limit // parts.depth)
-    count, even = -(-len(w) // width), -(-parts.depth // 2) * 2
-    packed = np.zeros((count * width, len(parts.starts), even), np.int16)
-    packed[: len(w), :, : parts.depth] = w.reshape(len(w), len(parts.starts), parts.depth)
-    packed = packed.reshape(count, width, -1, 2).transpose(0, 2, 1, 3)
+    packed = pack_words(w, len(parts.starts), vectors, list(range(width)))
     sums = scratch_per_thread(f"{y.name}/sums", rows * width, np.int32)
     totals = scratch_per_thread(f"{y.name}/totals", rows * width, np.int64)
-    args = (x, *parts, group, np.ascontiguousarray(packed), *rules, sums, totals, y, first, stride or len(w))
+    args = (x, *parts, group, packed, *rules, sums, totals, y, first, stride or len(w))
     work = len(segments.offsets) * w.size
     return Call(int16_dot(rows, vectors), *args, writes=[y, sums, totals], work=work)
 
