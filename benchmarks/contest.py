@@ -27,11 +27,12 @@ import numpy as np
 
 import int8rt
 from benchmarks import machine
-from int8rt import litert, reader
+from int8rt.format import reader
 from int8rt.graph import Node, Subgraph
-from int8rt.model import random_inputs
-from int8rt.profile import profile
-from int8rt.program import Instance
+from int8rt.runtime.instance import Instance
+from int8rt.runtime.model import random_inputs
+from int8rt.tools import litert
+from int8rt.tools.profile import profile
 
 BURST = 0.04  # seconds
 RARELY = 5  # rounds, of which LiteRT's slower kernels take part in one

@@ -17,7 +17,14 @@ import numpy as np
 
 import benchmarks
 import int8rt
-from int8rt import jit, simd
+from int8rt.memory import address
+from int8rt.native.abi import pack, signature_of
+from int8rt.native.cpu import cpu_name
+from int8rt.native.entries import native
+from int8rt.native.kernel import Kernel
+from int8rt.simd.llvm import LANES
+from int8rt.simd.lowerings import lowering
+from int8rt.simd.tiles import byte_tile, tile_shapes
 
 PACKAGES = ("numba", "llvmlite", "numpy", "ai-edge-litert", "openvino")
 DEPTH = 64  # products per sum of one pass; the bytes of a pass stay in the first-level cache
@@ -29,7 +36,7 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "lowering": simd.lowering(),
+        "lowering": lowering(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "int8rt": int8rt.__version__,
@@ -44,9 +51,9 @@ def _cpu_model() -> str:
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-        return f"{names[0]} ({jit.cpu_name()})"
+        return f"{names[0]} ({cpu_name()})"
     except (OSError, IndexError):
-        return platform.processor() or jit.cpu_name()
+        return platform.processor() or cpu_name()
 
 
 def _commit() -> str:
@@ -68,11 +75,11 @@ def _version(package: str) -> str | None:
 
 
 @functools.cache
-def _peak_kernel(rows: int, vectors: int) -> jit.Kernel:
+def _peak_kernel(rows: int, vectors: int) -> Kernel:
     """A tile of accumulators, none of which waits for another, on data in the first-level cache."""
-    tile = simd.tile(rows, vectors)
+    tile = byte_tile(rows, vectors)
     t_rows, t_start, t_dot, t_store = tile.rows, tile.start, tile.dot, tile.store
-    deep = 4 * simd.LANES * vectors
+    deep = 4 * LANES * vectors
 
     def peak(x: Any, offsets: Any, w: Any, bias: Any, times: int, sums: Any) -> None:
         pointers = t_rows(x, offsets, 0)
@@ -84,7 +91,7 @@ def _peak_kernel(rows: int, vectors: int) -> jit.Kernel:
                 at += deep
         t_store(acc, sums, 0)
 
-    return jit.Kernel(peak, f"{__name__}:peak[{rows}x{vectors}]")
+    return Kernel(peak, f"{__name__}:peak[{rows}x{vectors}]")
 
 
 @functools.cache
@@ -94,23 +101,23 @@ def peak() -> float:
     It is measured with int8rt's own words for dot products (``vpdpbusd`` where the CPU has it), without packing,
     requantization or stores.
     """
-    return max(_rate(rows, vectors) for vectors, rows in simd.tiles().items())
+    return max(_rate(rows, vectors) for vectors, rows in tile_shapes().items())
 
 
 def _rate(rows: int, vectors: int) -> float:
-    lanes = simd.LANES * vectors
+    lanes = LANES * vectors
     x = np.ones(rows * DEPTH, np.uint8)
     offsets = np.arange(0, rows * DEPTH, DEPTH, dtype=np.int32)
     w, bias, sums = np.ones(lanes * DEPTH, np.int8), np.zeros(lanes, np.int32), np.zeros(rows * lanes, np.int32)
     times = 1000
     args = (x, offsets, w, bias, times, sums)
-    record = jit.pack(args)
-    run = jit.native(_peak_kernel(rows, vectors), jit.signature(args))
+    record = pack(args)
+    run = native(_peak_kernel(rows, vectors), signature_of(args))
     best = np.inf
     end = time.perf_counter() + PEAK_SECONDS
     while time.perf_counter() < end:
         start = time.perf_counter()
-        run(jit.address(record), 0, 1)
+        run(address(record), 0, 1)
         best = min(best, time.perf_counter() - start)
     return rows * lanes * DEPTH * times / best
 
@@ -133,7 +140,7 @@ def fresh(code: str, *args: object, environment: Mapping[str, str] | None = None
 # One run each of random input on one thread. LiteRT gets its own types of input from its own details.
 RUN_INT8RT = """
 import sys, int8rt
-from int8rt.model import random_inputs
+from int8rt.runtime.model import random_inputs
 model = int8rt.load(sys.argv[1])
 model(*random_inputs(model.graph.main))
 """

@@ -19,7 +19,7 @@ import numpy as np
 from writer import NONE, RELU, RELU6, SAME, VALID, Op, T, network
 
 import benchmarks
-from int8rt import jit
+from int8rt.native.cache import cache_folder
 
 Size = tuple[int, int]
 Range = tuple[float, float]
@@ -374,7 +374,7 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
 def path(name: str) -> Path:
     """The file of a network, made where it is not in the cache folder."""
     source = Path(__file__).read_bytes() + (benchmarks.ROOT / "tests" / "writer.py").read_bytes()
-    folder = jit.cache_folder().parent / f"networks-{hashlib.sha256(source).hexdigest()[:12]}"
+    folder = cache_folder().parent / f"networks-{hashlib.sha256(source).hexdigest()[:12]}"
     file = folder / f"{name}.tflite"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from statistics import median
 
 from benchmarks import machine, models, networks, tables
 from benchmarks.contest import Row
-from int8rt import litert, report
+from int8rt.tools import litert, report
 
 _MARK = "import sys, time; marks = [time.monotonic()]; mark = lambda: marks.append(time.monotonic())\n"
 OURS = (

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from benchmarks import machine
 from benchmarks.contest import LITERT_NAMES, Row, geometric_mean
-from int8rt import report
+from int8rt.tools import report
 
 MLPERF_TINY = ("ad01_int8", "kws_ref_model", "pretrainedResnet_quant", "vww_96_int8")
 MARKERS = "<!-- benchmarks -->", "<!-- /benchmarks -->"

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from int8rt.errors import Error, InputError, ModelError, UnsupportedError
-from int8rt.model import Model, Port, Trace, load
+from int8rt.runtime.model import Model, Port, Trace, load
 
 if TYPE_CHECKING:
-    from int8rt.interpreter import Interpreter, OpResolverType
-    from int8rt.simulate import fake_quant, quantize_and_dequantize
+    from int8rt.numerics.simulate import fake_quant, quantize_and_dequantize
+    from int8rt.runtime.interpreter import Interpreter, OpResolverType
 
 __version__ = "0.1.0"
 
@@ -37,11 +37,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """What most programs do not need is imported when it is first asked for."""
     if name in ("Interpreter", "OpResolverType"):
-        from int8rt import interpreter
+        from int8rt.runtime import interpreter
 
         return getattr(interpreter, name)
     if name in ("fake_quant", "quantize_and_dequantize"):
-        from int8rt import simulate
+        from int8rt.numerics import simulate
 
         return getattr(simulate, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

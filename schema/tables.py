@@ -1,4 +1,4 @@
-"""Writes ``int8rt/_schema.py``, the tables by which ``int8rt/_flatbuffer.py`` reads the .tflite format.
+"""Writes ``int8rt/format/schema.py``, the tables by which ``int8rt/format/flatbuffer.py`` reads the .tflite format.
 
     python schema/tables.py            write it
     python schema/tables.py --check    fail where the file differs from what would be written
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-TARGET = HERE.parent / "int8rt" / "_schema.py"
+TARGET = HERE.parent / "int8rt" / "format" / "schema.py"
 
 SCALARS = {
     "Bool": "bool",

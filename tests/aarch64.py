@@ -39,10 +39,12 @@ def target(features: str, cpu: str = "generic") -> None:
     os.environ.update(NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=features)
     platform.machine = lambda: "aarch64"
     codegen = context._internal_codegen = _codegen(features, cpu)
-    from int8rt import jit, simd
+    from int8rt.native import abi, entries
+    from int8rt.simd import features as on_target
 
-    jit.target_machine = simd.target_machine = lambda: codegen._tm
-    jit.run = lambda kernel, *args: run([Job(kernel, jit.signature(args), args)])  # ADD's preparation runs a kernel
+    on_target.target_machine = lambda: codegen._tm
+    # ADD's preparation runs a kernel
+    entries.run = lambda kernel, *args: run([Job(kernel, abi.signature_of(args), args)])
 
 
 def _codegen(features: str, cpu: str) -> Any:
@@ -90,23 +92,23 @@ def object_code(kernel: Any, signature: Any) -> dict[str, Any]:
     """The entry point as jit compiles it, past its cache: {symbol, code, ...}."""
     import llvmlite.binding as llvm
 
-    from int8rt import jit
+    from int8rt.native import compiler
 
     emit = llvm.TargetMachine.emit_object
     with mock.patch.object(llvm.TargetMachine, "emit_object", lambda tm, module: emit(tm, _without_others(module))):
-        return jit._compile(kernel, signature)
+        return compiler.compiled(kernel, signature)
 
 
 def assembly(kernel: Any, signature: Any) -> str:
     """The code of an entry point as text."""
     import llvmlite.binding as llvm
 
-    from int8rt import jit
+    from int8rt.native import compiler
 
     emit = llvm.TargetMachine.emit_assembly
     listed = mock.patch.object(llvm.TargetMachine, "emit_object", lambda tm, module: emit(tm, _without_others(module)))
-    with listed, mock.patch.object(jit, "_image", return_value=None):  # which text has not
-        return str(jit._compile(kernel, signature)["code"])
+    with listed, mock.patch.object(compiler, "_image", return_value=None):  # which text has not
+        return str(compiler.compiled(kernel, signature)["code"])
 
 
 # Running
@@ -185,10 +187,11 @@ class Memory:
     GAP, HEAD = 4096, 1 << 20  # bytes between arrays, which kernels may read, and before them, for records
 
     def __init__(self, arrays: Sequence[np.ndarray]) -> None:
-        from int8rt import jit
 
         self.keep = arrays
-        spans = sorted({(jit.address(a), jit.address(a) + a.nbytes) for a in arrays})
+        from int8rt.memory import address
+
+        spans = sorted({(address(a), address(a) + a.nbytes) for a in arrays})
         self.spans: list[list[int]] = []  # first and last address here, and where they are there
         place = MEMORY + self.HEAD
         for first, last in spans:
@@ -209,11 +212,11 @@ class Memory:
 
     def record(self, args: Sequence[Any]) -> int:
         """Where the other process has the record of a call."""
-        from int8rt import jit
+        from int8rt.native import abi
 
         place = MEMORY + self.HEAD // 2 + sum(record.nbytes for record in self.records)
-        with mock.patch.object(jit, "address", lambda array, here=jit.address: self.there(here(array))):
-            self.records.append(jit.pack(args))
+        with mock.patch.object(abi, "address", lambda array, here=abi.address: self.there(here(array))):
+            self.records.append(abi.pack(args))
         return place
 
     def image(self, words: Sequence[int]) -> bytes:
@@ -234,31 +237,34 @@ class Memory:
         """Bring everything here into the state that it has there."""
         for array in self.keep:
             if array.flags.writeable:
-                from int8rt import jit
+                from int8rt.memory import address
 
-                start = self.there(jit.address(array)) - MEMORY
+                start = self.there(address(array)) - MEMORY
                 found = np.frombuffer(image, array.dtype, array.size, start)
                 array[...] = found.reshape(array.shape)
 
 
 def run_program(model: bytes, x: np.ndarray, threads: int = 2) -> list[np.ndarray]:
     """The outputs of a model of one stretch whose every call runs under emulation."""
-    from int8rt import jit, numerics, program, reader
-    from int8rt.ops import PythonCall
+    from int8rt.format import reader
+    from int8rt.numerics.rules import numerics
+    from int8rt.plan import program
+    from int8rt.runtime import instance as running
+    from int8rt.steps import PythonCall
 
     with (
         mock.patch.object(program, "WORK_WORTH_SHARING", 0),
-        mock.patch.object(program, "compile_all"),
-        mock.patch.object(jit.Kernel, "entry", return_value=0),
+        mock.patch.object(running, "compile_all"),
+        mock.patch.object(running, "entry_point", return_value=0),
     ):
-        plan = program.build(reader.read(model).main, numerics.numerics("reference"), threads=threads)
-        instance = program.Instance(plan)
-        parts = [program._parts(call, threads) for call in plan.calls]
+        plan = program.build(reader.read(model).main, numerics("reference"), threads=threads)
+        instance = running.Instance(plan)
+        parts = [program.parts_of(call, threads) for call in plan.calls]
     instance.write(plan.graph.inputs[0], x)
     jobs: list[Job] = []
     for call, count in zip(plan.calls, parts, strict=True):
         args = instance._arguments(call)
         assert not isinstance(call, PythonCall), f"{model!r} needs Python"
-        jobs.append(Job(call.kernel, program._signature(call), args, count))
+        jobs.append(Job(call.kernel, program.call_signature(call), args, count))
     run(jobs)
     return [instance.read(t) for t in plan.graph.outputs]

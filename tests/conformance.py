@@ -38,11 +38,14 @@ from conformance_cases import BUILDERS, Case, cases  # noqa: E402
 from engines import REFERENCE, near, same  # noqa: E402
 from writer import T, model  # noqa: E402
 
-from int8rt import checked, litert, ops, reader, report, session  # noqa: E402
+from int8rt import ops  # noqa: E402
 from int8rt.errors import Error  # noqa: E402
-from int8rt.evaluator import reference  # noqa: E402
-from int8rt.litert import LiteRTCrash, LiteRTError  # noqa: E402
-from int8rt.state import State  # noqa: E402
+from int8rt.format import reader  # noqa: E402
+from int8rt.plan.state import State  # noqa: E402
+from int8rt.runtime import session  # noqa: E402
+from int8rt.runtime.evaluator import reference  # noqa: E402
+from int8rt.tools import checked, litert, report  # noqa: E402
+from int8rt.tools.litert import LiteRTCrash, LiteRTError  # noqa: E402
 
 OUTCOMES = ("equal", "bounded", "wrong", "declined", "refused", "missing", "different")
 

@@ -13,8 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from int8rt import litert, program, reader, session
-from int8rt.numerics import numerics
+from int8rt.format import reader
+from int8rt.numerics.rules import numerics
+from int8rt.runtime import session
+from int8rt.runtime.evaluator import reference
+from int8rt.tools import litert
 
 REFERENCE = numerics("reference")
 
@@ -29,7 +32,7 @@ def run_program(model: bytes, *inputs: np.ndarray, threads: int = 1) -> list[np.
 def run_reference(model: bytes, *inputs: np.ndarray) -> list[np.ndarray]:
     """The outputs of the reference evaluator."""
     graph = reader.read(model).main
-    values = program.reference(graph, *inputs)
+    values = reference(graph, *inputs)
     return [values[t.index] for t in graph.outputs]
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from writer import T
 
-from int8rt import program, reader
 from int8rt.errors import Error
-from int8rt.numerics import numerics
+from int8rt.format import reader
+from int8rt.numerics.rules import numerics
+from int8rt.plan.program import build
 
 TYPES = (np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32, np.bool_)
 QUANTIZED = {np.int8: (0.05, -7), np.uint8: (0.05, 131), np.int16: (0.001, 0)}
@@ -40,9 +41,9 @@ def indices(values: Any, dtype: Any = np.int32) -> T:
 def refused(error: type[Error], message: str, model: bytes) -> None:
     """Assert that building a program for the model raises the error with words of the message."""
     with pytest.raises(error, match=message):
-        program.build(reader.read(model).main, numerics("reference"))
+        build(reader.read(model).main, numerics("reference"))
 
 
 def calls(model: bytes) -> list[str]:
     """The names of the kernels that a model needs."""
-    return [c.kernel.__name__ for c in program.build(reader.read(model).main, numerics("reference")).calls]
+    return [c.kernel.__name__ for c in build(reader.read(model).main, numerics("reference")).calls]

@@ -14,8 +14,10 @@ from engines import same
 from writer import T, model
 
 import int8rt
-from int8rt import litert, ops, reader
+from int8rt import ops
+from int8rt.format import reader
 from int8rt.graph import Tensor
+from int8rt.tools import litert
 
 Compare = Callable[[str, Sequence[np.ndarray], Sequence[np.ndarray]], None]
 FUNCTION_TANH = 4

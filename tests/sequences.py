@@ -10,10 +10,11 @@ import pytest
 from engines import REFERENCE, same
 from writer import T
 
-from int8rt import litert, reader
-from int8rt.evaluator import reference
-from int8rt.session import Session
-from int8rt.state import State
+from int8rt.format import reader
+from int8rt.plan.state import State
+from int8rt.runtime.evaluator import reference
+from int8rt.runtime.session import Session
+from int8rt.tools import litert
 
 
 def handle() -> T:

@@ -17,7 +17,9 @@ from linear import Linear
 from products import Product
 from writer import RELU, SAME, T
 
-from int8rt import program, reader
+from int8rt.format import reader
+from int8rt.plan.program import build
+from int8rt.runtime.instance import entry_points
 
 DEPTHWISE = [
     Linear("DEPTHWISE_CONV_2D", (1, 6, 7, 64), (1, 3, 3, 64), options={"padding": SAME}),
@@ -66,22 +68,25 @@ LIST = """
 import pickle, sys
 import aarch64
 aarch64.target(sys.argv[1])
-from int8rt import jit, numerics, program, reader, simd
+from int8rt.format import reader
+from int8rt.native.kernel import find_kernel
+from int8rt.numerics.rules import numerics
+from int8rt.runtime.instance import entry_points
+from int8rt.plan import program
+from int8rt.simd.lowerings import lowering
 with open(sys.argv[2], "rb") as file:
     models, recipes = pickle.load(file)
-plans = [program.build(reader.read(model).main, numerics.numerics("reference")) for model in models]
-needed = [n for plan in plans for n in plan.kernels()] + [(jit.find_kernel(r), s) for r, s in recipes]
+plans = [program.build(reader.read(model).main, numerics("reference")) for model in models]
+needed = [n for plan in plans for n in entry_points(plan)] + [(find_kernel(r), s) for r, s in recipes]
 code = {kernel.name: aarch64.assembly(kernel, signature) for kernel, signature in dict.fromkeys(needed)}
 with open(sys.argv[2], "wb") as file:
-    pickle.dump((simd.lowering(), code), file)
+    pickle.dump((lowering(), code), file)
 """
 
 
 def recipes(model):
     """The kernels of a model as this CPU needs them, which another process can make."""
-    return [
-        (kernel.recipe, signature) for kernel, signature in program.build(reader.read(model).main, REFERENCE).kernels()
-    ]
+    return [(kernel.recipe, signature) for kernel, signature in entry_points(build(reader.read(model).main, REFERENCE))]
 
 
 def code_for(lowering, python, folder):
@@ -162,8 +167,8 @@ LOWERING = """
 import sys
 import aarch64
 aarch64.target(*sys.argv[:0:-1])
-from int8rt import simd
-print(simd.lowering())
+from int8rt.simd.lowerings import lowering
+print(lowering())
 """
 
 
@@ -173,10 +178,10 @@ RUN = """
 import pickle, sys
 import aarch64
 aarch64.target(sys.argv[1])
-from int8rt import simd
+from int8rt.simd.lowerings import lowering
 with open(sys.argv[2], "rb") as file:
     cases = pickle.load(file)
-print(simd.lowering())
+print(lowering())
 for content, x, expected in cases:
     (y,) = aarch64.run_program(content, x)
     assert (y == expected).all(), f"{(y != expected).sum()} of {y.size} differ"

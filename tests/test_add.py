@@ -11,8 +11,9 @@ from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, speci
 from engines import REFERENCE, check, run_program, run_reference, same
 from writer import RELU, RELU6, RELU_N1_TO_1, Op, T
 
-from int8rt import program, reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
+from int8rt.plan.program import build
 
 EIGHT_BITS = [np.int8, np.uint8]
 ACTIVATIONS = [0, RELU, RELU_N1_TO_1, RELU6]
@@ -125,7 +126,7 @@ def test_in_place_chain() -> None:
     x, a, b, c, y = (T(np.int8, (1, 9, 9, 5), s, z) for s, z in ((0.1, 3), (0.2, 1), (0.3, -9), (0.5, 0), (0.6, 7)))
     nodes = [Op("ADD", [x, x], [a]), Op("ADD", [x, a], [b]), Op("ADD", [b, b], [c]), Op("ADD", [c, x], [y])]
     model = writer.network(nodes, [x], [y])
-    assert len(program.build(reader.read(model).main, REFERENCE).places) >= 2
+    assert len(build(reader.read(model).main, REFERENCE).places) >= 2
     check(model, values((1, 9, 9, 5), np.int8))
 
 

@@ -11,8 +11,8 @@ from elementwise import extreme_integers, special_floats, values
 from engines import check, run_program, run_reference, same
 from writer import T
 
-from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
 
 
 def sum_of(dtype: Any, shape: Any, count: int) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from int8rt.arena import ALIGN, Block, Plan, aligned, lower_bound, plan
+from int8rt.plan.arena import ALIGN, Block, Plan, aligned, lower_bound, plan
 
 
 @st.composite

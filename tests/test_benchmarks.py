@@ -9,8 +9,9 @@ from writer import Op, T, network
 
 import int8rt
 from benchmarks import contest, kernels, machine, models, networks, start, tables
-from int8rt import litert, reader
-from int8rt.model import random_inputs
+from int8rt.format import reader
+from int8rt.runtime.model import random_inputs
+from int8rt.tools import litert
 
 needs_litert = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
 

@@ -9,8 +9,12 @@ import pytest
 from writer import Op, T, model, network
 
 import int8rt
-from int8rt import InputError, calling, program, reader
-from int8rt.numerics import numerics
+from int8rt import InputError
+from int8rt.format import reader
+from int8rt.numerics.rules import numerics
+from int8rt.plan.program import build
+from int8rt.runtime import calling
+from int8rt.runtime.instance import COPIED_BYTES, Instance
 
 pytestmark = pytest.mark.skipif(not calling.is_supported(), reason="there are no such functions here")
 
@@ -22,8 +26,8 @@ def relu_and_neighbors(shape=(2, 3), count=2):
 
 
 def direct_of(content, threads=1):
-    plan = program.build(reader.read(content).main, numerics("reference"), threads=threads)
-    return program.Instance(plan).direct
+    plan = build(reader.read(content).main, numerics("reference"), threads=threads)
+    return Instance(plan).direct
 
 
 def values(shape=(2, 3), seed=0):
@@ -174,8 +178,8 @@ def test_several_threads_call_one_model() -> None:
 
 
 def test_large_outputs_and_shared_work_have_no_such_function() -> None:
-    assert direct_of(relu_and_neighbors((1, program.COPIED_BYTES), count=1)) is not None
-    assert direct_of(relu_and_neighbors((1, program.COPIED_BYTES + 1), count=1)) is None
+    assert direct_of(relu_and_neighbors((1, COPIED_BYTES), count=1)) is not None
+    assert direct_of(relu_and_neighbors((1, COPIED_BYTES + 1), count=1)) is None
 
 
 def test_a_layout_that_is_not_known_is_refused(monkeypatch) -> None:

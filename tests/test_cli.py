@@ -13,7 +13,7 @@ from rich.text import Text
 from writer import Op, T, model, network
 
 import int8rt
-from int8rt import cli, litert, report
+from int8rt.tools import cli, litert, report
 
 MODELS = Path(__file__).parent.parent / "models"
 DIGITS = str(MODELS / "digits_conv_int8.tflite")
@@ -431,7 +431,7 @@ def test_long_names_are_whole_in_a_pipe(good, saved):
 
 
 def test_a_pipe_whose_reader_has_gone(saved):
-    code = "from int8rt.cli import main; main()"
+    code = "from int8rt.tools.cli import main; main()"
     command = [sys.executable, "-c", code, "info", "--memory", "--json", DIGITS]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from writer import Op, T, network
 
-from int8rt import compare as module
-from int8rt import litert
-from int8rt.compare import compare
 from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.tools import compare as module
+from int8rt.tools import litert
+from int8rt.tools.compare import compare
 
 pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
 

@@ -10,7 +10,8 @@ import conformance
 import pytest
 from conformance_cases import BUILDERS, cases
 
-from int8rt import checked, litert, ops
+from int8rt import ops
+from int8rt.tools import checked, litert
 
 PER_OPERATOR = 2
 
@@ -55,7 +56,7 @@ def test_architecture_names_every_module():
 
 
 def test_every_operator_is_listed(capsys):
-    from int8rt import cli
+    from int8rt.tools import cli
 
     with pytest.raises(SystemExit) as end:
         cli.main(["ops"])

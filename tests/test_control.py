@@ -12,8 +12,9 @@ from sequences import check_steps, handle, session
 from writer import Graph, Op, T, network
 
 import int8rt
-from int8rt import Interpreter, reader
+from int8rt import Interpreter
 from int8rt.errors import Error, ModelError, UnsupportedError
+from int8rt.format import reader
 
 SUBGRAPHS = {"then_subgraph_index": 1, "else_subgraph_index": 2}
 LOOP = {"cond_subgraph_index": 1, "body_subgraph_index": 2}

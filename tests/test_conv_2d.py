@@ -8,8 +8,8 @@ from engines import check, run_litert, run_program, run_reference
 from linear import Linear
 from writer import NONE, RELU, RELU6, RELU_N1_TO_1, SAME, SIGN_BIT, VALID, T, model
 
-from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
 
 U8 = np.uint8
 

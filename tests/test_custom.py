@@ -16,8 +16,9 @@ from writer import Op, T, model, network
 import int8rt
 from int8rt import ops
 from int8rt.errors import InputError, ModelError, UnsupportedError
-from int8rt.jit import kernel
-from int8rt.ops import Call, Flat
+from int8rt.native.entries import is_cached
+from int8rt.native.kernel import kernel
+from int8rt.steps import Call, Flat
 
 DOCS = Path(__file__).parents[1] / "docs" / "custom_operators.md"
 
@@ -54,7 +55,7 @@ def test_the_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Mo
         exec(compile(block, str(DOCS), "exec"), names)
     assert capsys.readouterr().out == "[[-33  -1   0  27]]\n"
     assert names["fast"](names["x"]).tolist() == [[-33, -1, 0, 27]]
-    assert names["clip"].is_cached(("uint8[1]", "int", "int", "uint8[1]"))
+    assert is_cached(names["clip"], ("uint8[1]", "int", "int", "uint8[1]"))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.bool_, np.int16, np.int32, np.int64, np.float32])

@@ -8,8 +8,8 @@ from engines import check, run_litert, run_program
 from linear import Linear
 from writer import RELU, RELU6, RELU_N1_TO_1, SAME, TANH, VALID, T, model
 
-from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
 
 U8 = np.uint8
 

@@ -11,8 +11,8 @@ from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, speci
 from engines import check, run_program, run_reference, same
 from writer import T
 
-from int8rt import reader
 from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.format import reader
 
 Q8 = (0.1, 0.2, 0.3), (3, 3, 7)
 

@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from int8rt import dot, jit, requantization, simd
-from int8rt.fixedpoint import quantize_multiplier
 from int8rt.graph import Tensor
-from int8rt.requantization import LIMIT, MAX_SHIFT, Columns, Rounding, fitted, formula, rule_a, rule_c
+from int8rt.kernels import dot
+from int8rt.memory import address
+from int8rt.native.abi import pack, signature_of
+from int8rt.native.entries import native
+from int8rt.numerics import requantization
+from int8rt.numerics.fixedpoint import quantize_multiplier
+from int8rt.numerics.requantization import LIMIT, MAX_SHIFT, Columns, Rounding, fitted, formula, rule_a, rule_c
+from int8rt.simd.narrow import column_order
+from int8rt.simd.runs import STRIDE
+from int8rt.simd.tiles import single_row_shapes, tile_shapes
 
 I64 = np.int64
 
@@ -178,9 +185,9 @@ def run(calls, arrays):
                 if isinstance(a, Tensor):
                     memory.setdefault(a, np.full(a.shape, 77, a.dtype))
             args = [memory[a].reshape(-1) if isinstance(a, Tensor) else a for a in step.args]
-            entry, record = jit.native(step.kernel, jit.signature(args)), jit.pack(args)
+            entry, record = native(step.kernel, signature_of(args)), pack(args)
             for thread in range(threads):
-                entry(jit.address(record), thread, threads)
+                entry(address(record), thread, threads)
         results.append(memory[calls[-1].writes[0]])
     assert (results[0] == results[1]).all()
     return results[0]
@@ -190,7 +197,7 @@ def compare(rng, rows, columns, depth, segments, r, weights=(-127, 127), first=0
     """A call on random bytes gives what dot_plain gives, and touches nothing else."""
     w = rng.integers(weights[0], weights[1] + 1, (columns, segments * depth)).astype(np.int16)
     bias = rng.integers(-(10**4), 10**4, columns)
-    x = rng.integers(0, 256, rows * depth + 3 * segments * (depth + 2) + simd.STRIDE).astype(np.uint8)
+    x = rng.integers(0, 256, rows * depth + 3 * segments * (depth + 2) + STRIDE).astype(np.uint8)
     offsets = rng.permutation(rows).astype(np.int32) * np.int32(depth)
     starts = np.arange(segments, dtype=I64) * (depth + 2)
     size = first + (rows - 1) * (stride or columns) + columns
@@ -264,18 +271,18 @@ def test_limits_and_place(rule):
 def test_which_kernel(scale, accumulates):
     """Accumulators pass through memory where left shifts are too large for the weights, and only there."""
     *_, call = compare(np.random.default_rng(0), 9, 40, 9, 2, rounding(40, scale=scale))
-    assert call.kernel.name.startswith("int8rt.dot:dot_accumulate[") == accumulates
+    assert call.kernel.name.startswith("int8rt.kernels.dot:dot_accumulate[") == accumulates
 
 
 def test_tiles_have_an_order_of_their_columns():
-    for vectors in {*simd.tiles(), *simd.single_row()}:
-        assert sorted(simd.column_order(vectors)) == list(range(16 * vectors))
+    for vectors in {*tile_shapes(), *single_row_shapes()}:
+        assert sorted(column_order(vectors)) == list(range(16 * vectors))
 
 
 @pytest.mark.parametrize("columns", [1, 16, 17, 64, 100, 1000])
 def test_widest_tile_is_one_of_the_tiles_and_not_higher_than_the_rows(columns):
     for rows in (1, 3, 50):
-        tiles = simd.tiles() if rows > 1 else simd.single_row()
+        tiles = tile_shapes() if rows > 1 else single_row_shapes()
         height, vectors = dot.widest(rows, columns)
         assert height == min(tiles[vectors], rows)
         assert -columns % (16 * vectors) < max(16, columns)  # less than half of the lanes are idle
@@ -285,7 +292,7 @@ def test_widest_tile_is_one_of_the_tiles_and_not_higher_than_the_rows(columns):
 def test_extreme_sums_wrap_nowhere(count):
     """255 times -128 and 127, as many as fit below 2**30; in few columns and in many."""
     depth = 4 * (LIMIT // (255 * 128 * 4) - 1)
-    x = np.full(depth + simd.STRIDE, 255, np.uint8)
+    x = np.full(depth + STRIDE, 255, np.uint8)
     w = np.repeat(np.int16([[-128], [127]] * count), depth, axis=1)
     r = rule_a(np.full(len(w), 2.0**-23), 128, 0, 255)
     x_, y_ = Tensor("x", x.shape, x.dtype), Tensor("y", (len(w),), np.dtype(np.uint8))

@@ -14,10 +14,13 @@ from moves import indices, tensor, values
 from writer import VALID, Op, T, model, network
 
 import int8rt
-from int8rt import Interpreter, litert, reader, session
+from int8rt import Interpreter
 from int8rt.errors import InputError, ModelError
-from int8rt.numerics import numerics
-from int8rt.profile import profile
+from int8rt.format import reader
+from int8rt.numerics.rules import numerics
+from int8rt.runtime import session
+from int8rt.tools import litert
+from int8rt.tools.profile import profile
 
 SEANET = Path(__file__).parents[2] / "shared" / "models" / "seanet_int16x8"
 

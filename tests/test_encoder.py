@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from engines import check, near, run_program, run_reference, same
 
-from int8rt import litert, reader
-from int8rt.compare import compare
+from int8rt.format import reader
 from int8rt.graph import Subgraph
-from int8rt.numerics import numerics
-from int8rt.session import Session
+from int8rt.numerics.rules import numerics
+from int8rt.runtime.session import Session
+from int8rt.tools import litert
+from int8rt.tools.compare import compare
 
 pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from int8rt import libm
-from int8rt.fixedmath import bit_length, exp_on_negative, inverse_sqrt, log_q12, one_over_one_plus, saturating_shift
-from int8rt.jit import kernel
+from int8rt.native.kernel import kernel
+from int8rt.numerics import libm
+from int8rt.numerics.fixedmath import (
+    bit_length,
+    exp_on_negative,
+    inverse_sqrt,
+    log_q12,
+    one_over_one_plus,
+    saturating_shift,
+)
 
 
 def test_exp_on_negative():

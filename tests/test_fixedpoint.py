@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from int8rt import fixedpoint as fp
-from int8rt import jit
 from int8rt.errors import UnsupportedError
 from int8rt.graph import Quantization, Tensor
+from int8rt.native.kernel import Kernel
+from int8rt.numerics import fixedpoint as fp
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 MULTIPLIER = st.integers(2**30, 2**31 - 1)
@@ -226,7 +226,7 @@ def test_one_source_for_arrays_and_for_kernels(rule, arguments):
             y[i] = rule(x[i], first) if second is None else rule(x[i], first, second)
 
     compiled = np.zeros(acc.shape)
-    jit.Kernel(apply)(acc, compiled)
+    Kernel(apply)(acc, compiled)
     assert (compiled == rule(acc, *arguments)).all()
 
 

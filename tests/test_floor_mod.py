@@ -11,8 +11,8 @@ from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, speci
 from engines import check, run_program, run_reference, same
 from writer import T
 
-from int8rt import reader
 from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.format import reader
 
 
 def nonzero(shape: Any, dtype: Any, seed: int = 0) -> np.ndarray:

@@ -8,8 +8,9 @@ from engines import check, run_program, run_reference
 from linear import Linear
 from writer import RELU, RELU6, RELU_N1_TO_1, SIGN_BIT, T, model
 
-from int8rt import fixedpoint, reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
+from int8rt.numerics import fixedpoint
 
 U8 = np.uint8
 

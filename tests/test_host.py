@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from int8rt import host, jit
+from int8rt.native import cpu as host
+from int8rt.native.cpu import _ask_llvm, _Host, _host, cpu_features, cpu_name
+from int8rt.native.files import read, write
 
 X86 = """\
 processor	: {core}
@@ -85,11 +87,11 @@ def test_cpus_that_cannot_be_told_apart(cpu, monkeypatch):
 def found(monkeypatch, tmp_path):
     """What jit finds, and how often LLVM was asked."""
     asked = []
-    ask = jit._ask_llvm
+    ask = _ask_llvm
     monkeypatch.setenv("INT8RT_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(host, "identity", lambda *_: "identity")
-    monkeypatch.setattr(jit, "_ask_llvm", lambda: asked.append(1) or ask())
-    return lambda: (jit._host.__wrapped__(), len(asked))
+    monkeypatch.setattr(host, "_ask_llvm", lambda: asked.append(1) or ask())
+    return lambda: (_host.__wrapped__(), len(asked))
 
 
 def test_llvm_is_asked_once(found, tmp_path):
@@ -108,7 +110,7 @@ def test_llvm_is_asked_once(found, tmp_path):
 def test_odd_contents_are_not_believed(found, tmp_path, change):
     right, _ = found()
     (path,) = tmp_path.iterdir()
-    jit._write(path, {**(jit._read(path) or {}), **right._asdict(), **change, "code": b""})
+    write(path, {**(read(path) or {}), **right._asdict(), **change, "code": b""})
     assert found() == (right, 2)
     assert found() == (right, 2)
 
@@ -155,6 +157,6 @@ def test_variables_come_after(monkeypatch, variables, expected):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(jit, "_host", lambda: jit._Host("kind", "+avx2,+sse2"))
-    monkeypatch.setattr(jit, "cpu_name", jit.cpu_name.__wrapped__)
-    assert (jit.cpu_name(), jit.cpu_features.__wrapped__()) == expected
+    monkeypatch.setattr(host, "_host", lambda: _Host("kind", "+avx2,+sse2"))
+    monkeypatch.setattr(host, "cpu_name", cpu_name.__wrapped__)
+    assert (host.cpu_name(), cpu_features.__wrapped__()) == expected

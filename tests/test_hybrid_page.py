@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import int8rt
-from int8rt import hybrid, reader
+from int8rt.format import reader
+from int8rt.kernels import hybrid
 
 ROOT = Path(__file__).parent.parent
 NODE = 5  # CONV_2D with int8 weights and RELU

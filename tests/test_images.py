@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from writer import Op, T, model, network
 
-from int8rt import images, reader
 from int8rt.errors import InputError
-from int8rt.model import Port
+from int8rt.format import reader
+from int8rt.runtime.model import Port
+from int8rt.tools import images
 
 
 def graph_of(dtype, shape, scale=None, zero_point=0, name="x"):

@@ -11,8 +11,8 @@ import pytest
 from engines import check, run_program
 from writer import T, model
 
-from int8rt import reader
 from int8rt.errors import ModelError
+from int8rt.format import reader
 
 BITS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
 TYPES = [np.bool_, *BITS, np.float16, np.float32, np.float64, np.complex64]

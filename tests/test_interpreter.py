@@ -14,9 +14,10 @@ import pytest
 from writer import SAME, Graph, Op, T, Table, network
 
 import int8rt
-from int8rt import interpreter, litert
 from int8rt.errors import InputError, ModelError, UnsupportedError
-from int8rt.interpreter import CallError, Interpreter, OpResolverType, PrepareError
+from int8rt.runtime import interpreter
+from int8rt.runtime.interpreter import CallError, Interpreter, OpResolverType, PrepareError
+from int8rt.tools import litert
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("INT8RT_SHARED_MODELS", ROOT.parent / "shared" / "models"))
@@ -349,7 +350,7 @@ def other_process():
 )
 def test_script_needs_one_other_import(other_process, steps, content):
     theirs = other_process.submit(steps, "ai_edge_litert.interpreter", content).result(120)
-    ours = steps("int8rt.interpreter", content)
+    ours = steps("int8rt.runtime.interpreter", content)
     assert set(ours) == set(theirs)
     for label, (kind, expected) in theirs.items():
         if kind == "error":

@@ -10,11 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from int8rt import calling, jit
-from int8rt.compiling import compile_all
-from int8rt.simd import get, put
+import int8rt
+from int8rt.memory import address
+from int8rt.native import abi, fingerprint, kernel
+from int8rt.native.abi import pack
+from int8rt.native.entries import entry_point, native
+from int8rt.native.files import cache_base, digest, read, write
+from int8rt.native.fingerprint import _hash_of_sources, _sources
+from int8rt.native.helpers import compile_all
+from int8rt.native.kernel import Kernel, inline
+from int8rt.runtime import calling
+from int8rt.simd.memory import get, put
 
-INT8RT = pathlib.Path(jit.__file__).parent
+INT8RT = pathlib.Path(int8rt.__file__).parent
 
 
 # Signatures and records
@@ -37,25 +45,25 @@ INT8RT = pathlib.Path(jit.__file__).parent
     ids=str,
 )
 def test_type_names(arg, expected):
-    assert jit.signature([arg]) == (expected,)
+    assert abi.signature_of([arg]) == (expected,)
 
 
 def test_arguments_that_no_kernel_takes():
     with pytest.raises(TypeError, match="C-contiguous"):
-        jit.signature([np.zeros((4, 4))[:, ::2]])
+        abi.signature_of([np.zeros((4, 4))[:, ::2]])
     with pytest.raises(TypeError, match="not str"):
-        jit.signature(["x"])
+        abi.signature_of(["x"])
     with pytest.raises(TypeError, match="not NoneType"):
-        jit.signature([None])
+        abi.signature_of([None])
 
 
 def test_record():
     x = np.zeros((2, 5), np.int16)
-    words = jit.pack([x, -3, 0.5, np.float32(0.25), np.array(1)]).tolist()
+    words = pack([x, -3, 0.5, np.float32(0.25), np.array(1)]).tolist()
     half, quarter = (int(np.float64(v).view(np.int64)) for v in (0.5, 0.25))
     assert words[:6] == [x.ctypes.data, 2, 5, -3, half, quarter]
     assert len(words) == 7
-    assert jit.pack([]).size == 1  # its address must be that of something
+    assert pack([]).size == 1  # its address must be that of something
 
 
 # Entry points
@@ -63,16 +71,16 @@ def test_record():
 
 def run(kernel, *args, thread=0, threads=1):
     """Call a kernel by its entry point, as a program does."""
-    record = jit.pack(args)
-    jit.native(kernel, jit.signature(args))(jit.address(record), thread, threads)
+    record = pack(args)
+    native(kernel, abi.signature_of(args))(address(record), thread, threads)
 
 
-@jit.inline
+@inline
 def twice(x):
     return x + x
 
 
-@jit.kernel
+@kernel.kernel
 def scale(x, factor, offset, small, y):
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
@@ -89,7 +97,7 @@ def test_entry_point_and_dispatcher_agree(dtype):
     assert (by_entry == by_dispatcher).all()
 
 
-@jit.kernel
+@kernel.kernel
 def share(thread, threads, y):
     for i in range(y.size * thread // threads, y.size * (thread + 1) // threads):
         put(y, i, get(y, i) + 10 * thread + threads)
@@ -104,7 +112,7 @@ def test_parallel_kernels_are_told_their_part():
     assert y.tolist() == [3, 3, 13, 13, 23, 23, 23]
 
 
-@jit.kernel
+@kernel.kernel
 def no_arguments():
     pass
 
@@ -116,13 +124,13 @@ def test_kernel_without_arguments():
 def test_entry_is_the_same_address_every_time():
     signature = ("int64[1]",)
     assert (
-        share.entry(signature)
-        == share.entry(signature)
-        == ctypes.cast(jit.native(share, signature), ctypes.c_void_p).value
+        entry_point(share, signature)
+        == entry_point(share, signature)
+        == ctypes.cast(native(share, signature), ctypes.c_void_p).value
     )
 
 
-@jit.kernel
+@kernel.kernel
 def powers(x, y):
     for i in range(x.size):
         y[i] = np.exp(x[i]) + np.log(x[i]) * np.tanh(x[i]) + x[i] ** 2.5
@@ -136,7 +144,7 @@ def test_functions_of_the_c_library():
 
 def test_progress_hears_of_what_is_compiled():
     heard = []
-    kernel = jit.Kernel(lambda y: put(y, 0, 1), f"test:{os.getpid()}")
+    kernel = Kernel(lambda y: put(y, 0, 1), f"test:{os.getpid()}")
     compile_all([(kernel, ("uint8[1]",)), (kernel, ("uint8[1]",))], lambda *words: heard.append(words))
     assert heard == [("<lambda>", 0, 1), ("", 1, 1)]
     heard.clear()
@@ -149,13 +157,16 @@ def test_progress_hears_of_what_is_compiled():
 RUN = """
 import sys
 import numpy as np
-from int8rt import program, reader
-from int8rt.numerics import numerics
+from int8rt.format import reader
+from int8rt.numerics.rules import numerics
+from int8rt.plan import program
+from int8rt.runtime.evaluator import reference
+from int8rt.runtime.instance import Instance
 with open({path!r}, "rb") as file:
     graph = reader.read(file.read()).main
 x = np.arange(64, dtype=np.int8).reshape(4, 16)
-instance = program.Instance(program.build(graph, numerics("reference")))
-assert (instance.run([x])[0] == program.reference(graph, x)[graph.outputs[0].index]).all()
+instance = Instance(program.build(graph, numerics("reference")))
+assert (instance.run([x])[0] == reference(graph, x)[graph.outputs[0].index]).all()
 print("cold" if {{"numba", "llvmlite"}} & set(sys.modules) else "warm")
 """
 COLD, WARM = "cold\n", "warm\n"
@@ -236,14 +247,14 @@ def test_damaged_entries_are_compiled_again(python, code, tmp_path, damage):
 
 @pytest.mark.parametrize("body", [b"\x80\x81\ncode", b"[1]\ncode", b"code", b'{"image": [1, 2]}\n', b'{"image": 7}\n'])
 def test_entries_of_versions_that_write_them_otherwise(tmp_path, body):
-    (tmp_path / "entry").write_bytes(jit._digest(body) + body)
-    assert jit._read(tmp_path / "entry") is None
+    (tmp_path / "entry").write_bytes(digest(body) + body)
+    assert read(tmp_path / "entry") is None
 
 
 def test_an_edit_anywhere_makes_the_cache_stale(python, code, tmp_path):
     root = copy_of_the_package(tmp_path / "package")
     cache = tmp_path / "cache"
-    for edited in (None, "fixedpoint.py", "simd.py", "ops/_linear.py"):
+    for edited in (None, "numerics/fixedpoint.py", "simd/tiles.py", "ops/_linear.py"):
         if edited is not None:
             with (root / "int8rt" / edited).open("a") as file:
                 file.write("\n# edited\n")
@@ -254,28 +265,29 @@ def test_an_edit_anywhere_makes_the_cache_stale(python, code, tmp_path):
 
 def test_the_hash_of_sources_is_kept_while_nothing_changes(monkeypatch, tmp_path):
     package, cache = copy_of_the_package(tmp_path) / "int8rt", tmp_path / "cache"
-    monkeypatch.setattr(jit, "__file__", str(package / "jit.py"))
+    monkeypatch.setattr(fingerprint, "_PACKAGE", str(package))
     monkeypatch.setenv("INT8RT_CACHE_DIR", str(cache))
-    assert jit._hash_of_sources() == jit._sources
+    assert _hash_of_sources() == _sources
     assert not cache.exists()  # the next edit might seem to be of the same time
-    monkeypatch.setattr(jit, "_MOMENT", -(10**12))
-    assert jit._hash_of_sources() == jit._sources
+    monkeypatch.setattr(fingerprint, "_MOMENT", -(10**12))
+    assert _hash_of_sources() == _sources
     (kept,) = notes(cache)
-    jit._write(kept, {**(jit._read(kept) or {}), "hash": "kept"})
-    assert jit._hash_of_sources() == "kept"
+    write(kept, {**(read(kept) or {}), "hash": "kept"})
+    assert _hash_of_sources() == "kept"
     edited = package / "ops" / "add.py"
     content, times = edited.read_bytes(), edited.stat()
     edited.write_bytes(content[:-1] + b"#")
     os.utime(edited, ns=(times.st_atime_ns, times.st_mtime_ns))  # as if nothing had happened
-    assert jit._hash_of_sources() not in ("kept", jit._sources)
+    assert _hash_of_sources() not in ("kept", _sources)
     kept.write_bytes(b"damaged")
     edited.write_bytes(content)
-    assert jit._hash_of_sources() == jit._sources
+    assert _hash_of_sources() == _sources
 
 
 def test_edit_while_a_process_runs_is_not_filed_under_what_it_became(python, code, tmp_path):
     root = copy_of_the_package(tmp_path / "package")
-    edit = f"import int8rt.program; open({str(root / 'int8rt' / 'dot.py')!r}, 'a').write('# edited')\n"
+    edited = root / "int8rt" / "kernels" / "dot.py"
+    edit = f"import int8rt.runtime.instance; open({str(edited)!r}, 'a').write('# edited')\n"
     assert python(edit + code, cwd=root, INT8RT_CACHE_DIR=tmp_path / "cache") == COLD
     assert python(code, cwd=root, INT8RT_CACHE_DIR=tmp_path / "cache") == COLD
 
@@ -293,12 +305,12 @@ def test_edited_kernels_of_others_are_compiled_again(python, tmp_path):
     """The fingerprint covers int8rt's own sources only."""
     code = """
 import numpy as np
-from int8rt import jit
+from int8rt.native import entries
+from int8rt.native.kernel import Kernel
 def kernel(y):
     y[0] = {value}
 y = np.zeros(1, np.int64)
-record = jit.pack([y])
-jit.native(jit.Kernel(kernel, "mine"), jit.signature([y]))(jit.address(record), 0, 1)
+entries.run(Kernel(kernel, "mine"), y)
 print(y[0])
 """
     for value in (1, 2, 1):
@@ -358,18 +370,18 @@ def test_no_cache_at_all(python, code, environment):
 def test_places_of_the_cache(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("INT8RT_CACHE_DIR", str(tmp_path / "own"))
-    assert jit._cache_base() == str(tmp_path / "own")
+    assert cache_base() == str(tmp_path / "own")
     monkeypatch.delenv("INT8RT_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert jit._cache_base() == str(tmp_path / "xdg" / "int8rt")
+    assert cache_base() == str(tmp_path / "xdg" / "int8rt")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert jit._cache_base() == str(tmp_path / ".cache" / "int8rt")
+    assert cache_base() == str(tmp_path / ".cache" / "int8rt")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert jit._cache_base() == str(tmp_path / "Library" / "Caches" / "int8rt")
+    assert cache_base() == str(tmp_path / "Library" / "Caches" / "int8rt")
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert jit._cache_base() == str(tmp_path / "local" / "int8rt")
+    assert cache_base() == str(tmp_path / "local" / "int8rt")
 
 
 def test_two_processes_at_once(python, code, tmp_path):
@@ -384,10 +396,11 @@ def test_two_processes_at_once(python, code, tmp_path):
 def test_two_threads_compile_the_same_kernel(python, tmp_path):
     code = """
 import threading
-from int8rt import team
+from int8rt.native.entries import entry_point
+from int8rt.runtime import team
 found = []
 threads = [
-    threading.Thread(target=lambda: found.append(team.run_table.entry(team.RUN_SIGNATURE))) for _ in range(4)
+    threading.Thread(target=lambda: found.append(entry_point(team.run_table, team.RUN_SIGNATURE))) for _ in range(4)
 ]
 for t in threads:
     t.start()

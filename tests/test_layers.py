@@ -1,4 +1,8 @@
-"""Imports go one way, LLVM stays in three modules, and a warm start needs neither Numba nor LLVM nor LiteRT."""
+"""Imports go one way, few modules emit LLVM IR, and a warm start needs neither Numba nor LLVM nor LiteRT.
+
+The layers are the folders: each imports from those before it, and from the modules on the ground, which stand beside
+the folders. Within a folder there is no circle.
+"""
 
 import ast
 import functools
@@ -8,50 +12,32 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "int8rt"
 
-# Each module imports from those before it; modules of one line do not know of one another.
-LAYERS = [
-    "errors _schema libm loader host",
-    "_flatbuffer graph elf",
-    "jit numerics",
-    "compiling fixedpoint simd",
-    "calling simd_wide",
-    "fixedmath requantization ops",
-    "dot arena reader",
-    "depthwise wide",
-    "hybrid weight_only",
-    "ops._*",
-    "ops.*",
-    "simulate state team",
-    "infer placement",
-    "evaluator",
-    "program",
-    "session",
-    "model interpreter",
-    "checked images profile report warmup",
-    "_litert_child",
-    "litert",
-    "compare",
-    "__init__",
-    "cli",
-    "__main__",
-]
+# Folders from below, and the modules beside them that are not on the ground.
+ORDER = ["format", "native", "jit", "numerics", "simd", "kernels", "ops", "plan", "runtime", "__init__", "tools"]
+
 MODULES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
 MODULES = [name.removesuffix(".__init__") for name in MODULES]
 OPERATORS = [name for name in MODULES if name.startswith("ops.") and not name.startswith("ops._")]
 
 
-SPEAK_LLVM = ("jit", "simd", "simd_wide")
+def emits_ir(module: str) -> bool:
+    """Whether a module may import Numba and llvmlite, in its functions."""
+    return module in ("native.kernel", "native.compiler") or module.startswith("simd.")
 
 
-@functools.cache
+def asks_llvm(module: str) -> bool:
+    """Whether a module may import llvmlite, in its functions: to load code, and to ask what the CPU has."""
+    return emits_ir(module) or module in ("native.abi", "native.cpu", "native.entries")
+
+
 def layer(module: str) -> int:
-    """The position of a module of int8rt, by its name without ``int8rt.``."""
-    kind = module
-    if module.startswith("ops."):
-        kind = "ops._*" if module.startswith("ops._") else "ops.*"
-    found = [i for i, names in enumerate(LAYERS) if kind in names.split()]
-    assert found, f"int8rt.{module} has no layer yet: say in LAYERS what it may import"
-    return found[0]
+    """The number of the folder that a module of int8rt lives in, by its name without ``int8rt.``; 0 is the ground."""
+    folder = module.partition(".")[0]
+    return ORDER.index(folder) + 1 if folder in ORDER else 0
+
+
+def test_every_folder_has_its_place():
+    assert {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()} < set(ORDER)
 
 
 @functools.cache
@@ -100,46 +86,46 @@ def _root(name: str) -> str:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_one_way(module):
-    """Also within functions. What families of operators share may build on what others share, without a circle."""
-    upwards = {name for name in imports_of_ours(module) if layer(name) >= layer(module)}
-    if module.startswith("ops._"):
-        upwards = {name for name in upwards if not name.startswith("ops._") or module in reached(name)}
-    assert not upwards, f"int8rt.{module} imports {', '.join(sorted(upwards))}"
+    """Also within functions. Modules of one folder may build on one another, without a circle."""
+    known = imports_of_ours(module)
+    upwards = {name for name in known if layer(name) > layer(module)}
+    circles = {name for name in known if layer(name) == layer(module) and module in reached(name)}
+    assert not upwards | circles, f"int8rt.{module} imports {', '.join(sorted(upwards | circles))}"
 
 
+@functools.cache
 def reached(module: str) -> set[str]:
-    """The families of operators whose modules this one imports, directly or not."""
+    """The modules of the same layer that this one imports, directly or not."""
     found: set[str] = set()
-    open_ = [module]
-    while open_:
-        beyond = {name for name in imports_of_ours(open_.pop()) if name.startswith("ops._")} - found
+    waiting = [module]
+    while waiting:
+        beyond = {name for name in imports_of_ours(waiting.pop()) if layer(name) == layer(module)} - found
         found |= beyond
-        open_ += beyond
+        waiting += beyond
     return found
 
 
 @pytest.mark.parametrize("module", OPERATORS)
-def test_operators_know_neither_one_another_nor_programs(module):
+def test_operators_do_not_know_one_another(module):
     known = imports_of_ours(module)
-    assert not known & {"program", "reader", "arena", "model", "interpreter"}
     assert not known & set(OPERATORS)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_few_modules_speak_llvm(module):
-    assert not {name for name in imports(module) if _root(name) == "llvmlite"} or module in SPEAK_LLVM
+def test_few_modules_use_llvm(module):
+    assert not {name for name in imports(module) if _root(name) == "llvmlite"} or asks_llvm(module)
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_numba_is_imported_where_something_is_compiled_only(module):
     assert not {"numba", "llvmlite"} & {_root(name) for name in imports(module, everywhere=False)}
-    assert "numba" not in {_root(name) for name in imports(module)} or module in SPEAK_LLVM
+    assert "numba" not in {_root(name) for name in imports(module)} or asks_llvm(module)
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_only_the_child_process_imports_litert(module):
     used = {_root(name) for name in imports(module)}
-    assert not used & {"ai_edge_litert", "tensorflow", "tflite_runtime"} or module == "_litert_child"
+    assert not used & {"ai_edge_litert", "tensorflow", "tflite_runtime"} or module == "tools.litert_child"
 
 
 @pytest.mark.parametrize("module", OPERATORS)
@@ -166,11 +152,13 @@ for name in sys.argv[1:]:
     importlib.import_module(name)
 print(sorted({"numba", "llvmlite", "ai_edge_litert", "tensorflow", "scipy", "PIL"} & set(sys.modules)))
 """
-    names = [f"int8rt.{name}" for name in MODULES if name not in ("__init__", "__main__", "_litert_child", "cli")]
+    names = [
+        f"int8rt.{name}" for name in MODULES if name not in ("__init__", "__main__", "tools.litert_child", "tools.cli")
+    ]
     assert python(code, "int8rt", *names) == "[]\n"
 
 
-@pytest.mark.parametrize("module", ["int8rt", "int8rt.program", "int8rt.ops.conv_2d", "int8rt.reader"])
+@pytest.mark.parametrize("module", ["int8rt", "int8rt.plan.program", "int8rt.ops.conv_2d", "int8rt.format.reader"])
 def test_importing_one_module_first(module, python):
     """No order of imports hides a circle."""
     assert python(f"import sys, {module}; print({{'numba', 'llvmlite'}} & set(sys.modules))") == "set()\n"

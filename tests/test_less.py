@@ -12,8 +12,8 @@ from elementwise import all_pairs, extreme_integers, special_floats, values
 from engines import check, run_program, run_reference, same
 from writer import T
 
-from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
 
 
 @pytest.mark.parametrize(("shape1", "shape2"), BROADCAST)

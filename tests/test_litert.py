@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from writer import Graph, Op, T, model, network
 
-from int8rt import litert
 from int8rt.errors import Error, InputError
+from int8rt.tools import litert
 
 pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
 
@@ -277,7 +277,7 @@ def test_import_is_light_and_exit_is_clean(tmp_path):
     """Importing loads neither LiteRT nor Numba here; a server that was never closed leaves no message at exit."""
     (tmp_path / "model.tflite").write_bytes(doubled_plus_one())
     code = (
-        "import sys, numpy as np; from int8rt import litert;"
+        "import sys, numpy as np; from int8rt.tools import litert;"
         "print(sorted({'ai_edge_litert', 'numba'} & set(sys.modules)), flush=True);"
         "litert.run(sys.argv[1], np.zeros(3, np.int32))"
     )

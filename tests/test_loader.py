@@ -12,8 +12,12 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from int8rt import elf, jit, loader
-from int8rt.loader import ADDRESS, Image, LoadError
+from int8rt import memory
+from int8rt.native import cache, compiler, elf, entries, kernel, loader
+from int8rt.native.abi import pack, signature_of
+from int8rt.native.entries import _engines
+from int8rt.native.kernel import Kernel
+from int8rt.native.loader import ADDRESS, Image, LoadError
 
 CODE = """
 @table = internal constant [6 x i64] [i64 3, i64 1, i64 4, i64 1, i64 5, i64 9], align 64
@@ -323,16 +327,16 @@ def test_a_system_that_refuses(refused, monkeypatch):
 # Kernels
 
 
-@jit.kernel
+@kernel.kernel
 def fill(x, value):
     for i in range(x.size):
         x[i] = value * i
 
 
 def run_fill():
-    kernel, x = jit.Kernel(fill.function), np.zeros(5, np.int64)
-    record = jit.pack([x, 3])
-    jit.native(kernel, jit.signature([x, 3]))(jit.address(record), 0, 1)
+    kernel, x = Kernel(fill.function), np.zeros(5, np.int64)
+    record = pack([x, 3])
+    entries.native(kernel, signature_of([x, 3]))(memory.address(record), 0, 1)
     return x.tolist()
 
 
@@ -349,20 +353,20 @@ def test_kernels_just_compiled_and_cached(by_llvm, monkeypatch, tmp_path):
         return load(image)
 
     monkeypatch.setattr(loader, "load", watched)
-    monkeypatch.setattr(jit, "_folder", lambda: str(tmp_path))
-    before = len(jit._engines)
+    monkeypatch.setattr(cache, "_folder", lambda: str(tmp_path))
+    before = len(_engines)
     assert run_fill() == run_fill() == [0, 3, 6, 9, 12]
     assert len(list(tmp_path.iterdir())) == 1
     if CAN_LOAD:
         assert len(used) == 2
         assert used[0] == used[1]
-    assert len(jit._engines) - before == (2 if by_llvm or not CAN_LOAD else 0)
+    assert len(_engines) - before == (2 if by_llvm or not CAN_LOAD else 0)
 
 
 def test_objects_without_an_image(monkeypatch, tmp_path):
     """What calls Numba's own functions, say."""
-    monkeypatch.setattr(jit, "_image", lambda code, symbol: None)
-    monkeypatch.setattr(jit, "_folder", lambda: str(tmp_path))
-    before = len(jit._engines)
+    monkeypatch.setattr(compiler, "_image", lambda code, symbol: None)
+    monkeypatch.setattr(cache, "_folder", lambda: str(tmp_path))
+    before = len(_engines)
     assert run_fill() == run_fill() == [0, 3, 6, 9, 12]
-    assert len(jit._engines) == before + 2
+    assert len(_engines) == before + 2

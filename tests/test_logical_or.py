@@ -11,8 +11,8 @@ from elementwise import BOTH, SHAPES, binary
 from engines import check, run_program, run_reference, same
 from writer import T
 
-from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
 
 
 def bits(shape: Any, dtype: Any = np.bool_, seed: int = 0) -> np.ndarray:

@@ -8,12 +8,14 @@ import writer
 from engines import check
 from writer import Op, T
 
-from int8rt import program, reader
+from int8rt.format import reader
+from int8rt.plan import program
+from int8rt.plan.program import Program
 
 SHAPE = (2, 5, 7, 3)
 
 
-def build(content: bytes) -> program.Program:
+def build(content: bytes) -> Program:
     return program.build(reader.read(content).main, unary.REFERENCE)
 
 

@@ -10,7 +10,7 @@ from engines import check, run_program, same
 from writer import T, model
 
 from int8rt.errors import ModelError, UnsupportedError
-from int8rt.jit import inline
+from int8rt.native.kernel import inline
 from int8rt.ops import _reduce
 
 TYPES = [np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32]

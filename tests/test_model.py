@@ -9,8 +9,9 @@ from engines import run_litert
 from writer import Op, T, model, network
 
 import int8rt
-from int8rt import litert, reader
-from int8rt.model import OTHER_SHAPES, Port, random_inputs
+from int8rt.format import reader
+from int8rt.runtime.model import OTHER_SHAPES, Port, random_inputs
+from int8rt.tools import litert
 
 needs_litert = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
 
@@ -379,7 +380,7 @@ def test_random_inputs_are_seeded_and_fit():
 
 
 def test_progress_hears_of_every_kernel_that_is_compiled(monkeypatch):
-    monkeypatch.setattr("int8rt.jit.Kernel.is_cached", lambda self, signature: False)
+    monkeypatch.setattr("int8rt.native.helpers.is_cached", lambda kernel, signature: False)
     heard = []
     int8rt.load(doubled(), progress=lambda *call: heard.append(call))
     assert [done for _, done, _ in heard] == list(range(len(heard)))

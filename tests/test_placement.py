@@ -8,10 +8,14 @@ from moves import indices
 from sequences import handle, session
 from writer import Op, T, network
 
-from int8rt import ops, placement, program, reader
-from int8rt.evaluator import reference
-from int8rt.numerics import numerics
-from int8rt.state import State
+from int8rt import steps
+from int8rt.format import reader
+from int8rt.numerics.rules import numerics
+from int8rt.numerics.storage import storage_nbytes
+from int8rt.plan import placement, program
+from int8rt.plan.state import State
+from int8rt.runtime.evaluator import reference
+from int8rt.runtime.instance import Instance
 
 REFERENCE = numerics("reference")
 
@@ -469,13 +473,13 @@ def test_calls_write_nothing_but_what_they_say(content):
     plan = session(content).program
     if not plan.is_whole:
         return
-    instance = program.Instance(plan, state=State())
+    instance = Instance(plan, state=State())
     for t in filter(instance.holds, plan.graph.inputs):
         instance.write(t, random(t, np.random.default_rng(1)))
     for _, call, run in instance.runners():
         before = instance._memory.copy()
         run(1)
-        for t in (t for t in ops.tensors(call) if t in call.writes and plan.root(t) in plan.blocks):
+        for t in (t for t in steps.tensors(call) if t in call.writes and plan.root(t) in plan.blocks):
             start = plan.plan.offsets[plan.root(t)] + plan.place(t).start
-            before[start : start + ops.storage_nbytes(t)] = instance._memory[start : start + ops.storage_nbytes(t)]
+            before[start : start + storage_nbytes(t)] = instance._memory[start : start + storage_nbytes(t)]
         assert (before == instance._memory).all(), call

@@ -11,8 +11,8 @@ from elementwise import BOTH, SHAPES, binary, special_floats, values
 from engines import check, run_program, run_reference, same
 from writer import T
 
-from int8rt import reader
 from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.format import reader
 
 
 def base(shape: Any, dtype: Any, seed: int = 0) -> np.ndarray:

@@ -11,8 +11,8 @@ from elementwise import SHAPES, all_pairs, binary, special_floats, values
 from engines import check, run_program, run_reference, same
 from writer import T
 
-from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
 
 EIGHT_BITS = [np.int8, np.uint8]
 

@@ -10,8 +10,8 @@ from engines import check, run_litert, run_program, run_reference, same
 from products import GEOMETRIES, Product, cases, some
 from writer import RELU, RELU6, RELU_N1_TO_1, SIGN_BIT, T, model
 
-from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
 
 INT32, INT64 = 2, 4
 CONVOLUTIONS = ("CONV_2D", "GROUPED", "TRANSPOSE_CONV")

@@ -4,7 +4,7 @@ import numpy as np
 from writer import Op, T, network
 
 import int8rt
-from int8rt.profile import profile
+from int8rt.tools.profile import profile
 
 
 def two_sizes():

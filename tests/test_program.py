@@ -11,10 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from writer import RELU, SAME, SIGN_BIT, Op, T, model, network
 
-from int8rt import arena, ops, program, reader, state
+from int8rt import ops
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
 from int8rt.graph import Tensor
-from int8rt.numerics import numerics
+from int8rt.memory import allocate
+from int8rt.numerics.rules import numerics
+from int8rt.plan import arena, program
+from int8rt.runtime.evaluator import reference
+from int8rt.runtime.instance import Instance
+from int8rt.steps import PythonCall
 
 REFERENCE = numerics("reference")
 
@@ -36,9 +42,9 @@ def random_inputs(plan, seed=0, count=1):
 def agrees(content, seed=0, **options):
     """Assert that a program gives what the reference gives; returns the program and its instance."""
     plan = build(content, **options)
-    instance = program.Instance(plan)
+    instance = Instance(plan)
     inputs = random_inputs(plan, seed)
-    expected = program.reference(reader.read(content).main, *inputs)
+    expected = reference(reader.read(content).main, *inputs)
     for t, y in zip(plan.graph.outputs, instance.run(inputs), strict=True):
         assert (y == expected[t.index]).all(), t
         assert y.dtype == t.dtype
@@ -137,7 +143,7 @@ def test_preserve_keeps_every_tensor():
     plan, instance = agrees(content, preserve=True)
     inputs = random_inputs(plan)
     instance.run(inputs)
-    expected = program.reference(reader.read(content).main, *inputs)
+    expected = reference(reader.read(content).main, *inputs)
     for t in [*plan.graph.inputs, *(t for node in plan.graph.nodes for t in node.outputs)]:
         assert instance.holds(t)
         assert (instance.read(t) == expected[t.index]).all(), t
@@ -208,8 +214,8 @@ def test_shapes_follow_from_the_inputs():
     graph = reader.read(model("FULLY_CONNECTED", [x, w, None], [y])).main
     plan = program.build(graph, REFERENCE, {0: (7, 6)})
     assert plan.graph.outputs[0].shape == (7, 5)
-    (out,) = program.Instance(plan).run([np.ones((7, 6), np.int8)])
-    assert (out == program.reference(graph, np.ones((7, 6), np.int8))[2]).all()
+    (out,) = Instance(plan).run([np.ones((7, 6), np.int8)])
+    assert (out == reference(graph, np.ones((7, 6), np.int8))[2]).all()
 
 
 def test_declared_shapes_are_not_believed():
@@ -261,14 +267,14 @@ def test_number_of_outputs():
 @pytest.mark.parametrize("nbytes", [2**55, 2**62, 2**64, 2**90])
 def test_more_memory_than_there_is(nbytes):
     with pytest.raises(UnsupportedError, match=f"{nbytes:,} bytes"):
-        state.allocate(nbytes)
+        allocate(nbytes)
 
 
 def test_sizes_do_not_wrap():
     assert Tensor("x", (2**31, 2**31, 4), np.dtype(np.int8)).size == 2**64
     x = T(np.int8, (2**31 - 1, 2**31 - 1, 2**31 - 1), 1.0)
     with pytest.raises((UnsupportedError, ModelError)):
-        program.Instance(build(model("RELU", [x], [T(np.int8, x.shape, 1.0)])))
+        Instance(build(model("RELU", [x], [T(np.int8, x.shape, 1.0)])))
 
 
 # Runs
@@ -314,11 +320,11 @@ def test_instances_in_several_python_threads(threads):
     content = convolutions()
     plan = build(content, threads=threads)
     inputs = [random_inputs(plan, seed) for seed in range(4)]
-    expected = [program.Instance(plan).run(x)[0] for x in inputs]
+    expected = [Instance(plan).run(x)[0] for x in inputs]
     wrong = []
 
     def work(x, y):
-        instance = program.Instance(plan)
+        instance = Instance(plan)
         wrong.extend(1 for _ in range(20) if (instance.run(x)[0] != y).any())
 
     workers = [threading.Thread(target=work, args=pair) for pair in zip(inputs, expected)]
@@ -354,7 +360,7 @@ def test_runs_after_a_fork():
 def test_batch_is_a_loop(threads, count):
     content = convolutions()
     plan = build(content, threads=threads)
-    instance = program.Instance(plan)
+    instance = Instance(plan)
     (x,) = random_inputs(plan, count=count)
     (y,) = instance.run([x], count)
     assert y.shape == (3 * count, 10)
@@ -383,7 +389,7 @@ def test_python_between_native_stretches(where, monkeypatch):
         y[...] = 255 - x  # stored form of -1 - x
 
     def prepare(node, rules):
-        return ops.PythonCall(negate, node.inputs[0], node.outputs[0], writes=node.outputs)
+        return PythonCall(negate, node.inputs[0], node.outputs[0], writes=node.outputs)
 
     negation = SimpleNamespace(
         shapes=lambda node: [node.inputs[0].shape], reference=lambda node, x: -1 - x, prepare=prepare

@@ -10,9 +10,10 @@ from engines import check, run_program
 from unary import SHAPES
 from writer import T
 
-from int8rt import program, reader
 from int8rt.errors import ModelError, UnsupportedError
-from int8rt.ops import View
+from int8rt.format import reader
+from int8rt.plan.program import build
+from int8rt.steps import View
 
 INTEGERS = [np.int8, np.uint8, np.int16]
 
@@ -140,7 +141,7 @@ def test_int16_to_uint8_although_litert_refuses_it():
 @pytest.mark.parametrize(("source", "target"), [(np.uint8, np.int8), (np.int8, np.uint8), (np.int8, np.int8)])
 def test_nothing_runs_where_bytes_stay_the_same(source, target):
     content = node(T(source, (9,), 0.05, ends(source)[1] + 3), T(target, (9,), 0.05, ends(target)[1] + 3))
-    plan = program.build(reader.read(content).main, unary.REFERENCE)
+    plan = build(reader.read(content).main, unary.REFERENCE)
     assert [type(step) for _, step in plan.steps] == [View]
     check(content, unary.every(source)[100:109])
 

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from writer import SAME, Graph, Op, T, Table, model, network, write
 
-from int8rt import _flatbuffer, _schema
 from int8rt.errors import InputError, ModelError, UnsupportedError
-from int8rt.reader import MAX_RANK, read, unpack
+from int8rt.format import flatbuffer
+from int8rt.format.reader import MAX_RANK, read, unpack
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("INT8RT_SHARED_MODELS", ROOT.parent / "shared" / "models"))
@@ -123,11 +123,11 @@ def test_tables_agree_with_the_schema_code_of_litert() -> None:
     found = re.findall(pattern, source, re.M)
     assert len(found) > 250
     for table, _, name, kind, slot, default in found:
-        field = _flatbuffer.layout(table)[int(slot)]
+        field = flatbuffer.layout(table)[int(slot)]
         assert field.name.replace("_", "") == name.lower(), (table, name)
         assert (kinds[field.kind] if field.scalar else "UOffsetTRelative") == kind, (table, name)
         assert field.scalar is None or field.default == float(default), (table, name)
-    for names, enum in ((_schema.TYPES, schema.TensorType), (_schema.OPERATORS, schema.BuiltinOperator)):
+    for names, enum in ((schema.TYPES, schema.TensorType), (schema.OPERATORS, schema.BuiltinOperator)):
         assert {name: number for number, name in names.items()} == {
             name: number for name, number in vars(enum).items() if isinstance(number, int)
         }
@@ -211,7 +211,7 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_importing_the_reader_is_light() -> None:
     """The package's own __init__, which may import more, is left out."""
     code = f"import sys, types; package = types.ModuleType('int8rt'); package.__path__ = [{str(ROOT / 'int8rt')!r}]; "
-    code += "sys.modules['int8rt'] = package; import int8rt.reader; "
+    code += "sys.modules['int8rt'] = package; import int8rt.format.reader; "
     code += "assert not {'numba', 'tflite', 'ai_edge_litert'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

@@ -10,8 +10,8 @@ import pytest
 from engines import check, run_litert, run_program
 from writer import T, model
 
-from int8rt import reader
 from int8rt.errors import Error, ModelError, UnsupportedError
+from int8rt.format import reader
 
 ADD, MUL, MINIMUM, MAXIMUM, ALL, ANY = range(1, 7)
 TYPES = [np.bool_, np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32, np.float64]

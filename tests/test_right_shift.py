@@ -11,8 +11,8 @@ from elementwise import BOTH, SHAPES, all_pairs, binary, values
 from engines import check, run_program, run_reference, same
 from writer import T
 
-from int8rt import reader
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.format import reader
 
 
 @pytest.mark.parametrize(("shape1", "shape2"), [*SHAPES, *((b, a) for a, b in SHAPES[1:6]), *BOTH])

@@ -11,8 +11,8 @@ from elementwise import values
 from engines import check, run_program, run_reference, same
 from writer import T
 
-from int8rt import reader
 from int8rt.errors import ModelError
+from int8rt.format import reader
 
 TYPES = [
     np.int8,

@@ -12,9 +12,10 @@ import pytest
 from engines import same
 
 import int8rt
-from int8rt import litert, reader
-from int8rt.compare import compare
-from int8rt.model import random_inputs
+from int8rt.format import reader
+from int8rt.runtime.model import random_inputs
+from int8rt.tools import litert
+from int8rt.tools.compare import compare
 
 pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
 

@@ -11,8 +11,13 @@ from linear import Linear
 from products import GEOMETRIES, Product
 from writer import RELU6, SAME, VALID, T
 
-from int8rt import jit, simd
-from int8rt.simd import atomic_add, atomic_load, copy_bytes, copy_within, fill_within, get, put
+from int8rt.memory import address
+from int8rt.native.kernel import kernel
+from int8rt.simd import features
+from int8rt.simd.features import has
+from int8rt.simd.lowerings import DOT
+from int8rt.simd.memory import copy_within, fill_within, get, put
+from int8rt.simd.threads import atomic_add, atomic_load, copy_bytes
 
 
 def host_features() -> set[str]:
@@ -88,10 +93,10 @@ def bytewise():
 RUN_CASES = """
 import pickle, sys
 from engines import run_program
-from int8rt import simd
+from int8rt.simd.lowerings import lowering
 with open(sys.argv[1], "rb") as file:
     cases = pickle.load(file)
-print(simd.lowering())
+print(lowering())
 for content, x, expected in cases:
     for threads in (1, 2):
         (y,) = run_program(content, x, threads=threads)
@@ -122,7 +127,7 @@ def test_lowerings_give_the_same_bits(target, cases, python):
 
 
 def test_targets_cover_every_lowering():
-    assert {lowering for _, _, lowering in TARGETS.values()} | set(aarch64.FEATURES) == set(simd.DOT)
+    assert {lowering for _, _, lowering in TARGETS.values()} | set(aarch64.FEATURES) == set(DOT)
 
 
 @pytest.mark.parametrize(
@@ -148,12 +153,15 @@ def test_no_setting_aborts_the_compiler(environment, cases, python, tmp_path):
 
 COMPILE_SOME = """
 import pickle, sys
-from int8rt import numerics, program, reader
-from int8rt.compiling import compile_all
+from int8rt.format import reader
+from int8rt.native.helpers import compile_all
+from int8rt.numerics.rules import numerics
+from int8rt.plan import program
+from int8rt.runtime.instance import entry_points
 with open(sys.argv[1], "rb") as file:
     cases = pickle.load(file)
 for content, _, _ in (cases[0], cases[3], cases[5]):
-    compile_all(program.build(reader.read(content).main, numerics.numerics("reference")).kernels())
+    compile_all(entry_points(program.build(reader.read(content).main, numerics("reference"))))
 """
 
 
@@ -162,9 +170,11 @@ def test_numba_s_own_idea_of_the_cpu_is_checked(python, tmp_path):
     code = """
 import numba
 numba.config.CPU_FEATURES = "+sse2"
-from int8rt import errors, team
+from int8rt import errors
+from int8rt.native.entries import entry_point
+from int8rt.runtime import team
 try:
-    team.run_table.entry(team.RUN_SIGNATURE)
+    entry_point(team.run_table, team.RUN_SIGNATURE)
 except errors.UnsupportedError as error:
     print(error)
 """
@@ -183,15 +193,15 @@ def test_features_as_given(monkeypatch):
         ("+avx512vnni,-avx", "avx512vnni", False),
         ("+avx2,-sse4.1", "avx2", False),
     ]:
-        monkeypatch.setattr(simd, "cpu_features", lambda given=given: given)
-        assert simd.has(feature) is expected, given
+        monkeypatch.setattr(features, "cpu_features", lambda given=given: given)
+        assert has(feature) is expected, given
 
 
 # Words
 
 
 def test_elements_of_an_array_of_any_rank():
-    @jit.kernel
+    @kernel
     def double(x, y):
         for i in range(x.size):
             put(y, i, 2 * get(x, i))
@@ -204,7 +214,7 @@ def test_elements_of_an_array_of_any_rank():
 
 
 def test_put_casts_to_the_array_s_type():
-    @jit.kernel
+    @kernel
     def store(y, value):
         put(y, 1, value)
 
@@ -215,7 +225,7 @@ def test_put_casts_to_the_array_s_type():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
 def test_copy_and_fill(dtype):
-    @jit.kernel
+    @kernel
     def copy(x, start, y, at, count, filled, value):
         copy_within(x, start, y, at, count)
         fill_within(y, at + count, filled, value)
@@ -232,21 +242,21 @@ def test_copy_and_fill(dtype):
 
 @pytest.mark.parametrize("flip", [0, 0x80])
 def test_copy_bytes(flip):
-    @jit.kernel
+    @kernel
     def copy(target, source, count, flip):
         copy_bytes(target, source, count, flip)
 
     x = np.random.default_rng(0).integers(0, 256, 300).astype(np.uint8)
     for count in (0, 1, 63, 64, 65, 128, 200):
         y = np.zeros(300, np.uint8)
-        copy(jit.address(y) + 1, jit.address(x) + 3, count, flip)
+        copy(address(y) + 1, address(x) + 3, count, flip)
         assert (y[1 : 1 + count] == x[3 : 3 + count] ^ flip).all()
         assert not y[1 + count :].any()
         assert y[0] == 0
 
 
 def test_atomics():
-    @jit.kernel
+    @kernel
     def add(counter, seen):
         for i in range(10):
             seen[i] = atomic_add(counter, 1, 5)

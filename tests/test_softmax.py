@@ -9,8 +9,8 @@ import writer
 from engines import check, run_program
 from writer import T
 
-from int8rt import litert
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.tools import litert
 
 OUTPUT = {np.int8: (1 / 256, -128), np.uint8: (1 / 256, 0), np.int16: (1 / 32768, 0)}
 

@@ -10,8 +10,8 @@ import pytest
 from engines import check, run_program
 from writer import Graph, Op, T, Table, model, network
 
-from int8rt import reader
 from int8rt.errors import Error, ModelError, UnsupportedError
+from int8rt.format import reader
 
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
 TYPES = [np.bool_, *INTEGERS, np.float16, np.float32, np.float64]

@@ -13,10 +13,12 @@ from sequences import check_steps, handle, session
 from writer import Graph, Op, T, network
 
 import int8rt
-from int8rt import Interpreter, litert, reader
+from int8rt import Interpreter
 from int8rt.errors import InputError, ModelError, UnsupportedError
-from int8rt.evaluator import reference
-from int8rt.state import State
+from int8rt.format import reader
+from int8rt.plan.state import State
+from int8rt.runtime.evaluator import reference
+from int8rt.tools import litert
 
 WAKEWORD = Path(__file__).parents[2] / "shared" / "models" / "wakeword_okay_nabu_int8.tflite"
 

@@ -10,9 +10,9 @@ from engines import check, run_program, same
 from reductions import SHAPES_AND_AXES, reduction, special, values
 from writer import T, model
 
-from int8rt import litert
 from int8rt.errors import ModelError, UnsupportedError
-from int8rt.fixedpoint import quantize_multiplier
+from int8rt.numerics.fixedpoint import quantize_multiplier
+from int8rt.tools import litert
 
 TYPES = [np.int32, np.int64, np.float32, np.bool_]
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from test_program import build, convolutions, random_inputs
 
-from int8rt import program
-from int8rt.team import tickets
+from int8rt.plan import program
+from int8rt.runtime.instance import Instance
+from int8rt.runtime.team import tickets
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_tickets(parts, expected):
 def steps(count, seed=0):
     """An instance on so many threads, some inputs, and what one thread makes of them."""
     content = convolutions()
-    alone, instance = (program.Instance(build(content, threads=n)) for n in (1, count))
+    alone, instance = (Instance(build(content, threads=n)) for n in (1, count))
     assert instance.team.threads == count
     inputs = [random_inputs(instance.program, seed + i) for i in range(8)]
     return instance, [(x, alone.run(x)[0]) for x in inputs]
@@ -129,5 +130,5 @@ def test_a_team_ends_with_what_uses_it():
 
 def test_a_team_of_one_starts_no_thread():
     before = set(threading.enumerate())
-    program.Instance(build(convolutions()))
+    Instance(build(convolutions()))
     assert set(threading.enumerate()) <= before

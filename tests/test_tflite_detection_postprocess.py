@@ -10,8 +10,11 @@ from engines import REFERENCE, check, run_program, run_reference
 from moves import refused
 from writer import T, model
 
-from int8rt import litert, program, reader
 from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.format import reader
+from int8rt.plan.program import build
+from int8rt.runtime.instance import Instance
+from int8rt.tools import litert
 
 MODELS = Path(os.environ.get("INT8RT_SHARED_MODELS", Path(__file__).parents[2] / "shared" / "models"))
 OPTIONS = {
@@ -148,7 +151,7 @@ def test_a_real_detector() -> None:
         pytest.skip(f"{path} is not there")
     content = path.read_bytes()
     graph = reader.read(content).main
-    instance = program.Instance(program.build(graph, REFERENCE))
+    instance = Instance(build(graph, REFERENCE))
     (x,) = graph.inputs
     for seed in range(20):
         rng = np.random.default_rng(seed)

@@ -14,9 +14,9 @@ from recurrent import Cell, check_steps, float_inputs, float_lstm, float_steps, 
 from writer import T
 
 import int8rt
-from int8rt import litert
 from int8rt.errors import ModelError, UnsupportedError
 from int8rt.ops import _fixed16
+from int8rt.tools import litert
 
 OP = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 MODELS = Path(os.environ.get("INT8RT_SHARED_MODELS", Path(__file__).parents[2] / "shared" / "models"))

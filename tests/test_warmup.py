@@ -9,19 +9,28 @@ import numpy as np
 import pytest
 from writer import Op, T, network
 
-from int8rt import compiling, dot, jit, reader, session, team
-from int8rt.numerics import numerics
+import int8rt
+from int8rt.format import reader
+from int8rt.kernels import dot
+from int8rt.native import helpers as compiling
+from int8rt.native.files import read, write
+from int8rt.native.kernel import Kernel, find_kernel
+from int8rt.numerics.rules import numerics
 from int8rt.ops import _elementwise, _sum
+from int8rt.runtime import session, team
+from int8rt.runtime.instance import entry_points
 
 MODEL = Path(__file__).parents[1] / "models" / "digits_conv_int8.tflite"
 
 # A kernel for each of so many types, which no other test compiles, and what is in the cache afterwards.
-COPY = jit.find_kernel('["int8rt.ops._lookup", "mapping", [["int8rt.ops.cast", "unchanged"]]]')
+COPY = find_kernel('["int8rt.ops._lookup", "mapping", [["int8rt.ops.cast", "unchanged"]]]')
 TYPES = ("int8", "uint8", "int16", "int32", "int64", "float32")
 MANY = """
 import os, subprocess, sys, threading
-from int8rt import compiling, jit
-copy = jit.find_kernel('["int8rt.ops._lookup", "mapping", [["int8rt.ops.cast", "unchanged"]]]')
+from int8rt.native import cache, helpers as compiling
+from int8rt.native.entries import is_cached
+from int8rt.native.kernel import find_kernel
+copy = find_kernel('["int8rt.ops._lookup", "mapping", [["int8rt.ops.cast", "unchanged"]]]')
 types = ("int8", "uint8", "int16", "int32", "int64", "float32")
 jobs = [(copy, (f"{x}[1]", f"{y}[1]")) for x in types[:2] for y in types]
 compiling._cpus = lambda: 3
@@ -35,12 +44,12 @@ subprocess.Popen = Popen
 """
 RUN = """
 compiling.compile_all(jobs, lambda *call: heard.append(call))
-assert all(s in k._entries for k, s in jobs)
+assert all(s in k.entries for k, s in jobs)
 done = [d for _, d, _ in heard]
 assert done == sorted(done) and done[0] == 0 and heard[-1] == ("", 12, 12)
 assert all(p.poll() is not None for p in started)
 assert [t.name for t in threading.enumerate()] == ["MainThread"]
-print(len(started), len(heard) < 13, len(list(jit.cache_folder().iterdir())))
+print(len(started), len(heard) < 13, len(list(cache.cache_folder().iterdir())))
 """
 
 
@@ -48,7 +57,7 @@ print(len(started), len(heard) < 13, len(list(jit.cache_folder().iterdir())))
 def package(tmp_path_factory):
     """A copy of int8rt that nobody edits while the tests run: an edit would make the cache stale."""
     folder = tmp_path_factory.mktemp("package")
-    shutil.copytree(Path(jit.__file__).parent, folder / "int8rt", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(int8rt.__file__).parent, folder / "int8rt", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
@@ -74,14 +83,14 @@ def python(python, package):
     ids=repr,
 )
 def test_a_recipe_leads_back_to_the_kernel(kernel):
-    assert jit.find_kernel(kernel.recipe).function.__code__ is kernel.function.__code__
-    assert jit.find_kernel(kernel.recipe).name == kernel.name
+    assert find_kernel(kernel.recipe).function.__code__ is kernel.function.__code__
+    assert find_kernel(kernel.recipe).name == kernel.name
 
 
 @pytest.mark.parametrize("path", sorted(MODEL.parent.glob("*.tflite")), ids=lambda path: path.stem)
 def test_every_kernel_of_a_model_can_be_made_elsewhere(path):
-    kernels = [kernel for kernel, _ in session.plan(reader.read(path).main, numerics("reference")).kernels()]
-    assert [k for k in kernels if jit.find_kernel(k.recipe) is not k] == []
+    kernels = [kernel for kernel, _ in entry_points(session.plan(reader.read(path).main, numerics("reference")))]
+    assert [k for k in kernels if find_kernel(k.recipe) is not k] == []
 
 
 def test_kernels_of_a_family_are_made_once():
@@ -95,28 +104,28 @@ def test_kernels_of_a_family_are_made_once():
         "",
         "null",
         "[]",
-        '["int8rt.team"]',
-        '["int8rt.team", "no_such_kernel"]',
+        '["int8rt.runtime.team"]',
+        '["int8rt.runtime.team", "no_such_kernel"]',
         '["int8rt.no_such_module", "run"]',
-        '["int8rt.team", "meet"]',  # Inline
-        '["int8rt.team", "kernels", [1]]',  # no family
-        '["int8rt.dot", "dot", [6, 4, "no such kind"]]',
-        '["int8rt.dot", "dot", [6]]',
+        '["int8rt.runtime.team", "meet"]',  # Inline
+        '["int8rt.runtime.team", "kernels", [1]]',  # no family
+        '["int8rt.kernels.dot", "dot", [6, 4, "no such kind"]]',
+        '["int8rt.kernels.dot", "dot", [6]]',
         '["int8rt.ops._elementwise", "loop", [["int8rt.ops._sum", "no_such_formula"]]]',
         '["os", "getcwd"]',
         '["os", "getcwd", []]',
-        '["int8rt.jit", "os.getcwd", []]',
+        '["int8rt.native.kernel", "operator.attrgetter", []]',
     ],
 )
 def test_recipes_of_nothing(recipe):
-    assert jit.find_kernel(recipe) is None
+    assert find_kernel(recipe) is None
 
 
 def test_kernels_of_others_are_not_found():
     """Helpers import int8rt, never what calls it."""
-    kernel = jit.Kernel(lambda y: None, "mine")
-    assert jit.find_kernel(kernel.recipe) is None
-    assert jit.find_kernel(json.dumps([__name__, "COPY"])) is None
+    kernel = Kernel(lambda y: None, "mine")
+    assert find_kernel(kernel.recipe) is None
+    assert find_kernel(json.dumps([__name__, "COPY"])) is None
 
 
 # Helpers
@@ -185,7 +194,7 @@ except TypeError as error:
     print(error)
 assert all(p.poll() is not None for p in started)
 assert compiling.compile_all(jobs, lenient=True) <= 12
-print([k.is_cached(s) for k, s in jobs].count(False))
+print([is_cached(k, s) for k, s in jobs].count(False))
 """
     out = python(MANY + code, INT8RT_CACHE_DIR=tmp_path)
     assert "no_such_type" in out
@@ -208,7 +217,7 @@ def test_work_is_taken_from_both_ends():
 @pytest.fixture
 def warmup(python, tmp_path):
     """Runs the command in another process: what it says in JSON."""
-    code = "import sys; from int8rt.cli import main; main(['warmup', '--json', *sys.argv[1:]])"
+    code = "import sys; from int8rt.tools.cli import main; main(['warmup', '--json', *sys.argv[1:]])"
 
     def run(*args, **environment):
         return json.loads(python(code, *args, **{"INT8RT_CACHE_DIR": tmp_path, **environment}))
@@ -218,7 +227,7 @@ def warmup(python, tmp_path):
 
 RUN_MODEL = """
 import sys
-from int8rt.cli import main
+from int8rt.tools.cli import main
 try:
     main(["run", *sys.argv[1:]])
 finally:
@@ -243,9 +252,9 @@ def test_kernels_of_other_versions_are_compiled_for_this_one(warmup, python, tmp
     foreign = tmp_path / "someone's folder"
     foreign.mkdir()
     gone = next(other.glob("*.o"))
-    entry = jit._read(gone)
-    jit._write(other / "gone.o", {**entry, "recipe": '["int8rt.team", "gone"]'})
-    jit._write(other / "changed.o", {**entry, "signature": ["int"]})
+    entry = read(gone)
+    write(other / "gone.o", {**entry, "recipe": '["int8rt.runtime.team", "gone"]'})
+    write(other / "changed.o", {**entry, "signature": ["int"]})
     (other / "damaged.o").write_bytes(b"damaged")
     renewed = warmup()
     assert (renewed["compiled"], renewed["lacking"]) == (compiled, 2)
@@ -278,7 +287,7 @@ def test_random_data_need_not_fit(warmup, tmp_path):
 
 
 def test_what_it_prints(python, tmp_path):
-    code = "import sys; from int8rt.cli import main; main(['warmup', *sys.argv[1:]])"
+    code = "import sys; from int8rt.tools.cli import main; main(['warmup', *sys.argv[1:]])"
     out = python(code, MODEL, INT8RT_CACHE_DIR=tmp_path)
     assert " kernels compiled in " in out
     assert str(tmp_path) in out
@@ -288,5 +297,5 @@ def test_what_it_prints(python, tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a place of Linux that cannot be written")
 def test_a_cache_that_cannot_be_written(python):
-    code = "import sys; from int8rt.cli import main; sys.stderr = sys.stdout; main(['warmup'])"
+    code = "import sys; from int8rt.tools.cli import main; sys.stderr = sys.stdout; main(['warmup'])"
     assert "cannot be written" in python(code, check=False, INT8RT_CACHE_DIR="/proc/int8rt")

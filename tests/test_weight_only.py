@@ -19,11 +19,14 @@ from test_simd import TARGETS, host_features
 from writer import RELU, RELU6, SAME, Op, T, model, network
 
 import int8rt
-from int8rt import reader, session, simd, simd_wide
 from int8rt.errors import InputError, UnsupportedError
+from int8rt.format import reader
 from int8rt.graph import Tensor
-from int8rt.model import Model, random_inputs
-from int8rt.numerics import numerics
+from int8rt.numerics.rules import numerics
+from int8rt.runtime import session
+from int8rt.runtime.model import Model, random_inputs
+from int8rt.simd.floats import has_fused
+from int8rt.simd.lowerings import lowering
 
 F32 = np.float32
 WEIGHT_ONLY = numerics("reference", "weight_only")
@@ -118,7 +121,7 @@ def check(content, x):
     size, _ = product(node, np.abs(x.astype(np.float64)), np.abs(weights))
     lo, hi = LIMITS[getattr(node.options, "fused_activation_function", 0)]
     blocks = w.shape[-1] // w.quantization.block_size if w.quantization and w.quantization.block_size else 1
-    roundings = (count + blocks) * (1 if simd_wide.has_fused() else 2) + 2
+    roundings = (count + blocks) * (1 if has_fused() else 2) + 2
     error = np.abs(y - np.clip(sums + b, lo, hi))
     bound = roundings * U * (size + np.abs(b)) * (1 + roundings * U) + roundings * 2.0**-149
     assert y.dtype == F32
@@ -165,7 +168,7 @@ def single_row(x, w, b, scale=0.01):
         return running(x.reshape(shapes[0]).astype(F32))[0], real @ x.astype(F32).astype(np.float64) + b, real
 
 
-@pytest.mark.skipif(simd.lowering() not in ("avx512vnni", "avxvnni"), reason="single rows are multiplied in float32")
+@pytest.mark.skipif(lowering() not in ("avx512vnni", "avxvnni"), reason="single rows are multiplied in float32")
 @pytest.mark.parametrize("values", ["normal", "wide", "one", "powers", "below powers", "denormal", "huge", "zeros"])
 @pytest.mark.parametrize("depth", [1, 5, 64, 255, 256, 257, 1000])
 def test_a_single_row_is_within_the_better_bound(depth, values):

@@ -7,7 +7,7 @@ import writer
 from flatbuffers import flexbuffers
 from writer import RELU, RELU6, SAME, VALID, Graph, Op, T, Table, model, network
 
-from int8rt import litert
+from int8rt.tools import litert
 
 needs_litert = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
 

@@ -10,7 +10,8 @@ import writer
 from engines import REFERENCE, check, run_program
 from writer import T
 
-from int8rt import program, reader
+from int8rt.format import reader
+from int8rt.plan.program import build
 
 
 class Case(NamedTuple):
@@ -122,4 +123,4 @@ def check_threads(op: str, **fields: Any) -> None:
 def refused(content: bytes, error: type[Exception], words: str) -> None:
     """Building a program fails, and says so in these words."""
     with pytest.raises(error, match=words):
-        program.build(reader.read(content).main, REFERENCE)
+        build(reader.read(content).main, REFERENCE)

@@ -8,6 +8,7 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.graph import Node, Tensor
+from int8rt.numerics.storage import INT8_OFFSET
 
 LINE = 4096  # values that are worked on at a time where all have one scale
 
@@ -24,7 +25,7 @@ def lines(t: Tensor) -> Lines:
     """The lines of a quantized tensor."""
     scale, zero_point = parameters(t)
     inner = LINE if len(scale) == 1 else int(np.prod(t.shape[_axis(t) + 1 :], dtype=np.int64))
-    offset = ops.INT8_OFFSET if t.dtype == np.int8 else 0
+    offset = INT8_OFFSET if t.dtype == np.int8 else 0
     return Lines(scale, (zero_point + offset).astype(np.int32), max(inner, 1))
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, family, inline
-from int8rt.ops import Call
-from int8rt.simd import get, put
+from int8rt.native.kernel import Inline, Kernel, family, inline
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call
 
 TYPES = ("int8", "uint8", "int32", "float32", "bool")
 OUTPUT_TYPES = {2: "int32", 4: "int64"}  # of the options' output_type

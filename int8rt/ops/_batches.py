@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.ops import Step
 from int8rt.ops._index import known
 from int8rt.ops._move import copy, operand, same_scale, same_type, strides
+from int8rt.steps import Step
 
 
 class Blocks(NamedTuple):

@@ -22,11 +22,11 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import quantize_multiplier, requantize_double_rounding
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, inline
-from int8rt.ops import Call
+from int8rt.native.kernel import Inline, inline
+from int8rt.numerics.fixedpoint import quantize_multiplier, requantize_double_rounding
 from int8rt.ops._elementwise import EIGHT_BITS, PLAIN, call_into, check_scales, is_quantized, operands
+from int8rt.steps import Call
 
 TYPES = (*EIGHT_BITS, "int16", *PLAIN)
 TYPES_OF_EQUAL = (*TYPES, "bool")

@@ -7,10 +7,10 @@ from typing import Any
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.jit import Inline, Kernel, family
-from int8rt.ops import Call, Flat
+from int8rt.native.kernel import Inline, Kernel, family
 from int8rt.ops._lookup import flat, unary
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat
 
 REAL_TYPES = {"complex64": "float32", "complex128": "float64"}
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.ops import Step
 from int8rt.ops._move import copy, operand, same_type
+from int8rt.steps import Step
 
 
 def block_size(node: Node) -> int:

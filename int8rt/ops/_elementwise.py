@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import ops, steps
 from int8rt.errors import InputError, ModelError
-from int8rt.fixedpoint import ACTIVATIONS, Multiplier, multiplier_of
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, family, inline
-from int8rt.ops import Call, Flat, Step
-from int8rt.simd import copy_within, fill_within, get, put
+from int8rt.native.kernel import Inline, Kernel, family, inline
+from int8rt.numerics.fixedpoint import ACTIVATIONS, Multiplier, multiplier_of
+from int8rt.numerics.storage import storage_dtype, to_storage
+from int8rt.simd.memory import copy_within, fill_within, get, put
+from int8rt.steps import Call, Flat, Step
 
 EIGHT_BITS = ("int8", "uint8")
 PLAIN = ("int32", "int64", "float32")  # computed on as they are, whatever their quantization
@@ -139,11 +140,11 @@ def guard(node: Node, x: Tensor, stored: int, is_bad: Inline, what: str) -> list
     A constant is looked through at once. Raises ModelError.
     """
     if x.data is not None:
-        if any(is_bad(v, stored) for v in ops.to_storage(x.data).reshape(-1)):
+        if any(is_bad(v, stored) for v in to_storage(x.data).reshape(-1)):
             raise ModelError(f"{node.label}: {x.name!r} {what}")
         return []
-    fault = ops.fault(f"{node.label}: {x.name!r} {what}")
-    return [Call(look_for(is_bad), ops.Flat(x, ops.storage_dtype(x.dtype)), stored, fault, writes=[fault])]
+    fault = steps.fault(f"{node.label}: {x.name!r} {what}")
+    return [Call(look_for(is_bad), Flat(x, storage_dtype(x.dtype)), stored, fault, writes=[fault])]
 
 
 @family
@@ -252,7 +253,7 @@ def call(f: Inline, p: Sequence[Any] | np.ndarray, x1: Tensor, x2: Tensor, y: Te
     """y = f(x1, x2, p); p are at most PARAMETERS numbers, all float32 or all int64."""
     values = np.asarray(p, None if isinstance(p, np.ndarray) else np.int64)
     padded = np.concatenate([values, np.zeros(PARAMETERS - len(values), values.dtype)])
-    flat = [Flat(t, ops.storage_dtype(t.dtype)) for t in (x1, x2, y)]
+    flat = [Flat(t, storage_dtype(t.dtype)) for t in (x1, x2, y)]
     in_place = x1 if x1.size == y.size and not x1.is_constant else None
     w = walk(x1.shape, x2.shape)
     return Call(loop(f), *w, padded, *flat, writes=[y], in_place=in_place, work=WORK * y.size)
@@ -299,7 +300,7 @@ def loop(f: Inline) -> Kernel:
 
 def call_into(f: Inline, p: np.ndarray, x1: Tensor, x2: Tensor, y: Tensor) -> Call:
     """y = f(x1, x2, p) where y may have another type than x1; f gets the array p as it is."""
-    flat = [Flat(t, ops.storage_dtype(t.dtype)) for t in (x1, x2, y)]
+    flat = [Flat(t, storage_dtype(t.dtype)) for t in (x1, x2, y)]
     return Call(loop_into(f), *walk(x1.shape, x2.shape), p, *flat, writes=[y], work=WORK * y.size)
 
 

@@ -10,8 +10,8 @@ import functools
 
 import numpy as np
 
-from int8rt.fixedmath import EXP_CENTER, EXP_FACTORS, ONE_THIRD
-from int8rt.fixedpoint import shift_half_away
+from int8rt.numerics.fixedmath import EXP_CENTER, EXP_FACTORS, ONE_THIRD
+from int8rt.numerics.fixedpoint import shift_half_away
 
 LIMIT = 32767
 EXP_LOWEST = -32  # below it inputs with more than five integer bits give 0

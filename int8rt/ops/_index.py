@@ -13,10 +13,11 @@ import numpy as np
 
 from int8rt.errors import InputError, ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline, kernel
-from int8rt.ops import Call, Flat, fault, scratch, storage_dtype
+from int8rt.native.kernel import inline, kernel
+from int8rt.numerics.storage import storage_dtype
 from int8rt.ops._move import UNITS, integers, operand
-from int8rt.simd import copy_within, get, put
+from int8rt.simd.memory import copy_within, get, put
+from int8rt.steps import Call, Flat, fault, scratch
 
 
 def known(node: Node, position: int, name: str) -> list[int] | None:

@@ -21,10 +21,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from int8rt import depthwise, dot, hybrid, ops, weight_only, wide
-from int8rt.dot import Segments
+from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import (
+from int8rt.graph import Node, Tensor
+from int8rt.kernels import depthwise, dot, hybrid, weight_only, wide
+from int8rt.kernels.dot import Segments
+from int8rt.numerics.fixedpoint import (
     activation_range,
     quantize_multiplier,
     requantize_double,
@@ -33,11 +35,11 @@ from int8rt.fixedpoint import (
     scale_float_product,
     wrap_int32,
 )
-from int8rt.graph import Node, Tensor
-from int8rt.ops import Call
+from int8rt.numerics.requantization import Columns, Rounding, row_sums, rule_a, rule_c
+from int8rt.numerics.storage import stored, stored_zero
 from int8rt.ops._elementwise import clamp, limits
 from int8rt.ops._window import Padded, Window, padded, padded_size
-from int8rt.requantization import Columns, Rounding, row_sums, rule_a, rule_c
+from int8rt.steps import Call, scratch
 
 EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))
 INT16, FLOAT32 = np.dtype(np.int16), np.dtype(np.float32)
@@ -175,7 +177,7 @@ class Bytes(AsItIs):
 
     def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
         """Products of the rows of x with those of w, [columns, depth]; column c is of channels[c]."""
-        bias = self.bias[channels] - ops.stored_zero(self.o.x) * row_sums(w)
+        bias = self.bias[channels] - stored_zero(self.o.x) * row_sums(w)
         r = self.rounding
         named = {"multiplier": r.multiplier, "shift": r.shift, "scale": r.scale}
         r = r._replace(**{name: values[channels] for name, values in named.items() if values.size})
@@ -183,7 +185,7 @@ class Bytes(AsItIs):
 
     def depthwise(self, g: Window) -> list[Call]:
         """The output of a filter [1, h, w, c] over each channel."""
-        zero = ops.stored_zero(self.o.x)
+        zero = stored_zero(self.o.x)
         bias = self.bias - zero * self.w.sum(axis=(0, 1, 2), dtype=np.int64)
         geometry = depthwise.Geometry(*g[:8])
         fast = depthwise.call(self.o.x, geometry, zero, self.w[0], bias, self.rounding, self.o.y)
@@ -196,7 +198,7 @@ class Bytes(AsItIs):
 def _bytes(o: Operands) -> Bytes:
     """Some converters write negative scales. Both rules are odd, so the sign moves to weights and bias."""
     real = np.broadcast_to(scales(o), o.channels)
-    s = ops.stored(o.y, o.node.options.fused_activation_function)
+    s = stored(o.y, o.node.options.fused_activation_function)
     rounding = (rule_c if o.rule == "double" else rule_a)(np.abs(real), s.zero_point, s.lo, s.hi)
     assert o.w.data is not None
     weights, bias = o.w.data if o.w.dtype == np.int8 and not o.w.zero_point else centered(o.w), _bias(o)
@@ -220,7 +222,7 @@ class Int16(AsItIs):
         x = self.image(g)
         w = self.w[0].reshape(-1, self.o.channels)
         fits = np.abs(w.astype(np.int64)).sum(axis=0).max(initial=0) <= wide.MOST
-        z = ops.scratch(f"{self.o.y.name}/sums", self.o.y.shape, np.int32 if fits else np.int64)
+        z = scratch(f"{self.o.y.name}/sums", self.o.y.shape, np.int32 if fits else np.int64)
         sums = wide.depthwise_call(x.tensor, _taps(x, g), w.astype(z.dtype), z)
         return [*x.calls, sums, Call(wide.requantize_sums, z, *self.rules, self.o.y, writes=[self.o.y])]
 
@@ -303,7 +305,7 @@ class Hybrid:
         return self._quantized(self.o.x.size // depth, (1, 1, depth), 1, 1, 0, 0)
 
     def _quantized(self, images: int, shape: Any, height: int, width: int, top: int, left: int) -> Padded:
-        z = ops.scratch(f"{self.o.y.name}/quantized", (images, height, width, shape[2]), np.uint8)
+        z = scratch(f"{self.o.y.name}/quantized", (images, height, width, shape[2]), np.uint8)
         known, calls = hybrid.quantize_calls(self.o.x, images, self.o.symmetric, z, shape, top, left)
         return Padded(z, height, width, calls, known)
 
@@ -317,7 +319,7 @@ class Hybrid:
     def depthwise(self, g: Window) -> list[Call]:
         x = self.image(g)
         y = self.o.y
-        z = ops.scratch(f"{y.name}/sums", y.shape, np.int32)
+        z = scratch(f"{y.name}/sums", y.shape, np.int32)
         start = -128 * self.scaling.weight_sums
         if x.tensor.shape[3] == y.shape[3]:
             geometry = depthwise.Geometry(*g[:6], 0, 0)

@@ -21,11 +21,13 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import round_half_away, round_half_away_float
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, family, inline, kernel
-from int8rt.ops import Call, Flat, Step, View
-from int8rt.simd import get, look_up_within, put
+from int8rt.native.kernel import Inline, Kernel, family, inline, kernel
+from int8rt.numerics.fixedpoint import round_half_away, round_half_away_float
+from int8rt.numerics.storage import storage_dtype, to_storage
+from int8rt.simd.lookup import look_up_within
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat, Step, View
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -94,8 +96,8 @@ def table(node: Node, reference: Callable[..., Any]) -> Step:
     info = np.iinfo(x.dtype)
     every = np.arange(info.min, info.max + 1).astype(x.dtype)
     with np.errstate(all="ignore"):  # values that a model never meets may overflow
-        values = ops.to_storage(np.asarray(reference(node, every), y.dtype))
-    stored = ops.to_storage(every)
+        values = to_storage(np.asarray(reference(node, every), y.dtype))
+    stored = to_storage(every)
     if values.dtype == stored.dtype and np.array_equal(values, stored):
         return View(y, x)
     if values.dtype == stored.dtype == np.uint8:
@@ -133,7 +135,7 @@ def mapping(f: Inline) -> Kernel:
 
 def flat(t: Tensor) -> Flat:
     """A tensor as a kernel's argument in one dimension, in its storage type."""
-    return Flat(t, ops.storage_dtype(t.dtype))
+    return Flat(t, storage_dtype(t.dtype))
 
 
 @kernel

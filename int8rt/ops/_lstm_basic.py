@@ -17,10 +17,10 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import Multiplier, multiplier_of, requantize_half_up, shift_half_away, wrap_int32
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline, kernel
-from int8rt.ops import Call, Flat, _fixed16
+from int8rt.native.kernel import inline, kernel
+from int8rt.numerics.fixedpoint import Multiplier, multiplier_of, requantize_half_up, shift_half_away, wrap_int32
+from int8rt.ops import _fixed16
 from int8rt.ops._lstm import check_types
 from int8rt.ops._recurrent import (
     TANH,
@@ -34,7 +34,8 @@ from int8rt.ops._recurrent import (
     vectors_in_fours,
 )
 from int8rt.ops._sigmoid import log2_of
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat, scratch
 
 INPUTS, OUTPUTS = 5, 4
 INPUT, UPDATE, FORGET, OUTPUT = range(4)
@@ -163,7 +164,7 @@ def prepare(node: Node) -> Call:
     if b.x.dtype == np.float32:
         in_fours = vectors_in_fours(w.shape[1], w.shape[0], batch)
         states = (b.x, b.h, b.c, h, c, together, products)
-        gates = ops.scratch(f"{h.name}/gates", (4, b.units), np.float32)
+        gates = scratch(f"{h.name}/gates", (4, b.units), np.float32)
         return Call(lstm_basic_float, w, bias, in_fours, *states, gates, writes=[*writes, gates], work=batch * w.size)
     centered = w.astype(np.int16) - np.int16(b.w.zero_point)
     offset = bias.astype(np.int64) - ZERO_POINT * centered.sum(axis=1, dtype=np.int64)

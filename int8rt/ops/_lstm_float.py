@@ -3,7 +3,7 @@
 Hybrid, dynamic: input and output state are quantized per row as they come, products are integers, and everything else
 is float32; normalization and peephole products as well. See ``_recurrent`` for the order of the sums.
 
-Hybrid, weight_only: as with float32 weights, whose products are the sums of ``simd_wide.dot_widened`` times the scale.
+Hybrid, weight_only: as with float32 weights, whose products are the sums of ``floats.dot_widened`` times the scale.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import ops, steps
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Kernel, family, inline
-from int8rt.ops import Call, Flat
+from int8rt.native.kernel import Kernel, family, inline
 from int8rt.ops._lstm import FORGET, INPUT, OUTPUT, UPDATE, Cell, Four, Steps, check_types, stack
 from int8rt.ops._recurrent import (
     ONE,
@@ -35,8 +34,9 @@ from int8rt.ops._recurrent import (
     sigmoid_all,
     vectors_in_fours,
 )
-from int8rt.simd import get, put
-from int8rt.simd_wide import dot_widened
+from int8rt.simd.floats import dot_widened
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat
 
 NORM_EPSILON = F(1e-8)
 
@@ -244,9 +244,9 @@ def call(
     )  # fmt: skip
     name, deep = f"{y.name}/{place.column}", batch * int(table[:, DEPTH].max())
     scratch = (
-        ops.scratch(f"{name}/v", (4 * deep,), np.float32), ops.scratch(f"{name}/q", (4 * deep,), np.int16),
-        ops.scratch(f"{name}/scale", (4 * batch,), np.float32), ops.scratch(f"{name}/zero", (4 * batch,), np.int64),
-        ops.scratch(f"{name}/gates", (4, batch, cells), np.float32),
+        steps.scratch(f"{name}/v", (4 * deep,), np.float32), steps.scratch(f"{name}/q", (4 * deep,), np.int16),
+        steps.scratch(f"{name}/scale", (4 * batch,), np.float32), steps.scratch(f"{name}/zero", (4 * batch,), np.int64),
+        steps.scratch(f"{name}/gates", (4, batch, cells), np.float32),
     )  # fmt: skip
     sizes = np.array([*sequence, cells, outputs, deep])
     flags = np.array([

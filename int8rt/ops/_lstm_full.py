@@ -10,8 +10,9 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lstm, _lstm_float, _lstm_int8
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lstm, _lstm_float, _lstm_int8
+from int8rt.steps import Step
 
 
 class Full(NamedTuple):

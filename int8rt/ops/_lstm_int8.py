@@ -17,21 +17,23 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedmath import inverse_sqrt
-from int8rt.fixedpoint import (
+from int8rt.graph import Node, Tensor
+from int8rt.native.kernel import inline, kernel
+from int8rt.numerics.fixedmath import inverse_sqrt
+from int8rt.numerics.fixedpoint import (
     multiplier_of,
     requantize_double_rounding,
     requantize_half_up,
     shift_half_away,
     wrap_int32,
 )
-from int8rt.graph import Node, Tensor
-from int8rt.jit import inline, kernel
-from int8rt.ops import INT8_OFFSET, Call, Flat, _fixed16
+from int8rt.numerics.storage import INT8_OFFSET
+from int8rt.ops import _fixed16
 from int8rt.ops._lstm import FORGET, INPUT, OUTPUT, UPDATE, Cell, Steps, check_types, stack
 from int8rt.ops._recurrent import dot_quantized
 from int8rt.ops._sigmoid import log2_of
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat, scratch
 
 LIMIT = 32767
 NEON_BLOCK = 16
@@ -253,7 +255,7 @@ def call(cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor) -> Ca
         int(p.is_cifg), int(p.peephole.size > 0), int(p.norm.size > 0), int(p.projection.size > 0), p.update_shift,
         p.cell_clip, *p.hidden, *p.output, p.projection_clip,
     ]  # fmt: skip
-    gates = ops.scratch(f"{y.name}/gates", (4, sequence.batch, cell.cells), np.int16)
+    gates = scratch(f"{y.name}/gates", (4, sequence.batch, cell.cells), np.int16)
     eight, sixteen = np.dtype(np.uint8), np.dtype(np.int16)
     work = sequence.groups * sequence.steps * sequence.batch * (p.w.size + p.r.size)
     return Call(

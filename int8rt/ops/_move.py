@@ -16,9 +16,10 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline, kernel
-from int8rt.ops import Call, Flat, Step, View
-from int8rt.simd import copy_within, get, put, transpose_tile
+from int8rt.native.kernel import inline, kernel
+from int8rt.numerics.storage import storage_nbytes
+from int8rt.simd.memory import copy_within, get, put, transpose_tile
+from int8rt.steps import Call, Flat, Step, View
 
 # Parameters of nodes
 
@@ -106,7 +107,7 @@ def copy(
     size = x.dtype.itemsize
     axes = [Axis(n, sx * size, sy * size) for n, sx, sy in zip(shape, x_strides, y_strides, strict=True)]
     axes = merged([*axes, Axis(size, 1, 1)])
-    sizes = ops.storage_nbytes(x), ops.storage_nbytes(y)
+    sizes = storage_nbytes(x), storage_nbytes(y)
     if axes == [Axis(min(sizes), 1, 1)]:
         return [View(y, x, x_start * size, y_start * size)]
     unit, axes = _in_units(axes, x_start * size, y_start * size, *sizes)
@@ -126,7 +127,7 @@ def copy_whole(x: Tensor, y: Tensor) -> list[Step]:
 def copied(view: View) -> Call:
     """The Call that does what a View says, by copying."""
     x, y, start, at = view.x, view.y, view.start, view.at
-    nbytes = min(ops.storage_nbytes(x), ops.storage_nbytes(y))
+    nbytes = min(storage_nbytes(x), storage_nbytes(y))
     box = np.array([start, at, 1, *Axis(1, 0, 0), *Axis(nbytes, 1, 1)], np.int64)
     return Call(move, Flat(x, UNITS[1]), Flat(y, UNITS[1]), box, writes=[y], work=nbytes)
 

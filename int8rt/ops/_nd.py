@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline
+from int8rt.native.kernel import inline
 from int8rt.ops import _index
 from int8rt.ops._move import strides
-from int8rt.simd import get
+from int8rt.simd.memory import get
+from int8rt.steps import fault
 
 
 def dims(shape: Sequence[int], depth: int) -> np.ndarray:
@@ -41,7 +41,7 @@ def places(node: Node, shape: Sequence[int], indices: np.ndarray) -> tuple[np.nd
 def fault_of(node: Node, shape: Sequence[int], indices: Tensor) -> Tensor:
     """Where a kernel reports rows of indices that name no place. Raises ModelError where constants do so."""
     if indices.data is None:
-        return ops.fault(f"{node.label}: row {{}} of the indices names no place in {list(shape)}")
+        return fault(f"{node.label}: row {{}} of the indices names no place in {list(shape)}")
     return _index.fault_of(node, indices, "index", 0, np.array(shape[: indices.shape[-1]], np.int64) - 1)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import libm
-from int8rt.jit import Inline, inline
+from int8rt.native.kernel import Inline, inline
+from int8rt.numerics import libm
 
 ZERO = np.float32(0)
 

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.ops import Call, Flat, Step, View
+from int8rt.native.kernel import kernel
+from int8rt.numerics.storage import from_storage, storage_dtype, to_storage
 from int8rt.ops._move import UNITS, integers, operand, same_scale, same_type
-from int8rt.simd import copy_within, fill_within, get
+from int8rt.simd.memory import copy_within, fill_within, get
+from int8rt.steps import Call, Flat, Step, View
 
 
 class Padding(NamedTuple):
@@ -60,9 +60,9 @@ def fill_value(node: Node) -> Tensor | np.ndarray:
             raise ModelError(f"{node.label}: the padding value has {value.size} values; one was expected")
         if y.quantization is not None and y.dtype in (np.int8, np.uint8, np.int16):
             same_scale(node, y, value)
-        return value if value.data is None else ops.to_storage(value.data).reshape(1)
+        return value if value.data is None else to_storage(value.data).reshape(1)
     quantized = y.dtype == np.uint8 or (y.dtype in (np.int8, np.int16) and x.quantization is not None)
-    return ops.to_storage(np.full(1, y.zero_point if quantized else 0, y.dtype))
+    return to_storage(np.full(1, y.zero_point if quantized else 0, y.dtype))
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -75,7 +75,7 @@ def reference(node: Node, *arrays: np.ndarray) -> np.ndarray:
     if value is None:
         known = fill_value(node)
         assert isinstance(known, np.ndarray)
-        value = ops.from_storage(known, x.dtype)
+        value = from_storage(known, x.dtype)
     y = np.full([p.total for p in padding], value.reshape(()), x.dtype)
     y[tuple(slice(p.left, p.left + p.size) for p in padding)] = x
     return y
@@ -89,7 +89,7 @@ def prepare(node: Node) -> list[Step]:
         return []
     if x.shape == y.shape:
         return [View(y, x)]
-    dtype = UNITS[ops.storage_dtype(x.dtype).itemsize]
+    dtype = UNITS[storage_dtype(x.dtype).itemsize]
     axes = [Padding(0, 1, 0), *_merged(paddings(node))]
     fill = Flat(value, dtype) if isinstance(value, Tensor) else value.view(dtype)
     return [Call(pad, Flat(x, dtype), fill, Flat(y, dtype), np.array(axes, np.int64), writes=[y])]

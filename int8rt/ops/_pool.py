@@ -8,12 +8,13 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import ACTIVATIONS, activation_range
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, family, inline
-from int8rt.ops import Call
+from int8rt.native.kernel import Inline, Kernel, family, inline
+from int8rt.numerics.fixedpoint import ACTIVATIONS, activation_range
+from int8rt.numerics.storage import to_storage
 from int8rt.ops._window import Window, window, windows
-from int8rt.simd import fill_within, get, put
+from int8rt.simd.memory import fill_within, get, put
+from int8rt.steps import Call, scratch_per_thread
 
 EIGHT_BITS = ("int8", "uint8")
 TYPES = (*EIGHT_BITS, "int16", "float32")
@@ -55,7 +56,7 @@ def limits(node: Node) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def stored_limits(node: Node) -> np.ndarray:
     """``limits`` in storage form, one array of three."""
-    return ops.to_storage(np.array(limits(node), node.outputs[0].dtype))
+    return to_storage(np.array(limits(node), node.outputs[0].dtype))
 
 
 def clamp(node: Node, y: np.ndarray) -> np.ndarray:
@@ -84,7 +85,7 @@ def mean_of_floats(node: Node, term: Inline, finish: Inline) -> Call:
     """The Call for ``finish(mean of term(x))`` under every window, clamped."""
     x, g = pool(node)
     (y,) = node.outputs
-    sums = ops.scratch_per_thread(f"{y.name}/sums", min(BLOCK, x.shape[3]), np.float32)
+    sums = scratch_per_thread(f"{y.name}/sums", min(BLOCK, x.shape[3]), np.float32)
     work = y.size * g.height * g.width
     return Call(mean_pool(term, finish), x, *g, stored_limits(node), sums, y, writes=[y, sums], work=work)
 

@@ -30,10 +30,11 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import hybrid, libm
 from int8rt.errors import UnsupportedError
-from int8rt.jit import inline
-from int8rt.simd import get, put
+from int8rt.kernels import hybrid
+from int8rt.native.kernel import inline
+from int8rt.numerics import libm
+from int8rt.simd.memory import get, put
 
 LANES = 4
 SMALL_PRODUCT = 20  # sizes that sum to less are multiplied by lanes

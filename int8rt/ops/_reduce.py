@@ -16,14 +16,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import dot, ops
+from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import Multiplier, requantize_double_rounding, wrap_int32
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, family, inline, kernel
-from int8rt.ops import Call, Step
-from int8rt.requantization import ROWS, Columns, Formula, formula, rule_a_once
-from int8rt.simd import as_type_of, fill_within, get, lanes_dot, lanes_load, lanes_requantize, lanes_start, put
+from int8rt.kernels import dot
+from int8rt.native.kernel import Inline, Kernel, family, inline, kernel
+from int8rt.numerics.fixedpoint import Multiplier, requantize_double_rounding, wrap_int32
+from int8rt.numerics.requantization import ROWS, Columns, Formula, formula, rule_a_once
+from int8rt.numerics.storage import INT8_OFFSET, storage_dtype, stored, stored_zero, to_storage
+from int8rt.simd.lanes import lanes_dot, lanes_load, lanes_requantize, lanes_start
+from int8rt.simd.memory import as_type_of, fill_within, get, put
+from int8rt.steps import Call, Step, scratch
 
 BLOCK = 256  # elements that are combined side by side
 LANES = 64  # bytes that are summed side by side
@@ -75,7 +78,7 @@ def covers_all(node: Node) -> bool:
 
 def beginning(node: Node, value: Any) -> Any:
     """``start`` of a Call for a value of the output's type: none where x's first element is the beginning."""
-    return None if covers_all(node) else ops.to_storage(np.array(value, node.outputs[0].dtype)).item()
+    return None if covers_all(node) else to_storage(np.array(value, node.outputs[0].dtype)).item()
 
 
 def checked(node: Node, types: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -154,7 +157,7 @@ def call(node: Node, combine: Inline, y: Tensor, start: Any = None) -> Call:
     x, axes = input_and_axes(node)
     if start is None and count(node) == 0:
         raise ops.refuse(node, "there is no first element to begin with")
-    initial = np.array([] if start is None else [start], ops.storage_dtype(y.dtype))
+    initial = np.array([] if start is None else [start], storage_dtype(y.dtype))
     return Call(reduction(combine), x, *plan(x.shape, axes), initial, y, writes=[y], work=x.size)
 
 
@@ -165,13 +168,13 @@ def rescaled_sum(node: Node, multiplier: Multiplier) -> list[Step]:
     """
     x, _ = input_and_axes(node)
     (y,) = node.outputs
-    s, n = ops.stored(y), count(node)
+    s, n = stored(y), count(node)
     f = _formula(node, multiplier)
     if f is not None:
         return [_sum_bytes_call(node, f)]
-    zero_point = s.zero_point if n else (ops.INT8_OFFSET if y.dtype == np.int8 else 0)
-    sums = ops.scratch(f"{y.name}/sums", y.shape, np.int32)
-    args = (*(multiplier if n else Multiplier(0, 0)), n * ops.stored_zero(x), zero_point, s.lo, s.hi)
+    zero_point = s.zero_point if n else (INT8_OFFSET if y.dtype == np.int8 else 0)
+    sums = scratch(f"{y.name}/sums", y.shape, np.int32)
+    args = (*(multiplier if n else Multiplier(0, 0)), n * stored_zero(x), zero_point, s.lo, s.hi)
     return [call(node, add, sums, start=0), Call(rescale_sums, sums, *args, y, writes=[y])]
 
 
@@ -182,11 +185,11 @@ def _formula(node: Node, multiplier: Multiplier) -> Formula | None:
     """The formula from a sum of bytes to y; None where there is none, or vectors do not help."""
     x, axes = input_and_axes(node)
     (y,) = node.outputs
-    n, s = count(node), ops.stored(y)
+    n, s = count(node), stored(y)
     if s.dtype != np.uint8 or not 0 < n < 1 << 22 or plan(x.shape, axes).inner < FEWEST:
         return None
     rule = rule_a_once(multiplier, s.zero_point, s.lo, s.hi)
-    return formula(Columns(np.ones((1, n), np.int16), np.array([-n * ops.stored_zero(x)]), rule))
+    return formula(Columns(np.ones((1, n), np.int16), np.array([-n * stored_zero(x)]), rule))
 
 
 def _sum_bytes_call(node: Node, f: Formula) -> Call:
@@ -196,7 +199,7 @@ def _sum_bytes_call(node: Node, f: Formula) -> Call:
     ones = np.arange(4) <= np.arange(4)[:, None]  # in the first row for one byte of four, in the last for all
     weights = np.repeat(ones[:, None], LANES, axis=1).astype(np.int8)
     f = dot.started(f, np.ones((1, count(node)), np.int8))
-    s, p = ops.stored(y), np.repeat(f.rows, LANES, axis=1)
+    s, p = stored(y), np.repeat(f.rows, LANES, axis=1)
     return Call(sum_bytes(f.kind), x, *plan(x.shape, axes), weights, p, s.lo, s.hi, y, writes=[y], work=x.size)
 
 

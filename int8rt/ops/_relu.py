@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from int8rt.fixedpoint import quantize_multiplier, requantize_double_rounding, stored_range
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.ops import Step
+from int8rt.native.kernel import kernel
+from int8rt.numerics.fixedpoint import quantize_multiplier, requantize_double_rounding, stored_range
 from int8rt.ops._lookup import EIGHT_BITS, centered, check, elementwise, table, unary
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Step
 
 WITH_INT16 = (*EIGHT_BITS, "int16", "float32")
 WITHOUT_INT16 = (*EIGHT_BITS, "float32")

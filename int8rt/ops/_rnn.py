@@ -1,7 +1,7 @@
 """What RNN, UNIDIRECTIONAL_SEQUENCE_RNN and BIDIRECTIONAL_SEQUENCE_RNN share: h <- activation(W x + A aux + R h + b).
 
 Weights are float32, or int8 (hybrid): inputs and state are then quantized row by row as they come, or, weight_only,
-multiplied as they are by ``simd_wide.dot_widened``. The state h is a variable tensor.
+multiplied as they are by ``simd.floats.dot_widened``. The state h is a variable tensor.
 
 Formulas: TFLite ``internal/kernel_utils.cc``, RnnBatchStep; see ``_recurrent`` for the order of sums.
 """
@@ -15,9 +15,8 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Kernel, family, inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Flat
+from int8rt.native.kernel import Kernel, family, inline
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._lstm import Steps, check_types
 from int8rt.ops._lstm_float import Place
 from int8rt.ops._recurrent import (
@@ -32,8 +31,9 @@ from int8rt.ops._recurrent import (
     is_zero,
     quantize_row,
 )
-from int8rt.simd import get, put
-from int8rt.simd_wide import dot_widened
+from int8rt.simd.floats import dot_widened
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat, scratch
 
 
 class Rnn(NamedTuple):
@@ -146,10 +146,10 @@ def call(node: Node, rnn: Rnn, numerics: Numerics) -> Call:
     widest = max(inputs, a.shape[1], units)
     batch = rnn.sequence.batch
     name = f"{rnn.y.name}/{rnn.place.column}"
-    q = ops.scratch(f"{name}/q", (3, batch, widest), np.int16)
-    scale = ops.scratch(f"{name}/scale", (3, batch), np.float32)
-    zero = ops.scratch(f"{name}/zero", (3, batch), np.int64)
-    value = ops.scratch(f"{name}/value", (batch, units), np.float32)
+    q = scratch(f"{name}/q", (3, batch, widest), np.int16)
+    scale = scratch(f"{name}/scale", (3, batch), np.float32)
+    zero = scratch(f"{name}/zero", (3, batch), np.int64)
+    value = scratch(f"{name}/value", (batch, units), np.float32)
     sizes = np.array([
         *rnn.sequence, rnn.passes, inputs, a.shape[1], units, widest, node.options.fused_activation_function,
         not getattr(node.options, "asymmetric_quantize_inputs", False), rnn.place.is_backward,

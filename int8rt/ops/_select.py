@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.ops import Call, Flat
+from int8rt.native.kernel import kernel
+from int8rt.numerics.storage import storage_dtype
 from int8rt.ops._elementwise import CHUNK, merged, start_of
 from int8rt.ops._move import UNITS, operand, same_type
-from int8rt.simd import copy_within, fill_within, get, put
+from int8rt.simd.memory import copy_within, fill_within, get, put
+from int8rt.steps import Call, Flat
 
 
 def operands(node: Node) -> tuple[Tensor, Tensor, Tensor]:
@@ -50,7 +50,7 @@ def call(node: Node, condition_shape: Sequence[int]) -> Call:
     length = extents[-1]
     runs = int(np.prod(extents[:-1], dtype=np.int64)) if length else 0
     outer = [np.array(values[:-1], np.int64) for values in (extents, *steps)]
-    unit = UNITS[ops.storage_dtype(y.dtype).itemsize]
+    unit = UNITS[storage_dtype(y.dtype).itemsize]
     flat = [Flat(condition, np.dtype(np.uint8)), *(Flat(t, unit) for t in (x1, x2, y))]
     return Call(select, runs, length, *(s[-1] for s in steps), *outer, *flat, writes=[y], work=4 * y.size)
 

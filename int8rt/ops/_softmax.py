@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from int8rt.fixedmath import exp_on_negative
-from int8rt.fixedpoint import quantize_multiplier, requantize_double_rounding
 from int8rt.graph import Tensor
+from int8rt.numerics.fixedmath import exp_on_negative
+from int8rt.numerics.fixedpoint import quantize_multiplier, requantize_double_rounding
 
 
 class Differences(NamedTuple):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from int8rt.graph import Node, Tensor
-from int8rt.ops import Step
 from int8rt.ops._move import copy, same_type
+from int8rt.steps import Step
 
 
 def shapes(x: Tensor, sizes: Sequence[int], axis: int) -> list[tuple[int, ...]]:

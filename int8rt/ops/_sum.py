@@ -29,11 +29,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import jit, ops
-from int8rt.fixedpoint import Multiplier, activation_range, multiplier_of, requantize_double_rounding
+from int8rt import ops
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline, kernel
-from int8rt.ops import Call, Flat
+from int8rt.native.entries import run
+from int8rt.native.kernel import inline, kernel
+from int8rt.numerics import storage
+from int8rt.numerics.fixedpoint import Multiplier, activation_range, multiplier_of, requantize_double_rounding
+from int8rt.numerics.storage import Stored, storage_dtype, stored_zero
 from int8rt.ops._elementwise import (
     EIGHT_BITS,
     PLAIN,
@@ -47,7 +49,9 @@ from int8rt.ops._elementwise import (
     limits,
     operands,
 )
-from int8rt.simd import as_type_of, weighted_sum
+from int8rt.simd.memory import as_type_of
+from int8rt.simd.pairs import weighted_sum
+from int8rt.steps import Call, Flat
 
 IDENTITY = Multiplier(1 << 30, 1)
 
@@ -81,8 +85,8 @@ def prepare(node: Node, sign: int) -> Call:
         a, b = full_first(a, b)
     if not _scaled(node, sign):
         return call(plain_sum if sign > 0 else plain_difference, limits(node, y), a, b, y)
-    s, t = scaling(node, a, b, y), ops.stored(y, activation(node))
-    zeros = ops.stored_zero(a), ops.stored_zero(b)
+    s, t = scaling(node, a, b, y), storage.stored(y, activation(node))
+    zeros = stored_zero(a), stored_zero(b)
     fast = _linear_call(s, zeros, t, sign, a, b, y) if y.type in EIGHT_BITS else None
     if fast is not None:
         return fast
@@ -122,7 +126,7 @@ def scaling(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Scaling:
     return Scaling(left, first, second, multiplier_of(out))
 
 
-def linear(s: Scaling, zeros: tuple[int, int], t: ops.Stored, sign: int, point: int) -> np.ndarray | None:
+def linear(s: Scaling, zeros: tuple[int, int], t: Stored, sign: int, point: int) -> np.ndarray | None:
     """Digits of k1, k2 and c, and the clamp, int32, or None where no c gives the right result for every pair.
 
     ``point`` is how many bits of them are fraction.
@@ -135,7 +139,7 @@ def linear(s: Scaling, zeros: tuple[int, int], t: ops.Stored, sign: int, point: 
     found = np.zeros(2, np.int64)
     for d1, d2 in itertools.product((0, 1, -1), repeat=2):
         factors = k1 + d1, sign * (k2 + d2)
-        jit.run(find_constant, v1, v2, *s.out, t.zero_point, t.lo, t.hi, *factors, point, found)
+        run(find_constant, v1, v2, *s.out, t.zero_point, t.lo, t.hi, *factors, point, found)
         least, most = map(int, found)
         if least <= most:
             return _digits(*factors, (least + most) // 2, t)
@@ -164,21 +168,21 @@ def find_constant(
 
 
 def _linear_call(
-    s: Scaling, zeros: tuple[int, int], t: ops.Stored, sign: int, a: Tensor, b: Tensor, y: Tensor
+    s: Scaling, zeros: tuple[int, int], t: Stored, sign: int, a: Tensor, b: Tensor, y: Tensor
 ) -> Call | None:  # fmt: skip
     """The Call for one multiply-add, if there is one."""
     whole = a.shape == b.shape and not a.is_constant and not b.is_constant  # only the arena may be read past an end
     for point in (POINT, POINT - 2) if whole else (POINT,):
         digits = linear(s, zeros, t, sign, point)
         if digits is not None and whole and max(abs(digits[0]), abs(digits[2])) < 1 << 15:
-            flat = [Flat(x, ops.storage_dtype(x.dtype)) for x in (a, b, y)]
+            flat = [Flat(x, storage_dtype(x.dtype)) for x in (a, b, y)]
             p = np.append(digits, np.int32(point - DIGIT))
             return Call(sum_bytes, *flat[:2], p, flat[2], writes=[y], in_place=a, work=4 * y.size)
     digits = linear(s, zeros, t, sign, POINT)
     return None if digits is None else call(linear_sum, digits, a, b, y)
 
 
-def _digits(k1: int, k2: int, c: int, t: ops.Stored) -> np.ndarray | None:
+def _digits(k1: int, k2: int, c: int, t: Stored) -> np.ndarray | None:
     """k1, k2 and c in digits of 15 bits, with the clamp; None where the high ones could leave int32."""
     high1, low1, high2, low2, high, low = (digit for k in (k1, k2, c) for digit in divmod(k, 1 << DIGIT))
     if 255 * (abs(high1) + abs(high2)) + abs(high) >= 1 << 30:

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import steps
 from int8rt.errors import InputError, ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.ops import Call, Flat
+from int8rt.native.kernel import kernel
 from int8rt.ops._index import known, report
 from int8rt.ops._move import operand
 from int8rt.ops._nms import ZERO, suppress
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat
 
 SCALARS = ("int32", "float32", "float32", "float32")  # most, overlap, score, sigma
 
@@ -68,7 +68,7 @@ def prepare(node: Node, soft: bool) -> Call:
         node.outputs if soft else (node.outputs[0], _scratch(node, "scores", node.outputs[0].size), node.outputs[1])
     )
     sigma = operand(node, 5) if soft else np.zeros(1, np.float32)
-    fault = ops.fault(f"{node.label}: sigma is below 0")
+    fault = steps.fault(f"{node.label}: sigma is below 0")
     thresholds = [
         _flat(operand(node, 3)),
         _flat(operand(node, 4)),
@@ -87,7 +87,7 @@ def _flat(t: Tensor) -> Flat:
 
 
 def _scratch(node: Node, name: str, size: int, dtype: Any = np.float32) -> Tensor:
-    return ops.scratch(f"{node.outputs[0].name}/{name}", (size,), dtype)
+    return steps.scratch(f"{node.outputs[0].name}/{name}", (size,), dtype)
 
 
 @kernel

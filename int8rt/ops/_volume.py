@@ -10,11 +10,11 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline
-from int8rt.ops import Flat
+from int8rt.native.kernel import inline
 from int8rt.ops._elementwise import limits
 from int8rt.ops._window import SAME, VALID
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Flat
 
 
 class Axis(NamedTuple):

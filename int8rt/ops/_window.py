@@ -9,9 +9,10 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.ops import Call
-from int8rt.simd import copy_within, fill_within
+from int8rt.native.kernel import kernel
+from int8rt.numerics.storage import storage_dtype, stored_zero
+from int8rt.simd.memory import copy_within, fill_within
+from int8rt.steps import Call, scratch
 
 SAME, VALID = 0, 1
 MAX_IMAGE = 2**31 - 1  # offsets into it are int32
@@ -81,8 +82,8 @@ def padded(node: Node, x: Tensor, g: Window) -> Padded:
     if (height, width) == x.shape[1:3] and g.pad_top == g.pad_left == 0:
         return Padded(x, height, width, [])
     n, _, _, c = x.shape
-    wide = ops.scratch(f"{node.outputs[0].name}/padded", (n, height, width, c), ops.storage_dtype(x.dtype))
-    value = 0 if x.dtype == np.float32 else ops.stored_zero(x)
+    wide = scratch(f"{node.outputs[0].name}/padded", (n, height, width, c), storage_dtype(x.dtype))
+    value = 0 if x.dtype == np.float32 else stored_zero(x)
     call = Call(pad_image, x, value, g.pad_top, g.pad_left, wide, writes=[wide])
     return Padded(wide, height, width, [call])
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from int8rt.fixedpoint import quantize_multiplier, requantize_double_rounding
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lookup
+from int8rt.native.kernel import inline
+from int8rt.numerics.fixedpoint import quantize_multiplier, requantize_double_rounding
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lookup
 from int8rt.ops._lookup import centered, check, check_types, each, store, table, unary
+from int8rt.steps import Step
 
 shapes = _lookup.shapes
 

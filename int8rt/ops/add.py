@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, _elementwise, _sum
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _elementwise, _sum
+from int8rt.steps import Call
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -14,10 +14,10 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import call, clamp, limits
 from int8rt.ops._sum import plain_sum
+from int8rt.steps import Step, scratch
 
 TYPES = ("int32", "float32")
 
@@ -40,7 +40,7 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     steps: list[Step] = []
     for i, term in enumerate(rest):
         so_far, last = total, i == len(rest) - 1
-        total = y if last else ops.scratch(f"{y.name}/sum{i}", y.shape, y.dtype)
+        total = y if last else scratch(f"{y.name}/sum{i}", y.shape, y.dtype)
         steps.append(call(plain_sum, limits(node, y), so_far, term, total))
     return steps
 

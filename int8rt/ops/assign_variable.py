@@ -7,9 +7,10 @@ from typing import NoReturn
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Runtime, Step
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import Runtime
 from int8rt.ops._move import copy_whole, operand, same_type
+from int8rt.steps import Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import libm
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import inline
+from int8rt.numerics import libm
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import call, checked, operands
+from int8rt.steps import Call
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET
 from int8rt.ops._pool import BLOCK, check, clamp, float_mean, mean_of_floats, pool, stored_limits, unchanged
 from int8rt.ops._window import windows
-from int8rt.simd import fill_within, get, put
+from int8rt.simd.memory import fill_within, get, put
+from int8rt.steps import Call, scratch_per_thread
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -46,8 +46,8 @@ def prepare(node: Node, numerics: Numerics) -> Call:
         return mean_of_floats(node, unchanged, unchanged)
     fits = g.height * g.width < 1 << 15  # so that sums of 16-bit values stay within int32
     dtype = np.int32 if fits else np.int64
-    sums = ops.scratch_per_thread(f"{y.name}/sums", min(BLOCK, x.shape[3]), dtype)
-    offset = ops.INT8_OFFSET if x.dtype == np.int8 else 0
+    sums = scratch_per_thread(f"{y.name}/sums", min(BLOCK, x.shape[3]), dtype)
+    offset = INT8_OFFSET if x.dtype == np.int8 else 0
     work = y.size * g.height * g.width
     place = (x, *g, stored_limits(node))
     return Call(average_pool, *place, offset, sums, y, writes=[y, sums], work=work)

@@ -25,23 +25,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import dot, hybrid, ops, weight_only, wide
+from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import (
+from int8rt.graph import Node, Tensor
+from int8rt.kernels import dot, hybrid, weight_only, wide
+from int8rt.native.kernel import Inline, Kernel, family, inline
+from int8rt.numerics import storage
+from int8rt.numerics.fixedpoint import (
     multiplier_of,
     requantize_double_rounding,
     requantize_int64,
     scale_float_product,
     wrap_int32,
 )
-from int8rt.graph import Node, Tensor
-from int8rt.jit import Inline, Kernel, family, inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Step
+from int8rt.numerics.requantization import Columns, rule_a
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET, storage_dtype, stored_zero, to_storage
 from int8rt.ops._move import copy, operand, strides
 from int8rt.ops._reduce import check_scales
-from int8rt.requantization import Columns, rule_a
-from int8rt.simd import as_type_of, fill_within, get, put
+from int8rt.simd.memory import as_type_of, fill_within, get, put
+from int8rt.steps import Call, Step, scratch, scratch_per_thread
 
 KINDS = {
     ("int8", "int8", "int8"): "bytes",
@@ -125,7 +128,7 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     if w.data is None:
         more, matrix = _untransposed(node, w, bool(node.options.adj_y), "columns")
     else:
-        matrix = ops.to_storage(np.ascontiguousarray(_columns_last(node, w.data)))
+        matrix = to_storage(np.ascontiguousarray(_columns_last(node, w.data)))
     return [*steps, *more, _with_any(node, kind, s, rows, matrix)]
 
 
@@ -194,7 +197,7 @@ def _untransposed(node: Node, t: Tensor, is_transposed: bool, name: str) -> tupl
     if not is_transposed:
         return [], t
     shape = (*t.shape[:-2], t.shape[-1], t.shape[-2])
-    moved = ops.scratch(f"{node.outputs[0].name}/{name}", shape, ops.storage_dtype(t.dtype))
+    moved = scratch(f"{node.outputs[0].name}/{name}", shape, storage_dtype(t.dtype))
     *outer, last, before = strides(t.shape)
     return copy(t, moved, shape, [*outer, before, last], strides(shape)), moved
 
@@ -218,9 +221,9 @@ def _with_matrix(node: Node, kind: str, s: Sizes, rows: Tensor, w: Tensor) -> li
         unlimited = np.array([-np.inf, np.inf], np.float32)
         zeros = np.zeros(s.columns, np.float32)
         return wide.float_call(rows, segments, np.ascontiguousarray(matrix), zeros, unlimited, y)
-    out = ops.stored(y)
+    out = storage.stored(y)
     centered = matrix.astype(np.int16) - np.int16(w.zero_point)
-    bias = -ops.stored_zero(x) * centered.astype(np.int64).sum(axis=1)
+    bias = -stored_zero(x) * centered.astype(np.int64).sum(axis=1)
     real = np.full(s.columns, scale_float_product(x.scale, w.scale, y.scale))
     _multiplier(node)
     return dot.call(rows, segments, Columns(centered, bias, rule_a(real, out.zero_point, out.lo, out.hi)), y)
@@ -252,12 +255,12 @@ def _with_any(node: Node, kind: str, s: Sizes, rows: Tensor, matrix: Tensor | np
     zeros, out = (0, 0), (0, 0, 0, 0, 0)
     finish = {"bytes": as_bytes, "stored": as_they_are, "int16": as_int16, "float": as_they_are}[kind]
     if kind == "stored":
-        zeros = (ops.INT8_OFFSET, ops.INT8_OFFSET)
+        zeros = (INT8_OFFSET, INT8_OFFSET)
     elif kind != "float":
-        stored = ops.stored(y)
-        zeros = (ops.stored_zero(x), ops.stored_zero(w))
+        stored = storage.stored(y)
+        zeros = (stored_zero(x), stored_zero(w))
         out = (*_multiplier(node), stored.zero_point, stored.lo, stored.hi)
-    sums = ops.scratch_per_thread(f"{y.name}/sums", s.columns, SUMS[kind])
+    sums = scratch_per_thread(f"{y.name}/sums", s.columns, SUMS[kind])
     starts = _starts(rows.shape, s.batch), _starts(matrix.shape, s.batch)
     args = (rows, starts[0], matrix, starts[1], s.rows, s.depth, s.columns, *zeros, *out, sums, y)
     return Call(multiply(finish), *args, writes=[y, sums], work=y.size * s.depth)

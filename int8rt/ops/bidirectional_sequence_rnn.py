@@ -15,10 +15,11 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lstm, _rnn
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lstm, _rnn
 from int8rt.ops._lstm_float import Place
 from int8rt.ops._rnn import Rnn, tensor
+from int8rt.steps import Step
 
 INPUTS = 12
 AUX = 9

@@ -10,9 +10,9 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, View
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._lookup import table, unary
+from int8rt.steps import Step, View
 
 EIGHT_BITS = (np.int8, np.uint8)
 

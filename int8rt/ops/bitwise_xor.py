@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import inline
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET
 from int8rt.ops._elementwise import call, checked, full_first, shape
+from int8rt.steps import Call
 
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 
@@ -27,7 +27,7 @@ def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
 
 def prepare(node: Node, numerics: Numerics) -> Call:
     a, b, y = checked(node, TYPES)
-    return call(differing_bits, [ops.INT8_OFFSET if y.type == "int8" else 0], *full_first(a, b), y)
+    return call(differing_bits, [INT8_OFFSET if y.type == "int8" else 0], *full_first(a, b), y)
 
 
 @inline

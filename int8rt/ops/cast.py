@@ -13,11 +13,13 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline, kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Step, View, _lookup
+from int8rt.native.kernel import inline, kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET
+from int8rt.ops import _lookup
 from int8rt.ops._lookup import each, flat, table, unary
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Step, View
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")
 TYPES = (*INTEGERS, "float16", "float32", "float64", "bool", "complex64")
@@ -62,7 +64,7 @@ def _range(y: Tensor) -> tuple[int, int]:
 
 def prepare(node: Node, numerics: Numerics) -> Step | Call:
     x, y = unary(node)
-    offset_x, offset_y = (ops.INT8_OFFSET if t.dtype == np.int8 else 0 for t in (x, y))
+    offset_x, offset_y = (INT8_OFFSET if t.dtype == np.int8 else 0 for t in (x, y))
     if x.type == y.type:
         return View(y, x)
     if np.float16 in (x.dtype, y.dtype) or "c" in (x.dtype.kind, y.dtype.kind):

@@ -17,13 +17,13 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import round_half_away_float
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Flat, Step
+from int8rt.native.kernel import kernel
+from int8rt.numerics.fixedpoint import round_half_away_float
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import axis_within, copy, operand, same_scale, same_type
-from int8rt.simd import look_up_within
+from int8rt.simd.lookup import look_up_within
+from int8rt.steps import Call, Flat, Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

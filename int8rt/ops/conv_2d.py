@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from int8rt import dot, ops
+from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.numerics import NUMERICS, Numerics
-from int8rt.ops import Step
+from int8rt.kernels import dot
+from int8rt.numerics.rules import NUMERICS, Numerics
 from int8rt.ops._linear import FLOAT32, Into, Operands, kind_of, meaning, optional, product, scales_differ
 from int8rt.ops._window import Window, row_offsets, window, windows
+from int8rt.steps import Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

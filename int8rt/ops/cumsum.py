@@ -15,11 +15,11 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Flat
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import axis_within, operand
-from int8rt.simd import as_type_of, get, put
+from int8rt.simd.memory import as_type_of, get, put
+from int8rt.steps import Call, Flat
 
 TYPES = ("int32", "int64", "float32")
 

@@ -13,10 +13,10 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.numerics import NUMERICS, Numerics
-from int8rt.ops import Step
+from int8rt.numerics.rules import NUMERICS, Numerics
 from int8rt.ops._linear import FLOAT32, Operands, kind_of, meaning, optional, product
 from int8rt.ops._window import window, windows
+from int8rt.steps import Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -13,11 +13,12 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Step, _affine, _lookup
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _affine, _lookup
 from int8rt.ops._lookup import flat, unary
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Step
 
 TYPES = ("int8", "uint8", "int16", "float16")
 CONSTANT_TYPES = (*TYPES, "int4", "uint4", "int2")

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from int8rt import ops
-from int8rt.fixedmath import bit_length, one_over_one_plus
-from int8rt.fixedpoint import Multiplier, activation_range, high_product, multiplier_of, shift_half_away
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.native.kernel import inline
+from int8rt.numerics.fixedmath import bit_length, one_over_one_plus
+from int8rt.numerics.fixedpoint import Multiplier, activation_range, high_product, multiplier_of, shift_half_away
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import stored, stored_zero
 from int8rt.ops._elementwise import (
     EIGHT_BITS,
     activation,
@@ -39,6 +39,7 @@ from int8rt.ops._elementwise import (
     nonzero,
     shape,
 )
+from int8rt.steps import Step
 
 QUANTIZED = (*EIGHT_BITS, "int16")
 
@@ -71,9 +72,9 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
         return [call(float_quotient, limits(node, y), a, b, y)]
     if y.type == "int32":
         return [*nonzero(node, b, 0), call(integer_quotient, limits(node, y), a, b, y)]
-    s = ops.stored(y, activation(node))
-    p = [ops.stored_zero(a), ops.stored_zero(b), *_multiplier(node, a, b, y), s.zero_point, s.lo, s.hi]
-    return [*nonzero(node, b, ops.stored_zero(b)), call(scaled_quotient, p, a, b, y)]
+    s = stored(y, activation(node))
+    p = [stored_zero(a), stored_zero(b), *_multiplier(node, a, b, y), s.zero_point, s.lo, s.hi]
+    return [*nonzero(node, b, stored_zero(b)), call(scaled_quotient, p, a, b, y)]
 
 
 def _checked(node: Node) -> tuple[Tensor, Tensor, Tensor]:

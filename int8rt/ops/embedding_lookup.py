@@ -16,11 +16,12 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Step, _index
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _index
 from int8rt.ops._move import operand, same_type
-from int8rt.simd import as_type_of, get, put
+from int8rt.simd.memory import as_type_of, get, put
+from int8rt.steps import Call, Step
 
 FACTORS = {"int8": 1, "int4": 16, "int2": 64}
 PER_BYTE = {"int8": 1, "int4": 2, "int2": 4}

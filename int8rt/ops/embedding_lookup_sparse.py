@@ -14,9 +14,10 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _index
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _index
 from int8rt.ops._move import operand
+from int8rt.steps import Step
 
 SUM, MEAN, SQRTN = 0, 1, 2
 

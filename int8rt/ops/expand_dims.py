@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import View
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import axis_within, integer, operand, same_scale, same_type
+from int8rt.steps import View
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

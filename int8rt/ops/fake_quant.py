@@ -14,13 +14,15 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import round_half_away_float
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lookup
+from int8rt.native.kernel import kernel
+from int8rt.numerics.fixedpoint import round_half_away_float
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.simulate import nudged, rounded
+from int8rt.ops import _lookup
 from int8rt.ops._lookup import check_types, elementwise
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Step
 
 shapes = _lookup.shapes
 
@@ -32,21 +34,6 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
 def _range(node: Node) -> tuple[Any, Any, Any, Any]:
     o = node.options
     return nudged(np.float32(o.min), np.float32(o.max), o.num_bits)
-
-
-def nudged(least: Any, most: Any, num_bits: int, narrow_range: bool = False) -> tuple[Any, Any, Any, Any]:
-    """min', max', scale and its inverse, float32 in the shape of ``least`` and ``most``; narrow: without the least."""
-    first, top = np.float32(narrow_range), np.float32(2**num_bits - 1)
-    scale = (most - least) / (top - first)
-    zero = round_half_away_float(np.clip(first - least / scale, first, top))
-    return (first - zero) * scale, (top - zero) * scale, scale, np.float32(1) / scale
-
-
-def rounded(x: np.ndarray, lo: Any, hi: Any, scale: Any, inverse: Any) -> np.ndarray:
-    """x clamped and rounded, for a range that broadcasts against it; NaN becomes lo."""
-    at_least = np.where(lo < x, x, lo)
-    clamped = np.where(at_least < hi, at_least, hi)
-    return round_half_away_float((clamped - lo) * inverse) * scale + lo
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.native.kernel import inline
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET
 from int8rt.ops._elementwise import call, check_nonzero, checked, nonzero, shape
-from int8rt.simd import as_type_of
+from int8rt.simd.memory import as_type_of
+from int8rt.steps import Step
 
 TYPES = ("int8", "int16", "int32", "float32")
 
@@ -38,7 +38,7 @@ def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
     a, b, y = checked(node, TYPES)
-    offset = ops.INT8_OFFSET if y.type == "int8" else 0
+    offset = INT8_OFFSET if y.type == "int8" else 0
     formula = floor_of_floats if y.type == "float32" else floor_of_integers
     return [*nonzero(node, b, offset), call(formula, [offset], a, b, y)]
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.native.kernel import inline
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET
 from int8rt.ops._elementwise import call, check_nonzero, checked, nonzero, shape
+from int8rt.steps import Step
 
 TYPES = ("int8", "int16", "int32", "int64", "float32")
 
@@ -41,7 +41,7 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     a, b, y = checked(node, TYPES)
     if y.type == "float32":
         return [call(rest_of_floats, [], a, b, y)]
-    offset = ops.INT8_OFFSET if y.type == "int8" else 0
+    offset = INT8_OFFSET if y.type == "int8" else 0
     return [*nonzero(node, b, offset), call(rest_of_integers, [offset], a, b, y)]
 
 

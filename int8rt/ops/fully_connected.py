@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import dot, hybrid, ops, weight_only, wide
+from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import requantize_double, requantize_double_rounding
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import NUMERICS, Numerics
-from int8rt.ops import Call, Step
+from int8rt.kernels import dot, hybrid, weight_only, wide
+from int8rt.native.kernel import kernel
+from int8rt.numerics.fixedpoint import requantize_double, requantize_double_rounding
+from int8rt.numerics.requantization import rule_a, rule_c
+from int8rt.numerics.rules import NUMERICS, Numerics
+from int8rt.numerics.storage import stored, stored_zero
 from int8rt.ops._elementwise import limits
 from int8rt.ops._linear import Into, Operands, kind_of, meaning, optional, product, scales
-from int8rt.requantization import rule_a, rule_c
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Step, scratch
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -108,7 +110,7 @@ def _by_blocks(o: Operands, blocks: hybrid.Blocks) -> Step | list[Step]:
         starts = np.arange(blocks.scale.shape[1], dtype=np.int64) * blocks.size
         segments = dot.Segments((np.arange(rows) * depth).astype(np.int32), starts, blocks.size)
         return [*weight_only.call(o.x, segments, np.asarray(o.w.data), blocks.scale, bias, limits(o.node, o.y), o.y)]
-    z = ops.scratch(f"{o.y.name}/quantized", (rows, 1, 1, depth), np.uint8)
+    z = scratch(f"{o.y.name}/quantized", (rows, 1, 1, depth), np.uint8)
     known, calls = hybrid.quantize_calls(o.x, rows, False, z, (1, 1, depth))
     return [*calls, hybrid.blocks_call(z, known, np.asarray(o.w.data, np.int64), blocks, bias, o.y)]
 
@@ -125,9 +127,9 @@ def _at_run_time(o: Operands, segments: dot.Segments) -> Step | list[Step]:
         return list(wide.float_call(o.x, segments, o.w, bias, limits(o.node, o.y), o.y))
     if kind != "bytes" or o.w.dtype != o.x.dtype or o.w.is_constant:
         return ops.by_reference(o.node, reference)
-    s = ops.stored(o.y, o.node.options.fused_activation_function)
+    s = stored(o.y, o.node.options.fused_activation_function)
     r = (rule_c if o.rule == "double" else rule_a)(np.broadcast_to(scales(o), o.channels), s.zero_point, s.lo, s.hi)
-    zeros = ops.stored_zero(o.x), ops.stored_zero(o.w)
+    zeros = stored_zero(o.x), stored_zero(o.w)
     return Call(multiply, o.x, o.w, *zeros, bias, *r, o.y, writes=[o.y], work=o.x.size * o.channels)
 
 

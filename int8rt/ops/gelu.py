@@ -14,12 +14,13 @@ import math
 
 import numpy as np
 
-from int8rt import libm
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lookup
+from int8rt.native.kernel import inline
+from int8rt.numerics import libm
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lookup
 from int8rt.ops._lookup import EIGHT_BITS, check, each, function_of, table
+from int8rt.steps import Step
 
 HALF = np.float32(0.5)
 ONE = np.float32(1)

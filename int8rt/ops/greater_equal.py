@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, _comparison
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _comparison
 from int8rt.ops._elementwise import shape
+from int8rt.steps import Call
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import multiplier_of, reduced_multiplier
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lookup
+from int8rt.native.kernel import kernel
+from int8rt.numerics.fixedpoint import multiplier_of, reduced_multiplier
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lookup
 from int8rt.ops._lookup import EIGHT_BITS, centered, check, elementwise, store, table, unary
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Step
 
 shapes = _lookup.shapes
 

@@ -10,10 +10,10 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._index import integer_type
 from int8rt.ops._move import operand, same_type
+from int8rt.steps import Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -14,14 +14,15 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedmath import inverse_sqrt
-from int8rt.fixedpoint import requantize_double_rounding
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Step
+from int8rt.native.kernel import kernel
+from int8rt.numerics.fixedmath import inverse_sqrt
+from int8rt.numerics.fixedpoint import requantize_double_rounding
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import stored, stored_zero
 from int8rt.ops._lookup import EIGHT_BITS, centered, check_scales, check_types, flat, store, unary
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Step
 
 OUTPUT_SCALE = 1 / 128
 OUTPUT_ZERO_POINT = {"int8": 0, "uint8": 128}
@@ -65,8 +66,8 @@ def prepare(node: Node, numerics: Numerics) -> Step:
     depth = x.shape[-1]
     if x.dtype == np.float32:
         return Call(l2_normalize_float, flat(x), depth, flat(y), writes=[y], in_place=x, work=8 * x.size)
-    to = ops.stored(y)
-    parameters = ops.stored_zero(x), *_factor(x), to.zero_point, to.lo, to.hi
+    to = stored(y)
+    parameters = stored_zero(x), *_factor(x), to.zero_point, to.lo, to.hi
     return Call(l2_normalize, flat(x), depth, *parameters, flat(y), writes=[y], in_place=x, work=8 * x.size)
 
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Step, _lookup
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lookup
 from int8rt.ops._lookup import check_types, flat, unary
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

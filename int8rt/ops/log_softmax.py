@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import libm, ops
 from int8rt.errors import ModelError
-from int8rt.fixedmath import log_q12
-from int8rt.fixedpoint import multiplier_of, requantize_double_rounding, shift_half_away
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Step
+from int8rt.native.kernel import kernel
+from int8rt.numerics import libm
+from int8rt.numerics.fixedmath import log_q12
+from int8rt.numerics.fixedpoint import multiplier_of, requantize_double_rounding, shift_half_away
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import stored
 from int8rt.ops._lookup import EIGHT_BITS, check_scales, check_types, flat, store, unary
 from int8rt.ops._softmax import Differences, differences, largest_of_rows
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Step
 
 OUTPUT_SCALE = 1 / 16
 OUTPUT_ZERO_POINT = {"int8": 127, "uint8": 255}
@@ -77,7 +78,7 @@ def prepare(node: Node, numerics: Numerics) -> Step:
         return Call(log_softmax_float, flat(x), depth, flat(y), writes=[y], in_place=x, work=32 * x.size)
     d = differences(x, 1.0)
     sums = shift_half_away(d.exponentials.astype(np.int64), SUM_SHIFT)
-    to = ops.stored(y)
+    to = stored(y)
     parameters = sums, d.scaled, *_back(d), int(d.used.sum()), to.zero_point, to.lo, to.hi
     return Call(log_softmax, flat(x), depth, *parameters, flat(y), writes=[y], in_place=x, work=8 * x.size)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import inline
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import call, checked, full_first, shape
+from int8rt.steps import Call
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import copy, operand, same_type
+from int8rt.steps import Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.jit import Kernel, family, kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import Kernel, family, kernel
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._pool import EIGHT_BITS, check, clamp, limits, pool, stored_limits
 from int8rt.ops._window import windows
-from int8rt.simd import bytes_max, bytes_of, bytes_store, fill_within, get, put
+from int8rt.simd.memory import fill_within, get, put
+from int8rt.simd.runs import bytes_max, bytes_of, bytes_store
+from int8rt.steps import Call
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

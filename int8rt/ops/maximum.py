@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import inline
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import EIGHT_BITS, PLAIN, call, checked, full_first, shape
+from int8rt.steps import Call
 
 TYPES = (*EIGHT_BITS, "int16", *PLAIN)
 

@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
-from int8rt.fixedpoint import Multiplier, multiplier_of
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Step
+from int8rt.native.kernel import kernel
+from int8rt.numerics.fixedpoint import Multiplier, multiplier_of
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._reduce import (
     QUANTIZED,
     add,
@@ -32,7 +30,8 @@ from int8rt.ops._reduce import (
     rescaled_sum_reference,
     rows,
 )
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Step, scratch
 
 SUM_TYPES = {"int32": np.int64, "int64": np.int64, "float32": np.float32}  # of those that are not quantized
 
@@ -63,7 +62,7 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     (y,) = node.outputs
     if y.type in QUANTIZED:
         return rescaled_sum(node, _multiplier(node))
-    sums = ops.scratch(f"{y.name}/sums", y.shape, SUM_TYPES[x.type])
+    sums = scratch(f"{y.name}/sums", y.shape, SUM_TYPES[x.type])
     divide = mean_float if y.dtype == np.float32 else mean_integer
     return [call(node, add, sums, start=0), Call(divide, sums, count(node), y, writes=[y])]
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._index import known
 from int8rt.ops._move import copy, operand, same_scale, same_type, strides
 from int8rt.ops._pad import Padding
+from int8rt.steps import Step
 
 OFFSETS = {0: 1, 1: 0}  # of the options' mode: REFLECT, SYMMETRIC
 

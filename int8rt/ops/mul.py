@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from int8rt import ops
-from int8rt.fixedpoint import Multiplier, activation_range, requantize_double_rounding, scale_float
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Kernel, family, inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import Kernel, family, inline
+from int8rt.numerics.fixedpoint import Multiplier, activation_range, requantize_double_rounding, scale_float
+from int8rt.numerics.requantization import Columns, formula, rule_a_once
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import Stored, storage_dtype, stored, stored_zero, to_storage
 from int8rt.ops._elementwise import (
     CHUNK,
     EIGHT_BITS,
@@ -38,8 +39,9 @@ from int8rt.ops._elementwise import (
     start_of,
     walk,
 )
-from int8rt.requantization import Columns, formula, rule_a_once
-from int8rt.simd import as_type_of, scaled_products
+from int8rt.simd.memory import as_type_of
+from int8rt.simd.pairs import scaled_products
+from int8rt.steps import Call, Flat
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -62,12 +64,12 @@ def prepare(node: Node, numerics: Numerics) -> Call:
     a, b = full_first(a, b)
     if not _scaled(y):
         return call(plain_product, limits(node, y), a, b, y)
-    s = ops.stored(y, activation(node))
+    s = stored(y, activation(node))
     multiplier = _multiplier(node, a, b, y)
     fast = _bytes_call(multiplier, s, a, b, y) if y.type in EIGHT_BITS else None
     if fast is not None:
         return fast
-    p = [ops.stored_zero(a), ops.stored_zero(b), *multiplier, s.zero_point, s.lo, s.hi]
+    p = [stored_zero(a), stored_zero(b), *multiplier, s.zero_point, s.lo, s.hi]
     return call(scaled_product, p, a, b, y)
 
 
@@ -90,28 +92,28 @@ def _multiplier(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Multiplier:
         return multiplier_for(node, scale_float(x1.scale, x2.scale, y.scale))
 
 
-def _bytes_call(multiplier: Multiplier, s: ops.Stored, a: Tensor, b: Tensor, y: Tensor) -> Call | None:
+def _bytes_call(multiplier: Multiplier, s: Stored, a: Tensor, b: Tensor, y: Tensor) -> Call | None:
     """The Call that multiplies 64 bytes at a time; None where an operand stands still or there is no formula."""
     w = walk(a.shape, b.shape)
     rule = rule_a_once(multiplier, s.zero_point, s.lo, s.hi)
     f = formula(Columns(np.array([[-255, 255]], np.int16), np.zeros(1, np.int64), rule))  # as large as any product
     if f is None or not (w.advance1 and w.advance2):
         return None
-    p = np.concatenate([[ops.stored_zero(a), ops.stored_zero(b)], f.rows[:, 0]]).astype(np.int32)
+    p = np.concatenate([[stored_zero(a), stored_zero(b)], f.rows[:, 0]]).astype(np.int32)
     in_place = a if a.size == y.size and not a.is_constant else None
     places = w.runs, w.length, w.extents, w.steps1, w.steps2
     operands = [_readable(a), _readable(b)]
     return Call(
-        multiply_bytes(f.kind), *places, p, s.lo, s.hi, *operands, ops.Flat(y, s.dtype), writes=[y], in_place=in_place,
+        multiply_bytes(f.kind), *places, p, s.lo, s.hi, *operands, Flat(y, s.dtype), writes=[y], in_place=in_place,
         work=4 * y.size,
     )  # fmt: skip
 
 
-def _readable(t: Tensor) -> ops.Flat | np.ndarray:
+def _readable(t: Tensor) -> Flat | np.ndarray:
     """A tensor as an argument that may be read 64 bytes past its end: as the arena may, constants may not."""
     if t.data is None:
-        return ops.Flat(t, ops.storage_dtype(t.dtype))
-    return np.pad(ops.to_storage(t.data).reshape(-1), (0, 64))
+        return Flat(t, storage_dtype(t.dtype))
+    return np.pad(to_storage(t.data).reshape(-1), (0, 64))
 
 
 @family

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, _suppression
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _suppression
+from int8rt.steps import Call
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import libm
 from int8rt.errors import InputError
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.native.kernel import inline
+from int8rt.numerics import libm
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import call, checked, clamp, guard, shape
-from int8rt.simd import as_type_of
+from int8rt.simd.memory import as_type_of
+from int8rt.steps import Step
 
 TYPES = ("int32", "float32")
 NEAR = np.float32(1e-5)

@@ -16,12 +16,13 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import Multiplier, activation_range, requantize_double_rounding, scale_float
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import inline
+from int8rt.numerics.fixedpoint import Multiplier, activation_range, requantize_double_rounding, scale_float
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import stored, stored_zero
 from int8rt.ops._elementwise import EIGHT_BITS, call, check_scales, multiplier_for, operands, shape
+from int8rt.steps import Call
 
 TYPES = (*EIGHT_BITS, "int16", "float32")
 
@@ -51,8 +52,8 @@ def prepare(node: Node, numerics: Numerics) -> Call:
     if y.type == "float32":
         return call(plain_prelu, np.zeros(0, np.float32), x, alpha, y)
     positive, negative = _multipliers(node, x, alpha, y)
-    s = ops.stored(y)
-    p = [ops.stored_zero(x), ops.stored_zero(alpha), *positive, *negative, s.zero_point, s.lo, s.hi]
+    s = stored(y)
+    p = [stored_zero(x), stored_zero(alpha), *positive, *negative, s.zero_point, s.lo, s.hi]
     return call(scaled_prelu, p, x, alpha, y)
 
 

@@ -14,18 +14,20 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import (
+from int8rt.graph import Node, Tensor
+from int8rt.native.kernel import kernel
+from int8rt.numerics.fixedpoint import (
     multiplier_of,
     quantize_multiplier,
     requantize_double_rounding,
     round_half_away_float,
 )
-from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Step, _affine
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import stored
+from int8rt.ops import _affine
 from int8rt.ops._lookup import centered, check_scales, check_symmetric, flat, store, table, unary
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Step
 
 # {input: outputs}
 TYPES = {
@@ -61,10 +63,10 @@ def _from_float(x: np.ndarray, y: Tensor) -> np.ndarray:
 def prepare(node: Node, numerics: Numerics) -> Step:
     x, y = unary(node)
     if x.dtype == np.float32:
-        s, to = _affine.lines(y), ops.stored(y)
+        s, to = _affine.lines(y), stored(y)
         return Call(quantize_float, flat(x), s.scale, s.zero_point, s.inner, to.lo, to.hi, flat(y), writes=[y])
     if x.dtype == np.int32:
-        m, to = multiplier_of(np.float64(x.scale) / np.float64(y.scale)), ops.stored(y)
+        m, to = multiplier_of(np.float64(x.scale) / np.float64(y.scale)), stored(y)
         parameters = x.zero_point, *m, to.zero_point, to.lo, to.hi
         return Call(requantize, flat(x), *parameters, flat(y), writes=[y])
     return table(node, reference)

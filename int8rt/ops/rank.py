@@ -8,7 +8,7 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import operand
 
 

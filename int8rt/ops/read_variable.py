@@ -7,10 +7,11 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Runtime, View
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import Runtime
 from int8rt.ops._control import handle_of
 from int8rt.ops._move import operand
+from int8rt.steps import View
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:

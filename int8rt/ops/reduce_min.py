@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from int8rt.graph import Node, Tensor
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import same_scale
 from int8rt.ops._reduce import QUANTIZED, beginning, call, checked, extreme, output_shape, smaller
+from int8rt.steps import Step
 
 TYPES = (*QUANTIZED, "int32", "int64", "float32", "bool")
 

@@ -17,10 +17,9 @@ import math
 import numpy as np
 
 from int8rt import ops
-from int8rt.fixedpoint import Multiplier, multiplier_of, requantize_int64, wrap_int32
 from int8rt.graph import Node, Tensor
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.numerics.fixedpoint import Multiplier, multiplier_of, requantize_int64, wrap_int32
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import is_quantized
 from int8rt.ops._reduce import (
     beginning,
@@ -34,6 +33,7 @@ from int8rt.ops._reduce import (
     rows,
     smaller,
 )
+from int8rt.steps import Step
 
 TYPES = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lookup, _relu
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lookup, _relu
+from int8rt.steps import Step
 
 LIMITS = 0.0, math.inf
 

@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, _resize
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET
+from int8rt.ops import _resize
 from int8rt.ops._resize import Axis, output_shape
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call
 
 
 class Places(NamedTuple):
@@ -61,7 +62,7 @@ def prepare(node: Node, numerics: Numerics) -> Call:
     work = 4 * y.size
     if _is_fixed(y):
         places = (*_fixed_places(height), *_fixed_places(width))
-        offset = ops.INT8_OFFSET if y.dtype == np.int8 else 0
+        offset = INT8_OFFSET if y.dtype == np.int8 else 0
         return Call(resize_fixed, x, *places, offset, y, writes=[y], work=work)
     places = (*_float_places(height), *_float_places(width))
     half = np.float32(0 if y.dtype == np.float32 else 0.5)

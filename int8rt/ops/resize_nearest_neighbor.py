@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from int8rt.fixedpoint import round_half_away_float
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import kernel
+from int8rt.numerics.fixedpoint import round_half_away_float
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._resize import TYPES, Axis, axes, check, output_shape
-from int8rt.simd import copy_within
+from int8rt.simd.memory import copy_within
+from int8rt.steps import Call
 
 MOVED = (*TYPES, "int32", "bool")
 

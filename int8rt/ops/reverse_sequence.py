@@ -9,12 +9,12 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Flat, Step
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._index import check, fault_of, in_units, integer_type, report
 from int8rt.ops._move import axis_within, operand, same_type
-from int8rt.simd import copy_within, get
+from int8rt.simd.memory import copy_within, get
+from int8rt.steps import Call, Flat, Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import inline
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET
 from int8rt.ops._elementwise import call, checked, shape
+from int8rt.steps import Call
 
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 
@@ -32,7 +32,7 @@ def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
 
 def prepare(node: Node, numerics: Numerics) -> Call:
     a, b, y = checked(node, TYPES)
-    return call(shifted, [ops.INT8_OFFSET if y.type == "int8" else 0, _bits(y.dtype) - 1], a, b, y)
+    return call(shifted, [INT8_OFFSET if y.type == "int8" else 0, _bits(y.dtype) - 1], a, b, y)
 
 
 def _bits(dtype: np.dtype) -> int:

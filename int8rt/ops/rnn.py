@@ -6,10 +6,11 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _rnn
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _rnn
 from int8rt.ops._lstm import Steps
 from int8rt.ops._rnn import Rnn, tensor
+from int8rt.steps import Step
 
 INPUTS, STATE = 5, 4
 

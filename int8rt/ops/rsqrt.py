@@ -11,13 +11,14 @@ import math
 
 import numpy as np
 
-from int8rt.fixedmath import inverse_sqrt
-from int8rt.fixedpoint import quantize_multiplier, requantize_double_rounding
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lookup
+from int8rt.native.kernel import inline
+from int8rt.numerics.fixedmath import inverse_sqrt
+from int8rt.numerics.fixedpoint import quantize_multiplier, requantize_double_rounding
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lookup
 from int8rt.ops._lookup import centered, check, each, function_of, store, table, unary
+from int8rt.steps import Step
 
 MORE_BITS = 20
 

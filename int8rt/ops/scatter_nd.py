@@ -13,11 +13,13 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import INT8_OFFSET, Call, Flat, Step, _index, _nd
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET, storage_dtype
+from int8rt.ops import _index, _nd
 from int8rt.ops._move import filled, operand, same_type
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat, Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
@@ -56,7 +58,7 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     where = _nd.fault_of(node, y.shape, indices)
     rows, inner = math.prod(indices.shape[:-1]), _nd.slice_size(y.shape, depth)
     offset = INT8_OFFSET if y.dtype == np.int8 else 0
-    flat = [Flat(t, ops.storage_dtype(t.dtype)) for t in (indices, updates, y)]
+    flat = [Flat(t, storage_dtype(t.dtype)) for t in (indices, updates, y)]
     return [
         *filled(y),
         Call(scatter_nd, *flat, rows, _nd.dims(y.shape, depth), inner, offset, where, writes=[y, where]),

@@ -12,10 +12,10 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import integers, operand
 from int8rt.ops._segment import checked, combined
+from int8rt.steps import Call
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

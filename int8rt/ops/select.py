@@ -11,9 +11,9 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._select import call, check, is_single, operands
+from int8rt.steps import Call
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

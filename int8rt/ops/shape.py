@@ -9,7 +9,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import operand
 
 TYPES: dict[int, np.dtype] = {2: np.dtype(np.int32), 4: np.dtype(np.int64)}  # by the number that the file has for them

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
-from int8rt import libm
 from int8rt.graph import Node
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lookup
+from int8rt.native.kernel import inline
+from int8rt.numerics import libm
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lookup
 from int8rt.ops._lookup import reals
+from int8rt.steps import Step
 
 shapes = _lookup.shapes
 

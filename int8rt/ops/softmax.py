@@ -17,17 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import libm
 from int8rt.errors import ModelError
-from int8rt.fixedmath import bit_length, one_over_one_plus
-from int8rt.fixedpoint import high_product, quantize_multiplier, requantize_double_rounding, shift_half_away
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline, kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import INT8_OFFSET, Call, Step, refuse
+from int8rt.native.kernel import inline, kernel
+from int8rt.numerics import libm
+from int8rt.numerics.fixedmath import bit_length, one_over_one_plus
+from int8rt.numerics.fixedpoint import high_product, quantize_multiplier, requantize_double_rounding, shift_half_away
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET
+from int8rt.ops import refuse
 from int8rt.ops._lookup import check_scales, check_symmetric, curve, flat, interpolate, unary
 from int8rt.ops._softmax import differences, largest_of_rows
-from int8rt.simd import get, has, lanes_look_up, lanes_scale, lanes_sum, largest_of_bytes, put
+from int8rt.simd.features import has
+from int8rt.simd.lanes import lanes_look_up, lanes_scale, lanes_sum
+from int8rt.simd.memory import get, put
+from int8rt.simd.runs import largest_of_bytes
+from int8rt.steps import Call, Step
 
 # {input: outputs}
 TYPES = {

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _batches
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import storage_dtype
+from int8rt.ops import _batches
 from int8rt.ops._move import filled, operand
+from int8rt.steps import Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
@@ -48,4 +49,4 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
 
 def _zero(node: Node) -> int:
     (y,) = node.outputs
-    return y.zero_point if ops.storage_dtype(y.dtype) in (np.uint8, np.int16) else 0
+    return y.zero_point if storage_dtype(y.dtype) in (np.uint8, np.int16) else 0

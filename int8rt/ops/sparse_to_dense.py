@@ -13,11 +13,12 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Flat, Step, _index, _nd
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _index, _nd
 from int8rt.ops._move import copy, operand, same_type, strides
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat, Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:

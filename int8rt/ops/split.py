@@ -6,9 +6,10 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _split
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _split
 from int8rt.ops._move import axis_within, integer, operand
+from int8rt.steps import Step
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from int8rt import ops
-from int8rt.fixedpoint import multiplier_of, requantize_double_rounding
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import inline
+from int8rt.numerics.fixedpoint import multiplier_of, requantize_double_rounding
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import stored, stored_zero
 from int8rt.ops._elementwise import call, check_scales, checked, full_first, shape
-from int8rt.simd import as_type_of
+from int8rt.simd.memory import as_type_of
+from int8rt.steps import Call
 
 TYPES = ("int8", "int32", "float32")
 LEFT = 7
@@ -52,8 +53,8 @@ def prepare(node: Node, numerics: Numerics) -> Call:
     if y.type != "int8":
         return call(plain_square, [], a, b, y)
     m1, m2, m = _multipliers(node, a, b, y)
-    s = ops.stored(y)
-    p = [ops.stored_zero(a), *m1, ops.stored_zero(b), *m2, *m, s.zero_point, s.lo, s.hi]
+    s = stored(y)
+    p = [stored_zero(a), *m1, stored_zero(b), *m2, *m, s.zero_point, s.lo, s.hi]
     return call(scaled_square, p, a, b, y)
 
 

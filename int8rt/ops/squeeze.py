@@ -6,9 +6,9 @@ import numpy as np
 
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import View
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import axis_within, operand, same_type
+from int8rt.steps import View
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

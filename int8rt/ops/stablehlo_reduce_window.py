@@ -10,9 +10,10 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, _interior, _reduce_window
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _interior, _reduce_window
 from int8rt.ops._move import operand
+from int8rt.steps import Call
 
 FUNCTIONS = {
     "ADD": "ADD", "STABLEHLO_ADD": "ADD", "MUL": "MUL", "STABLEHLO_MULTIPLY": "MUL", "MINIMUM": "MINIMUM",

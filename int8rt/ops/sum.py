@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from int8rt.fixedpoint import Multiplier, multiplier_of
 from int8rt.graph import Node, Tensor
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.numerics.fixedpoint import Multiplier, multiplier_of
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._reduce import (
     QUANTIZED,
     add,
@@ -32,6 +31,7 @@ from int8rt.ops._reduce import (
     rescaled_sum_reference,
     rows,
 )
+from int8rt.steps import Step
 
 TYPES = (*QUANTIZED, "int32", "int64", "float32", "bool")
 

@@ -6,7 +6,7 @@
 int8: state and W_time are int16; two requantizations by rule A, with int32 sums between them. LiteRT demands that the
 activation be RELU and applies none but the clamp to int8, which is one where the output's zero point is -128.
 float32 and hybrid (int8 weights, inputs quantized row by row): sums in the order of ``_recurrent``; weight_only: inputs
-as they are, products by ``simd_wide.dot_widened``.
+as they are, products by ``simd.floats.dot_widened``.
 Formulas: TFLite ``internal/reference/svdf.h``. The state is a variable tensor.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.fixedpoint import Multiplier, multiplier_of, requantize_double_rounding, scale_double, wrap_int32
 from int8rt.graph import Node, Tensor
-from int8rt.jit import Kernel, family, inline, kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import INT8_OFFSET, Call, Flat, Step
+from int8rt.native.kernel import Kernel, family, inline, kernel
+from int8rt.numerics.fixedpoint import Multiplier, multiplier_of, requantize_double_rounding, scale_double, wrap_int32
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import INT8_OFFSET
 from int8rt.ops._lstm import check_types
 from int8rt.ops._recurrent import (
     IN_ORDER,
@@ -42,8 +42,9 @@ from int8rt.ops._recurrent import (
     is_zero,
     quantize_row,
 )
-from int8rt.simd import get, put
-from int8rt.simd_wide import dot_widened
+from int8rt.simd.floats import dot_widened
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat, Step, scratch
 
 INPUTS, STATE = 5, 4
 
@@ -189,10 +190,10 @@ def prepare(node: Node, numerics: Numerics) -> Step:
     time = time if kind == "weight_only" else _time_weights(s)
     bias = np.zeros(0, np.float32) if s.bias is None else np.asarray(s.bias.data, np.float32)
     sums = feature.sum(axis=1, dtype=np.int64) if is_hybrid else np.zeros(0, np.int64)
-    q = ops.scratch(f"{y.name}/q", s.x.shape, np.int16)
-    scale = ops.scratch(f"{y.name}/scale", (s.x.shape[0],), np.float32)
-    zero = ops.scratch(f"{y.name}/zero", (s.x.shape[0],), np.int64)
-    of_filters = ops.scratch(f"{y.name}/filters", (filters,), np.float32)
+    q = scratch(f"{y.name}/q", s.x.shape, np.int16)
+    scale = scratch(f"{y.name}/scale", (s.x.shape[0],), np.float32)
+    zero = scratch(f"{y.name}/zero", (s.x.shape[0],), np.int64)
+    of_filters = scratch(f"{y.name}/filters", (filters,), np.float32)
     f = np.dtype(np.float32)
     return Call(
         svdf_kernel(kind), Flat(s.x, f), feature, np.float32(s.feature.scale), sums, time, time_scale, bias, s.rank,

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import libm
 from int8rt.graph import Node
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Step, _lookup, _sigmoid
+from int8rt.native.kernel import kernel
+from int8rt.numerics import libm
+from int8rt.numerics.rules import Numerics
+from int8rt.ops import _lookup, _sigmoid
 from int8rt.ops._lookup import EIGHT_BITS, check, elementwise, table, through_float, unary
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Step
 
 shapes = _lookup.shapes
 

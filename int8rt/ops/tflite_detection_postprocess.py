@@ -23,13 +23,15 @@ from flatbuffers import flexbuffers
 from int8rt import ops
 from int8rt.errors import InputError, ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import inline, kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call, Flat, Step
+from int8rt.native.kernel import inline, kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import storage_dtype
 from int8rt.ops._index import report
 from int8rt.ops._move import operand
 from int8rt.ops._nms import adjust, less, make_heap, overlap, take
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call, Flat, Step, scratch
+from int8rt.steps import fault as new_fault
 
 DESCENDING = 1
 PER_CLASS = 100  # detections, unless the options say otherwise
@@ -172,8 +174,8 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     o, background = _checked(node)
     boxes, scores, anchors = (operand(node, i) for i in range(3))
     n, name = anchors.shape[0], node.outputs[0].name
-    corners = ops.scratch(f"{name}/corners", (4 * n,), np.float32)
-    fault = ops.fault(f"{node.label}: box {{}} has its top below its bottom")
+    corners = scratch(f"{name}/corners", (4 * n,), np.float32)
+    fault = new_fault(f"{node.label}: box {{}} has its top below its bottom")
     steps: list[Step] = [
         Call(
             decode, _flat(boxes), _flat(anchors), boxes.shape[2], _affine(boxes), _affine(anchors), o.scales, corners,
@@ -182,27 +184,27 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     ]  # fmt: skip
     values = scores
     if scores.type != "float32":
-        values = ops.scratch(f"{name}/scores", (scores.size,), np.float32)
+        values = scratch(f"{name}/scores", (scores.size,), np.float32)
         steps.append(Call(dequantize, _flat(scores), _affine(scores), values, writes=[values]))
-    heap, selected = (ops.scratch(f"{name}/{what}", (n + 1,), np.int32) for what in ("heap", "selected"))
+    heap, selected = (scratch(f"{name}/{what}", (n + 1,), np.int32) for what in ("heap", "selected"))
     written = [*node.outputs, heap, selected]
     common = corners, _flat(values), scores.shape[2], background, o.score, o.iou, heap, selected
     outputs = [_flat(y) for y in node.outputs]
     if o.regular:
         most = min(o.per_class, o.most)
-        best = ops.scratch(f"{name}/best", (2, o.most), np.float32)
-        places = ops.scratch(f"{name}/places", (2, o.most), np.int32)
+        best = scratch(f"{name}/best", (2, o.most), np.float32)
+        places = scratch(f"{name}/places", (2, o.most), np.int32)
         steps.append(Call(regular, *common, o.most, most, best, places, *outputs, writes=[*written, best, places]))
         return steps
-    best = ops.scratch(f"{name}/best", (n,), np.float32)
-    order = ops.scratch(f"{name}/classes", (o.classes,), np.int32)
+    best = scratch(f"{name}/best", (n,), np.float32)
+    order = scratch(f"{name}/classes", (o.classes,), np.int32)
     steps.append(Call(best_scores, _flat(values), scores.shape[2], background, best, writes=[best], work=values.size))
     steps.append(Call(fast, *common, best, order, o.most, o.classes_each, *outputs, writes=[*written, order]))
     return steps
 
 
 def _flat(t: Tensor) -> Flat:
-    return Flat(t, ops.storage_dtype(t.dtype))
+    return Flat(t, storage_dtype(t.dtype))
 
 
 def _affine(t: Tensor) -> np.ndarray:

@@ -12,11 +12,11 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import Numerics
-from int8rt.ops import Call
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import integer, operand
-from int8rt.simd import get, put
+from int8rt.simd.memory import get, put
+from int8rt.steps import Call
 
 TYPES = ("int8", "uint8", "int16", "int32", "int64", "float32")
 INDEX_TYPES = ("int16", "int32")

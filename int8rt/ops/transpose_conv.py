@@ -17,15 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import dot, ops
+from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.jit import kernel
-from int8rt.numerics import NUMERICS, Numerics
-from int8rt.ops import Call, Step
+from int8rt.kernels import dot
+from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import NUMERICS, Numerics
+from int8rt.numerics.storage import storage_dtype
 from int8rt.ops._linear import Into, Operands, kind_of, meaning, optional, product
 from int8rt.ops._window import Window, row_offsets, window
-from int8rt.simd import copy_within
+from int8rt.simd.memory import copy_within
+from int8rt.steps import Call, Step, scratch
 
 BIAS = 3
 
@@ -99,7 +101,7 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     if v.stride == 1 and h.crop == 0 and h.out == h.groups * h.stride:
         return [*p.calls, *f.dot(p, segments, weights, channels, Into(y))]
     shape = (x.shape[0], v.groups, h.groups, v.stride, h.stride * w.shape[0])
-    z = ops.scratch(f"{y.name}/phases", shape, ops.storage_dtype(y.dtype))
+    z = scratch(f"{y.name}/phases", shape, storage_dtype(y.dtype))
     products = f.dot(p, segments, weights, channels, Into(z))
     return [*p.calls, *products, Call(interleave, z, v.crop, h.crop, y, writes=[y])]
 

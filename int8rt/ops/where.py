@@ -7,9 +7,9 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
-from int8rt.ops import Step
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import operand
+from int8rt.steps import Step
 
 TYPES = ("bool", "int8", "uint8", "int32", "uint32", "int64", "float32")
 

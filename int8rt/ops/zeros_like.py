@@ -8,7 +8,7 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.graph import Node
-from int8rt.numerics import Numerics
+from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import operand, same_type
 
 TYPES = ("int32", "int64", "float32", "bool")  # not quantized ones, of which LiteRT does not say what their zero is

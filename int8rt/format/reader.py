@@ -1,0 +1,561 @@
+"""A .tflite file becomes a Graph, or is refused: what comes out of here holds together, whatever the bytes were.
+
+The file is a FlatBuffer with identifier TFL3 (a zip archive may follow it). ``_flatbuffer`` follows offsets safely;
+this module checks what the values say about one another: numbers of tensors, buffers, operator codes and subgraphs,
+sizes of constants, quantization, sparsity, and that every tensor is written once and before it is read. What LiteRT
+does where the format leaves a choice is done here too (``tflite/core/interpreter_builder.cc``).
+
+Constants are read-only NumPy views of the file, copied only where the file misaligns them or packs several into a byte.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from math import prod
+from types import MappingProxyType, SimpleNamespace
+from typing import IO, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.format.flatbuffer import FlatBuffer, defaults
+from int8rt.format.schema import OPERATORS, OPTIONS, TYPES, UNIONS
+from int8rt.graph import Graph, Node, Quantization, Signature, Subgraph, Tensor
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
+
+SCHEMA_VERSION = 3
+MAX_RANK = 32  # what every NumPy can hold
+MAX_ELEMENTS = 2**31 - 1  # TFLite counts elements in an int32
+INT32 = np.iinfo(np.int32)
+
+
+def read(source: Source) -> Graph:
+    """Reads a model from a path (which is memory-mapped), from bytes, or from an open binary file.
+
+    Raises ModelError where the bytes are no valid model, UnsupportedError where tensors lie in other files or have
+    kinds of quantization that int8rt does not know, InputError where the source is of the wrong type, and OSError
+    where the file cannot be read. A memory-mapped file must not change while the graph is in use.
+    """
+    return _Reader(FlatBuffer(_bytes_of(source))).graph()
+
+
+def _bytes_of(source: Source) -> np.ndarray:
+    """The bytes of a source: uint8 [nbytes], read-only."""
+    if isinstance(source, (str, os.PathLike)):
+        return _mapped(source)
+    if not isinstance(source, (bytes, bytearray, memoryview)):
+        if not hasattr(source, "read"):
+            raise InputError(f"a model is a path, bytes or an open file, not {type(source).__name__}")
+        source = source.read()
+        if not isinstance(source, bytes):
+            raise InputError(f"the file gave {type(source).__name__}, expected bytes: open it in binary mode")
+    view = memoryview(source)
+    if not (view.readonly and view.c_contiguous):
+        view = memoryview(view.tobytes())  # what was checked must not change afterwards
+    return np.frombuffer(view.cast("B"), np.uint8) if view.nbytes else np.empty(0, np.uint8)
+
+
+def _mapped(path: str | os.PathLike[str]) -> np.ndarray:
+    """A file in memory: uint8 [nbytes], read-only."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115 (the `with` below)
+    except ValueError as error:  # a NUL in the path
+        raise InputError(f"cannot open {os.fspath(path)!r}: {error}") from None
+    with file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise ModelError(f"{os.fspath(path)} is empty, expected a .tflite file")
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+class _Type(NamedTuple):
+    """An element type of the format."""
+
+    dtype: np.dtype
+    name: str = ""  # where NumPy has no such type
+    bits: int = 8  # fewer where several elements share a byte
+    is_opaque: bool = False  # the buffer's bytes are kept as they are
+
+
+_INTEGERS = (np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64)
+_OTHERS = (np.bool_, np.float16, np.float32, np.float64, np.complex64, np.complex128)
+_ELEMENT_TYPES = {np.dtype(t).name.upper(): _Type(np.dtype(t)) for t in _INTEGERS + _OTHERS} | {
+    "INT4": _Type(np.dtype(np.int8), "INT4", bits=4),
+    "INT2": _Type(np.dtype(np.int8), "INT2", bits=2),
+    "UINT4": _Type(np.dtype(np.uint8), "UINT4", bits=4),
+    "BFLOAT16": _Type(np.dtype(np.uint16), "BFLOAT16"),
+    "FLOAT8_E4M3FN": _Type(np.dtype(np.uint8), "FLOAT8_E4M3FN"),
+    "FLOAT8_E5M2": _Type(np.dtype(np.uint8), "FLOAT8_E5M2"),
+}
+
+
+def _element_type(number: int) -> _Type:
+    """The type behind a TensorType number; strings, handles and types of later schemas are opaque."""
+    name = TYPES.get(number, f"TYPE_{number}")
+    return _ELEMENT_TYPES.get(name) or _Type(np.dtype(object), name, is_opaque=True)
+
+
+def _zero_point_range(type_: _Type) -> tuple[int, int]:
+    """The zero points that a type can store; those of int32 where it is wider, or not an integer."""
+    if type_.dtype.kind not in "iu" or type_.dtype.itemsize > 4 or (type_.name and type_.bits == 8):
+        return INT32.min, INT32.max
+    bits = type_.bits if type_.bits < 8 else 8 * type_.dtype.itemsize
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if type_.dtype.kind == "i" else (0, 2**bits - 1)
+
+
+def unpack(packed: np.ndarray, bits: int, count: int, dtype: np.dtype) -> np.ndarray:
+    """Elements of 2 or 4 bits, the first in a byte's lowest bits: uint8 [ceil(count * bits / 8)] -> dtype [count]."""
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    high = (packed[:, None] << (8 - bits - shifts)).view(dtype)  # each element in the upper bits of its own byte
+    low: np.ndarray = np.right_shift(high, dtype.type(8 - bits))  # keeps the sign of int8
+    return low.reshape(-1)[:count]
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array
+
+
+class _Code(NamedTuple):
+    """What an operator code says."""
+
+    op: str
+    version: int
+    is_custom: bool
+
+
+class _Reader:
+    """A file on its way to a Graph. ``where`` is how messages name what is being read."""
+
+    def __init__(self, file: FlatBuffer) -> None:
+        self.file = file
+        self.model = file.root("Model", b"TFL3")
+        self.codes: list[_Code] = []
+        self.tensor_tables: Sequence[SimpleNamespace] = ()  # of the subgraph at hand
+        self.unpacked: dict[tuple[int, _Type, int], np.ndarray] = {}
+
+    def graph(self) -> Graph:
+        """The whole model."""
+        model = self.model
+        if model.version != SCHEMA_VERSION:
+            raise ModelError(f"the model's schema has version {model.version}, expected {SCHEMA_VERSION}")
+        if not model.subgraphs:
+            raise ModelError("the model has no subgraph, expected at least one")
+        self.codes = [_code(table, f"operator code {i}") for i, table in enumerate(model.operator_codes)]
+        subgraphs = _linked([self.subgraph(i, table) for i, table in enumerate(model.subgraphs)])
+        signatures = [
+            self.signature(table, subgraphs, f"signature {i} {table.signature_key!r}")
+            for i, table in enumerate(model.signature_defs)
+        ]
+        metadata = {m.name: self.copied(self.buffer(m.buffer, f"metadata {m.name!r}")) for m in model.metadata}
+        return Graph(
+            subgraphs,
+            tuple(signatures),
+            model.description,
+            MappingProxyType(metadata),
+            model.version,
+            self.file.size,
+        )
+
+    def signature(self, table: SimpleNamespace, subgraphs: Sequence[Subgraph], where: str) -> Signature:
+        """A signature, its tensor numbers resolved."""
+        subgraph = _pick(subgraphs, table.subgraph_index, "subgraph", where)
+
+        def named(maps: Iterable[SimpleNamespace]) -> Mapping[str, Tensor]:
+            tensors: dict[str, Tensor] = {}
+            for entry in maps:
+                if entry.name in tensors:
+                    raise ModelError(f"{where} names {entry.name!r} twice")
+                tensors[entry.name] = _pick(subgraph.tensors, entry.tensor_index, "tensor", f"{where}, {entry.name!r}")
+            return MappingProxyType(tensors)
+
+        return Signature(table.signature_key, named(table.inputs), named(table.outputs), subgraph.index)
+
+    def subgraph(self, index: int, table: SimpleNamespace) -> Subgraph:
+        """A subgraph whose tensors are each written once, and before they are read."""
+        where = f"subgraph {index}"
+        written = {int(i) for operator in table.operators for i in operator.outputs.tolist()}
+        fed = set(table.inputs.tolist())
+        self.tensor_tables = table.tensors
+        tensors = [
+            self.tensor(i, tensor, i in written or i in fed, f"{where}, tensor {i} {tensor.name!r}")
+            for i, tensor in enumerate(table.tensors)
+        ]
+        nodes = [self.node(i, operator, tensors, where) for i, operator in enumerate(table.operators)]
+        inputs, outputs = (
+            tuple(_pick(tensors, i, "tensor", f"{where}, {side} {position}") for position, i in enumerate(numbers))
+            for side, numbers in (("input", table.inputs.tolist()), ("output", table.outputs.tolist()))
+        )
+        subgraph = Subgraph(table.name, tuple(tensors), tuple(nodes), inputs, outputs, index)
+        _check_order(subgraph, where)
+        return subgraph
+
+    # Operators
+
+    def node(self, index: int, table: SimpleNamespace, tensors: Sequence[Tensor], subgraph: str) -> Node:
+        """An operator with its tensors and options."""
+        where = f"{subgraph}, node {index}"
+        code = _pick(self.codes, table.opcode_index, "operator code", where)
+        where = f"{where} {code.op}"
+
+        def picked(kind: str, numbers: np.ndarray) -> list[Tensor]:
+            return [_pick(tensors, i, "tensor", f"{where}, {kind} {p}") for p, i in enumerate(numbers.tolist())]
+
+        inputs = [
+            None if i == -1 else _pick(tensors, i, "tensor", f"{where}, input {position}")
+            for position, i in enumerate(table.inputs.tolist())
+        ]
+        return Node(
+            code.op,
+            tuple(inputs),
+            tuple(picked("output", table.outputs)),
+            self.options(code, table, where),
+            code.version,
+            index,
+            code.is_custom,
+            tuple(picked("intermediate", table.intermediates)),
+        )
+
+    def options(self, code: _Code, table: SimpleNamespace, where: str) -> SimpleNamespace:
+        """The options table of an operator; of a custom one, its bytes as ``custom_options``.
+
+        An operator without options, or with those of another operator, has the defaults of its own, as in LiteRT.
+        """
+        if code.is_custom:
+            return SimpleNamespace(custom_options=self.custom_options(table, where))
+        expected = OPTIONS.get(code.op)
+        for value, type_, union in (
+            (table.builtin_options, table.builtin_options_type, "BuiltinOptions"),
+            (table.builtin_options_2, table.builtin_options_2_type, "BuiltinOptions2"),
+        ):
+            if value is not None and expected in (None, UNIONS[union][type_]):
+                return self.plain(value)
+        return self.plain(defaults(expected)) if expected else SimpleNamespace()
+
+    def custom_options(self, table: SimpleNamespace, where: str) -> bytes:
+        """The bytes that only the custom operator understands, wherever the file keeps them."""
+        if table.large_custom_options_offset > 1:
+            start, nbytes = table.large_custom_options_offset, table.large_custom_options_size
+            return self.copied(self.file.slice(start, nbytes, f"{where}, large custom options"))
+        return self.copied(table.custom_options)
+
+    def plain(self, table: SimpleNamespace) -> SimpleNamespace:
+        """An options table with tuples for vectors, and bytes for vectors of bytes."""
+
+        def value_of(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                return self.copied(value) if value.dtype == np.uint8 else tuple(value.tolist())
+            if isinstance(value, SimpleNamespace):
+                return self.plain(value)
+            return tuple(map(value_of, value)) if isinstance(value, tuple) else value
+
+        return SimpleNamespace(**{name: value_of(value) for name, value in vars(table).items()})
+
+    def copied(self, data: np.ndarray) -> bytes:
+        """Bytes of the file, for keeps."""
+        self.file.work(len(data), "copied bytes")
+        return data.tobytes()
+
+    # Tensors
+
+    def tensor(self, index: int, table: SimpleNamespace, is_computed: bool, where: str) -> Tensor:
+        """A tensor with its constant values, if any; ``is_computed`` where a node writes it or the caller feeds it."""
+        if table.external_buffer:
+            raise UnsupportedError(f"{where} is stored in another file (external buffer {table.external_buffer})")
+        type_ = _element_type(table.type)
+        shape = _shape(table.shape, 0, where)
+        signature = _shape(table.shape_signature, -1, f"{where}, shape signature")
+        if signature and len(signature) != len(shape):
+            raise ModelError(f"{where} has shape {shape}, but shape signature {signature}")
+        data = self.constant(table, type_, shape, where)
+        if data is not None and table.is_variable:
+            raise ModelError(f"{where} is variable, but its values are in buffer {table.buffer}")
+        if data is None and prod(shape) == 0 and not (is_computed or table.is_variable or type_.is_opaque):
+            data = _frozen(np.empty(shape, type_.dtype))  # no values, so all of them are known
+        return Tensor(
+            table.name,
+            shape,
+            type_.dtype,
+            self.quantization(table.quantization, type_, shape, where),
+            data,
+            index,
+            type_.name,
+            signature,
+            table.is_variable,
+            self.sparsity(table.sparsity, shape, -1 if data is None else data.size, f"{where}, sparsity"),
+        )
+
+    def buffer(self, index: int, where: str) -> np.ndarray:
+        """A buffer's bytes: uint8 [nbytes], empty for buffer 0, which stands for none."""
+        if index == 0:
+            return np.empty(0, np.uint8)
+        table = _pick(self.model.buffers, index, "buffer", where)
+        if table.offset > 1:  # 1 is what writers put there before they know better
+            return self.file.slice(table.offset, table.size, f"{where}, buffer {index}")
+        data: np.ndarray = table.data
+        return data
+
+    def constant(self, table: SimpleNamespace, type_: _Type, shape: tuple[int, ...], where: str) -> np.ndarray | None:
+        """The values of a tensor as the file holds them; None where it holds none.
+
+        They have the tensor's shape, except that those of a sparse tensor are [stored values], and those of opaque
+        types uint8 [nbytes].
+        """
+        raw = self.buffer(table.buffer, where)
+        if len(raw) == 0:
+            return None
+        if type_.is_opaque:
+            return raw
+        count = prod(shape)
+        item_bits = type_.bits * type_.dtype.itemsize
+        if table.sparsity is not None:
+            count = len(raw) * 8 // item_bits
+        if len(raw) != (expected := (count * item_bits + 7) // 8):
+            kind = type_.name or type_.dtype.name
+            raise ModelError(
+                f"{where} is {kind}{list(shape)} of {expected} bytes, but buffer {table.buffer} has {len(raw)}"
+            )
+        values = self.values(raw, type_, count, table.buffer)
+        return values if table.sparsity is not None else values.reshape(shape)
+
+    def values(self, raw: np.ndarray, type_: _Type, count: int, buffer: int) -> np.ndarray:
+        """Bytes as elements: a view where the file holds them as NumPy does, else one copy for all who share it."""
+        if (key := (buffer, type_, count)) in self.unpacked:
+            return self.unpacked[key]
+        values = raw.view(type_.dtype)
+        if type_.bits == 8 and values.flags.aligned and type_.dtype != np.bool_:
+            return values
+        self.file.work(count * type_.dtype.itemsize, f"buffer {buffer}")
+        if type_.bits < 8:
+            values = unpack(raw, type_.bits, count, type_.dtype)
+        elif type_.dtype == np.bool_:
+            values = raw != 0  # in the file any byte but 0 is true; NumPy expects 1
+        else:
+            values = values.copy()
+        self.unpacked[key] = _frozen(values)
+        return values
+
+    def sparsity(
+        self, table: SimpleNamespace | None, shape: tuple[int, ...], stored: int, where: str
+    ) -> SimpleNamespace | None:
+        """How a sparse tensor's values are laid out, checked level by level; ``stored`` values, -1 for no constant.
+
+        ``traversal_order`` lists the levels: numbers below the rank are axes, those above it the blocks, of the axes in
+        ``block_map``. ``dim_metadata`` says of each level either its ``dense_size`` (format 0), or which indices are
+        there (format 1): under entry i of the level above ``array_indices[array_segments[i]:array_segments[i + 1]]``.
+        """
+        if table is None:
+            return None
+        if stored < 0:
+            raise ModelError(f"{where}: the tensor has no constant values")
+        order, blocks, rank = table.traversal_order.tolist(), table.block_map.tolist(), len(shape)
+        if sorted(order) != list(range(rank + len(blocks))) or len(order) != len(table.dim_metadata):
+            raise ModelError(
+                f"{where} traverses levels {order[:MAX_RANK]} and describes {len(table.dim_metadata)}, "
+                f"expected each of {rank + len(blocks)} once"
+            )
+        if not set(blocks) <= set(range(rank)) or len(set(blocks)) != len(blocks):
+            raise ModelError(f"{where} has blocks of axes {blocks[:MAX_RANK]}, expected different ones below {rank}")
+        sizes = [*shape, *(table.dim_metadata[order.index(rank + i)].dense_size for i in range(len(blocks)))]
+        for axis, size in zip(blocks, sizes[rank:]):
+            if size < 1 or shape[axis] % size:
+                raise ModelError(f"{where} has blocks of {size} along axis {axis}, expected a divisor of {shape[axis]}")
+            sizes[axis] //= size
+        entries, levels = 1, []
+        for position, (axis, level) in enumerate(zip(order, table.dim_metadata)):
+            segments, indices = (self.sparse_array(array) for array in (level.array_segments, level.array_indices))
+            entries = _sparse_level(
+                level.format, level.dense_size, segments, indices, sizes[axis], entries, f"{where}, level {position}"
+            )
+            levels.append(
+                SimpleNamespace(
+                    format=level.format, dense_size=level.dense_size, array_segments=segments, array_indices=indices
+                )
+            )
+        if entries != stored:
+            raise ModelError(f"{where} places {entries} values, but {stored} are stored")
+        return SimpleNamespace(traversal_order=tuple(order), block_map=tuple(blocks), dim_metadata=tuple(levels))
+
+    def sparse_array(self, table: SimpleNamespace | None) -> np.ndarray:
+        """Segments or indices, which files hold in several widths: int32 [n]."""
+        if table is None:
+            return np.empty(0, np.int32)
+        self.file.work(4 * len(table.values), "sparsity")
+        return _frozen(table.values.astype(np.int32))
+
+    # Quantization
+
+    def quantization(
+        self, table: SimpleNamespace | None, type_: _Type, shape: tuple[int, ...], where: str
+    ) -> Quantization | None:
+        """A tensor's quantization, None where the file has none or only the range of training (min, max)."""
+        if table is None:
+            return None
+        kind = UNIONS["QuantizationDetails"].get(table.details_type, f"type {table.details_type}")
+        if kind == "BlockwiseQuantization" and table.details is not None:
+            return self.blockwise(table, shape, f"{where}, block-wise quantization")
+        if table.details_type and kind != "CustomQuantization":
+            raise UnsupportedError(f"{where} has quantization of kind {kind}")
+        if len(table.scale) == 0:
+            return None
+        scale = table.scale.astype(np.float32)
+        zero_point = table.zero_point.astype(np.int64) if len(table.zero_point) else np.zeros(len(scale), np.int64)
+        axis = table.quantized_dimension
+        if len(zero_point) != len(scale):
+            raise ModelError(f"{where} has {len(scale)} scales, but {len(zero_point)} zero points")
+        if len(scale) > 1 and not 0 <= axis < len(shape):
+            raise ModelError(f"{where} has scales along axis {axis}, but {len(shape)} axes")
+        if len(scale) > 1 and len(scale) != shape[axis]:
+            raise ModelError(f"{where} has {len(scale)} scales, expected 1 or {shape[axis]} (axis {axis} of {shape})")
+        return _checked(Quantization(_frozen(scale), _frozen(zero_point), axis), type_, where)
+
+    def blockwise(self, table: SimpleNamespace, shape: tuple[int, ...], where: str) -> Quantization:
+        """Scales for blocks along the last axis, which another tensor holds: float32 [elements / block size]."""
+        details = table.details
+        if len(details.block_shape):
+            raise UnsupportedError(f"{where} has blocks of shape {details.block_shape.tolist()}, expected a size")
+        size = details.block_size
+        if size < 1 or not shape or shape[-1] % size:
+            raise ModelError(f"{where} has blocks of {size}, expected a divisor of the last axis of {shape}")
+        with np.errstate(over="ignore"):
+            scale = self.block_values(details.scales, np.floating, f"{where}, scales").astype(np.float32)
+        if len(scale) != (blocks := prod(shape) // size):
+            raise ModelError(f"{where} has {len(scale)} scales for {blocks} blocks of {size} in {shape}")
+        zero_point = np.zeros(len(scale), np.int64)
+        if details.zero_points > 0:  # 0 is the default: a writer that leaves it out has none
+            zero_point = self.block_values(details.zero_points, np.integer, f"{where}, zero points").astype(np.int64)
+        if len(zero_point) != len(scale):
+            raise ModelError(f"{where} has {len(scale)} scales, but {len(zero_point)} zero points")
+        quantization = Quantization(_frozen(scale), _frozen(zero_point), table.quantized_dimension, size)
+        return _checked(quantization, _ELEMENT_TYPES["INT32"], where)
+
+    def block_values(self, index: int, kind: type, where: str) -> np.ndarray:
+        """The values of a constant tensor of this subgraph, flat."""
+        table = _pick(self.tensor_tables, index, "tensor", where)
+        type_ = _element_type(table.type)
+        values = self.constant(table, type_, _shape(table.shape, 0, where), where)
+        if values is None or type_.name or not np.issubdtype(type_.dtype, kind) or table.sparsity is not None:
+            what = type_.name or type_.dtype.name
+            raise ModelError(f"{where}: tensor {index} is {what}, expected constant {kind.__name__} values")
+        self.file.work(values.nbytes, where)
+        return values.reshape(-1)
+
+
+def _pick(items: Sequence[Any], index: int, kind: str, where: str) -> Any:
+    """The item of that number, if there is one."""
+    if not 0 <= index < len(items):
+        raise ModelError(f"{where}: {kind} {index} does not exist, there are {len(items)}")
+    return items[index]
+
+
+def _code(table: SimpleNamespace, where: str) -> _Code:
+    """An operator code. The number outgrew a byte: the old field holds at most 127, the newer one the rest."""
+    number = max(table.deprecated_builtin_code, table.builtin_code)
+    if number < 0:
+        raise ModelError(f"{where} is {number}, expected 0 or more")
+    op = OPERATORS.get(number, f"BUILTIN_{number}")
+    if op == "CUSTOM" and not table.custom_code:
+        raise ModelError(f"{where} is CUSTOM, but has no custom code")
+    return _Code(table.custom_code if op == "CUSTOM" else op, table.version, op == "CUSTOM")
+
+
+def _shape(dims: np.ndarray, lo: int, where: str) -> tuple[int, ...]:
+    """Sizes, each at least ``lo``, of which the product stays in bounds."""
+    if len(dims) > MAX_RANK:
+        raise ModelError(f"{where} has {len(dims)} axes, expected at most {MAX_RANK}")
+    shape = tuple(dims.tolist())
+    if min(shape, default=0) < lo:
+        raise ModelError(f"{where} has shape {shape}, expected sizes from {lo}")
+    if prod(max(abs(size), 1) for size in shape) > MAX_ELEMENTS:
+        raise ModelError(f"{where} has shape {shape}, expected at most {MAX_ELEMENTS} elements")
+    return shape
+
+
+def _checked(quantization: Quantization, type_: _Type, where: str) -> Quantization:
+    """A quantization that can be computed with."""
+    scale, zero_point = quantization.scale, quantization.zero_point
+    if not np.isfinite(scale).all():  # negative ones and 0 do occur
+        raise ModelError(f"{where} has scale {scale[~np.isfinite(scale)][0]}, expected finite scales")
+    lo, hi = _zero_point_range(type_)
+    if zero_point.any() and (zero_point.min() < lo or zero_point.max() > hi):  # 0 always fits
+        bad = zero_point[(zero_point < lo) | (zero_point > hi)][0]
+        raise ModelError(f"{where} has zero point {bad}, expected {lo} to {hi}")
+    return quantization
+
+
+def _sparse_level(
+    form: int, dense_size: int, segments: np.ndarray, indices: np.ndarray, size: int, above: int, where: str
+) -> int:
+    """Checks one level under ``above`` entries, of an axis of that size; returns how many entries it has itself."""
+    if form == 0:
+        if dense_size != size:
+            raise ModelError(f"{where} is dense of size {dense_size}, expected {size}")
+        return above * size
+    if form != 1:
+        raise ModelError(f"{where} has format {form}, expected 0 (dense) or 1 (sparse)")
+    if len(segments) != above + 1 or segments[0] != 0 or segments[-1] != len(indices) or (np.diff(segments) < 0).any():
+        raise ModelError(f"{where} has {len(segments)} segments, expected {above + 1}, rising from 0 to {len(indices)}")
+    if len(indices) and not (indices.min() >= 0 and indices.max() < size):
+        raise ModelError(f"{where} has indices {indices.min()} to {indices.max()}, expected 0 to {size - 1}")
+    return len(indices)
+
+
+def _check_order(subgraph: Subgraph, where: str) -> None:
+    """Every tensor is written once: by the file, as state, by the caller or by one node, and before it is read."""
+    writer = {}
+    for tensor in subgraph.tensors:
+        if tensor.data is not None or tensor.is_variable:
+            writer[tensor.index] = "the file"
+    for tensor in subgraph.inputs:
+        if writer.get(tensor.index) == "the caller":
+            raise ModelError(f"{where} has tensor {tensor.index} {tensor.name!r} twice among its inputs")
+        writer[tensor.index] = "the caller"
+    for node in subgraph.nodes:
+        for tensor in filter(None, node.inputs):
+            if tensor.index not in writer:
+                raise ModelError(
+                    f"{where}, {node.label} reads tensor {tensor.index} {tensor.name!r}, which is not known by then: "
+                    "expected a constant, a variable, an input or an earlier node's output"
+                )
+        for tensor in node.outputs:
+            if tensor.index in writer:
+                first = writer[tensor.index]
+                raise ModelError(f"{where}, {node.label} writes tensor {tensor.index} {tensor.name!r}, as does {first}")
+            writer[tensor.index] = node.label
+    for tensor in subgraph.outputs:
+        if tensor.index not in writer:
+            raise ModelError(f"{where} gives tensor {tensor.index} {tensor.name!r}, which nothing writes")
+
+
+def _called(node: Node) -> Iterable[int]:
+    """The numbers of the subgraphs that a node runs."""
+    for name, value in vars(node.options).items():
+        if name == "subgraph" or name.endswith("subgraph_index"):
+            yield value
+        elif name.endswith("subgraph_indices"):
+            yield from value
+
+
+def _linked(subgraphs: Sequence[Subgraph]) -> tuple[Subgraph, ...]:
+    """The subgraphs with nodes that hold those they run, which exist; none runs itself, however indirectly."""
+    calls: list[dict[int, str]] = [
+        {i: f"subgraph {subgraph.index}, {node.label}" for node in subgraph.nodes for i in _called(node)}
+        for subgraph in subgraphs
+    ]
+    for called in calls:
+        for index, where in called.items():
+            _pick(subgraphs, index, "subgraph", where)
+    try:
+        order = list(TopologicalSorter(dict(enumerate(calls))).static_order())
+    except CycleError as error:
+        raise ModelError(f"subgraphs {error.args[1][:16]} run one another in a circle") from None
+    linked = list(subgraphs)
+    for index in order:  # those that others run come first
+        if calls[index]:
+            nodes = (replace(n, subgraphs=tuple(linked[i] for i in _called(n))) for n in linked[index].nodes)
+            linked[index] = replace(linked[index], nodes=tuple(nodes))
+    return tuple(linked)

@@ -1,0 +1,176 @@
+"""What kernels are made with: the decorators, and what they make.
+
+A kernel is a Python function that Numba compiles for given argument types. It is called in two ways:
+
+* from Python, ``add(x, y, out)``, as tests do; Numba dispatches on the types of the arguments;
+* from a Program, through an **entry point** (``entries``), which unpacks the arguments from a block of 64-bit words.
+
+Nothing is compiled, and Numba not imported, until a kernel is used.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import operator
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Any, ParamSpec
+
+from int8rt.native import fingerprint as fingerprint  # hashes the sources now, before kernels are imported
+from int8rt.native.abi import Signature
+
+P = ParamSpec("P")
+
+
+class Kernel:
+    """A function for Numba with an entry point per list of argument types; makes nothing until it is used.
+
+    A function whose first two parameters are ``thread, threads`` may share its work: it is called once per
+    thread. Any other runs on one thread while the others wait.
+
+    A method has three integers as arguments, gives one, and needs no record: ``int64 (int64, int64, int64)`` is what
+    Python calls as a built-in function.
+
+    ``recipe`` says in JSON where another process finds the kernel: [module, name], and the arguments of a ``family``.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None, is_method: bool = False) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.is_method = function, is_method
+        self.name = name or f"{function.__module__}:{function.__qualname__}"
+        self.is_parallel = function.__code__.co_varnames[:2] == ("thread", "threads")
+        self.entries: dict[Signature, int] = {}  # addresses of entry points in memory
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}>"
+
+    @functools.cached_property
+    def recipe(self) -> str:
+        """Where another process finds the kernel."""
+        return json.dumps([self.function.__module__, self.function.__qualname__])
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """The same function under Numba's own dispatcher."""
+        import numba
+
+        teach_numba()
+        return numba.njit(nogil=True, error_model="numpy", boundscheck=False)(self.function)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.dispatcher(*args)
+
+
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Make a Kernel of a function."""
+    return Kernel(function)
+
+
+def method(function: Callable[..., Any]) -> Kernel:
+    """Make a Kernel of a function ``(int, int, int) -> int`` that is its own entry point."""
+    return Kernel(function, is_method=True)
+
+
+def family(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
+    """functools.cache for what makes kernels of numbers, words and Inlines: other processes can make them too."""
+
+    @functools.cache
+    def made(*args: P.args, **kwargs: P.kwargs) -> Kernel:
+        kernel = make(*args, **kwargs)
+        names = make.__code__.co_varnames[len(args) : make.__code__.co_argcount]
+        arguments = *args, *(kwargs[name] for name in takewhile(kwargs.__contains__, names))
+        kernel.recipe = json.dumps([make.__module__, make.__qualname__, arguments], default=_place)
+        return kernel
+
+    return functools.update_wrapper(made, make)  # type: ignore[return-value]
+
+
+def find_kernel(recipe: str) -> Kernel | None:
+    """The kernel of a recipe; None where int8rt has none, as for kernels of others and of other versions."""
+    try:
+        module, name, *arguments = json.loads(recipe)
+        found = _named(module, name)
+        if arguments:
+            found = found(*(_named(*a) if isinstance(a, list) else a for a in arguments[0]))
+    except (ImportError, AttributeError, LookupError, TypeError, ValueError):
+        return None
+    return found if isinstance(found, Kernel) and found.recipe == recipe else None
+
+
+def _place(function: Inline) -> list[str]:
+    """Where an Inline is found."""
+    return [function.function.__module__, function.function.__qualname__]
+
+
+def _named(module: str, name: str) -> Any:
+    if module.partition(".")[0] != "int8rt":
+        raise ImportError(f"{module} is not a part of int8rt")
+    return operator.attrgetter(name)(importlib.import_module(module))
+
+
+class Inline:
+    """A small function that kernels call; Numba compiles it into each of its callers. Callable from Python, plainly."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """The function under Numba's dispatcher, which callers are compiled against."""
+        import numba
+
+        return numba.njit(error_model="numpy", boundscheck=False, _nrt=False, no_cpython_wrapper=True)(self.function)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+def inline(function: Callable[..., Any]) -> Inline:
+    """Make an Inline of a function."""
+    return Inline(function)
+
+
+class Word:
+    """A primitive that kernels call and that speaks LLVM: made by ``define(context)`` when Numba first needs it."""
+
+    def __init__(self, define: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, define)
+        self.define = define
+
+    @functools.cached_property
+    def intrinsic(self) -> Any:
+        """The Numba intrinsic."""
+        from numba.extending import intrinsic
+
+        return intrinsic(self.define)
+
+    def __call__(self, *args: Any) -> Any:
+        raise TypeError(f"{self.define.__name__} exists only inside kernels")
+
+
+def import_numba() -> None:
+    """Import the compiler now, which takes as long as two or three kernels."""
+    teach_numba()
+
+
+@functools.cache
+def teach_numba() -> None:
+    """Let kernels mention Inline functions, Words and other Kernels as if they were Numba's own."""
+    from numba.core import registry, types
+    from numba.extending import typeof_impl
+
+    typing = registry.cpu_target.typing_context
+
+    @typeof_impl.register(Kernel)
+    @typeof_impl.register(Inline)
+    def typeof_function(value: Any, context: Any) -> Any:
+        return types.Dispatcher(value.dispatcher)
+
+    @typeof_impl.register(Word)
+    def typeof_word(value: Any, context: Any) -> Any:
+        intrinsic = value.intrinsic  # made before the refresh that lets typing know of it
+        typing.refresh()
+        return typing.resolve_value_type(intrinsic)

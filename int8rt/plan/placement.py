@@ -1,0 +1,309 @@
+"""Steps -> Placement: which tensors live in others' memory, and where the others live in the arena.
+
+A tensor may live in a part of another one's memory, its **root**. There are two reasons for that:
+
+* **Views.** A View says that a run of bytes of y is a run of bytes of x. Either y is that run of x's memory (RESHAPE,
+  SPLIT, SLICE), or x is computed right where it belongs in y (CONCATENATION, PACK), or else a copy takes the View's
+  place. All tensors that share memory as views have the same values in it, each written once in a run.
+* **Results in place** take over the memory of an operand that nobody needs any more (``Call.in_place``).
+
+Both join two **groups**, each a root and what lives in it, by moving the one into the other as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from int8rt.graph import Node, Subgraph, Tensor
+from int8rt.numerics.storage import storage_dtype, storage_nbytes
+from int8rt.ops._move import copied
+from int8rt.plan import arena
+from int8rt.steps import Call, Fault, Step, View, tensors
+
+Steps = Sequence[tuple[Node, Step]]
+
+# Views of parts keep memory alive that copies would not. They may make the arena so much larger, and no more.
+GROWTH, GROWTH_NBYTES = 1.1, 4096
+
+
+class Place(NamedTuple):
+    """Where a tensor lives: so many bytes behind the begin of its root."""
+
+    root: Tensor
+    start: int
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """What runs, and on which memory."""
+
+    steps: tuple[tuple[Node, Step], ...]  # with copies for Views that share no memory
+    places: Mapping[Tensor, Place]  # of tensors that live in others
+    blocks: Mapping[Tensor, arena.Block]  # of roots that live in the arena
+    plan: arena.Plan
+
+    @property
+    def calls(self) -> int:
+        """How many calls run."""
+        return sum(isinstance(step, Call) for _, step in self.steps)
+
+
+def place(graph: Subgraph, steps: Steps, preserve: bool = False) -> Placement:
+    """Place every tensor that steps or the graph mention.
+
+    With preserve, what a tensor holds is not overwritten before the end of a run.
+    """
+    best = _smallest(graph, steps, preserve, lambda view: True)
+    if all(not isinstance(step, View) or _is_whole(step) for _, step in best.steps):
+        return best
+    least = _smallest(graph, steps, preserve, _is_whole)
+    limit = max(least.plan.nbytes, GROWTH * least.plan.nbytes + GROWTH_NBYTES)
+    if best.plan.nbytes <= limit:
+        return best
+    some = [_smallest(graph, steps, preserve, kind) for kind in (_is_inside, _is_around)]
+    return min((p for p in (*some, least) if p.plan.nbytes <= limit), key=lambda p: p.calls)
+
+
+def _smallest(graph: Subgraph, steps: Steps, preserve: bool, may_share: Callable[[View], bool]) -> Placement:
+    """The placement with the smaller arena in which only such Views share memory."""
+    groups = Groups()
+    shared = _join_views(groups, graph, steps, preserve, may_share)
+    lives = _lives(graph, shared, preserve)
+    if preserve:
+        return _planned(groups, shared, lives)
+    _join_in_place(groups, shared, lives, smaller=False)
+    # A result that is smaller than the memory it takes over keeps all of that: try with and without.
+    more = Groups(groups)
+    _join_in_place(more, shared, lives, smaller=True)
+    choices = [groups, more] if more.places != groups.places else [groups]
+    return min((_planned(choice, shared, lives) for choice in choices), key=lambda choice: choice.plan.nbytes)
+
+
+def _planned(groups: Groups, steps: Steps, lives: Mapping[Tensor, Life]) -> Placement:
+    blocks = _blocks(groups, lives)
+    return Placement(tuple(steps), groups.places, blocks, arena.plan(blocks))
+
+
+# Groups
+
+
+class Move(NamedTuple):
+    """A group, by its root, and where that is to live."""
+
+    root: Tensor
+    to: Place
+
+
+class Groups:
+    """Which tensors share memory, while that is being decided."""
+
+    def __init__(self, like: Groups | None = None) -> None:
+        self.places: dict[Tensor, Place] = dict(like.places) if like else {}
+        self._members: dict[Tensor, list[Tensor]] = dict(like._members) if like else {}
+
+    def place(self, t: Tensor) -> Place:
+        """Where a tensor lives so far."""
+        return self.places.get(t) or Place(t, 0)
+
+    def members(self, root: Tensor) -> list[Tensor]:
+        """The root and all that lives in it."""
+        return self._members.get(root) or [root]
+
+    def span(self, t: Tensor) -> range:
+        """Which bytes of its root a tensor takes."""
+        start = self.place(t).start
+        return range(start, start + storage_nbytes(t))
+
+    def move(self, x: Tensor, y: Tensor, distance: int) -> Move | None:
+        """Which group could move so that y begins that many bytes behind x's begin; None if neither could."""
+        (x_root, x_start), (y_root, y_start) = self.place(x), self.place(y)
+        start = x_start + distance - y_start
+        moves = Move(y_root, Place(x_root, start)), Move(x_root, Place(y_root, -start))
+        return next(filter(self._fits, moves), None) if x_root is not y_root else None
+
+    def _fits(self, move: Move) -> bool:
+        """Whether a root without memory of its own would lie inside the other, and all in it where its type may lie."""
+        root, (other, start) = move
+        return (
+            _is_free(root)
+            and 0 <= start <= storage_nbytes(other) - storage_nbytes(root)
+            and all((start + self.place(t).start) % _itemsize(t) == 0 for t in self.members(root))
+        )
+
+    def overlaps(self, move: Move) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pairs, of what would move and what is there, that would share bytes."""
+        for t in self.members(move.root):
+            start = move.to.start + self.place(t).start
+            end = start + storage_nbytes(t)
+            for other in self.members(move.to.root):
+                span = self.span(other)
+                if start < span.stop and span.start < end:
+                    yield t, other
+
+    def do(self, move: Move) -> None:
+        """Move a group."""
+        root, (other, start) = move
+        moved = self.members(root)
+        self.places.update({t: Place(other, start + self.place(t).start) for t in moved})
+        self._members[other] = self.members(other) + moved
+        self._members.pop(root, None)
+
+
+def _is_free(root: Tensor) -> bool:
+    """Whether a tensor has no memory outside the arena."""
+    return root.data is None and not root.is_variable
+
+
+def _itemsize(t: Tensor) -> int:
+    return storage_dtype(t.dtype).itemsize
+
+
+# Views
+
+
+def _is_whole(view: View) -> bool:
+    return storage_nbytes(view.x) == storage_nbytes(view.y)
+
+
+def _is_inside(view: View) -> bool:
+    """Whether y is all or a part of x."""
+    return storage_nbytes(view.y) <= storage_nbytes(view.x)
+
+
+def _is_around(view: View) -> bool:
+    """Whether x is all or a part of y."""
+    return storage_nbytes(view.y) >= storage_nbytes(view.x)
+
+
+def _join_views(
+    groups: Groups, graph: Subgraph, steps: Steps, preserve: bool, may_share: Callable[[View], bool]
+) -> list[tuple[Node, Step]]:  # fmt: skip
+    """Join the groups of Views; gives the steps with a copy in place of each View whose memory is not shared."""
+    last = _last_uses(graph, steps)
+    written: dict[Tensor, list[int]] = {}
+    for number, (_, step) in enumerate(steps):
+        for t in step.writes if isinstance(step, Call) else ():
+            written.setdefault(t, []).append(number)
+
+    def is_stable(view: View, number: int) -> bool:
+        """Whether nothing is written to x's memory as long as y needs it."""
+        root = groups.place(view.x).root
+        end = last[view.y] if root.is_variable and not preserve else len(steps)
+        return not any(number < at <= end for t in groups.members(root) for at in written.get(t, ()))
+
+    def join(view: View, number: int) -> bool:
+        """Join the groups of x and y if that is right; says whether it was."""
+        if not _is_free(view.y) or view.y in graph.inputs or view.y in written or not may_share(view):
+            return False
+        move = groups.move(view.x, view.y, view.start - view.at)
+        if not move or not is_stable(view, number) or not (_is_inside(view) or _is_alone(groups, view, move)):
+            return False
+        groups.do(move)
+        return True
+
+    return [
+        (node, copied(step) if isinstance(step, View) and not join(step, number) else step)
+        for number, (node, step) in enumerate(steps)
+    ]
+
+
+def _is_alone(groups: Groups, view: View, move: Move) -> bool:
+    """Whether x is a memory's whole content, and y the only one that has the bytes where it is to live."""
+    whole = storage_nbytes(move.root) == storage_nbytes(view.x)
+    return whole and all(other is view.y for _, other in groups.overlaps(move))
+
+
+def _last_uses(graph: Subgraph, steps: Steps) -> dict[Tensor, int]:
+    """The last step that needs each tensor or a view of it."""
+    last: dict[Tensor, int] = dict.fromkeys(graph.outputs, len(steps))
+    for number, (_, step) in reversed(list(enumerate(steps))):
+        for t in tensors(step):
+            last.setdefault(t, number)
+        if isinstance(step, View) and _is_inside(step):
+            last[step.x] = max(last[step.x], last[step.y])
+    return last
+
+
+# Results in place
+
+
+class Life(NamedTuple):
+    """From which step to which a tensor must not be overwritten."""
+
+    first: int
+    last: int
+
+
+def _lives(graph: Subgraph, steps: Steps, preserve: bool) -> dict[Tensor, Life]:
+    """Inputs from the start, outputs to the end, the rest as long as steps mention them.
+
+    A View mentions both its tensors, so that there is no gap between the life of what wrote the bytes they share and
+    that of who reads them.
+    """
+    lives: dict[Tensor, Life] = {}
+
+    def touch(t: Tensor, first: int, last: int) -> None:
+        known = lives.get(t, Life(first, last))
+        lives[t] = Life(min(known.first, first), max(known.last, last))
+
+    end = len(steps)
+    for t in graph.inputs:
+        touch(t, 0, 0)
+    for number, (_, step) in enumerate(steps):
+        for t in tensors(step):
+            keep = isinstance(t, Fault) or (preserve and t.index >= 0)
+            touch(t, *((0, end) if keep else (number, number)))
+    for t in graph.outputs:
+        touch(t, end, end)
+    return lives
+
+
+def _join_in_place(groups: Groups, steps: Steps, lives: Mapping[Tensor, Life], smaller: bool) -> None:
+    """Join the groups of results and of the operands whose memory they may take over.
+
+    With ``smaller``, results may be smaller than what they take over.
+    """
+    for _, step in steps:
+        if not isinstance(step, Call) or step.in_place is None:
+            continue
+        x, y = step.in_place, step.writes[0]
+        room = storage_nbytes(x) - storage_nbytes(y)
+        move = groups.move(x, y, 0) if room == 0 or (smaller and room > 0) else None
+        if (
+            move
+            and _is_free(move.to.root)
+            and all(_take_turns(groups, steps, lives, *pair, move) for pair in groups.overlaps(move))
+        ):
+            groups.do(move)
+
+
+def _take_turns(
+    groups: Groups, steps: Steps, lives: Mapping[Tensor, Life], moved: Tensor, other: Tensor, move: Move
+) -> bool:  # fmt: skip
+    """Whether two tensors that would share bytes do not need them at the same time."""
+    old, new = sorted((moved, other), key=lambda t: lives[t])
+    last, first = lives[old].last, lives[new].first
+    if last != first:
+        return last < first
+    starts = {moved: move.to.start + groups.place(moved).start, other: groups.place(other).start}
+    step = steps[first][1]
+    return (
+        isinstance(step, Call)
+        and step.in_place is not None
+        and step.writes[0] is new
+        and starts[old] == starts[new]
+        and (groups.place(old), groups.span(old)) == (groups.place(step.in_place), groups.span(step.in_place))
+    )
+
+
+def _blocks(groups: Groups, lives: Mapping[Tensor, Life]) -> dict[Tensor, arena.Block]:
+    """What the arena must hold: each root as long as anything that lives in it."""
+    blocks: dict[Tensor, arena.Block] = {}
+    for t, life in lives.items():
+        root = groups.place(t).root
+        if _is_free(root):
+            known = blocks.get(root) or arena.Block(storage_nbytes(root), *life)
+            blocks[root] = arena.Block(known.nbytes, min(known.first, life.first), max(known.last, life.last))
+    return blocks

@@ -1,0 +1,188 @@
+"""Nodes -> Program: every node prepared, every tensor placed, ready to run in one native call.
+
+A Program is an immutable plan of a stretch of nodes whose shapes are known (``infer``). What runs is an Instance of it
+(``runtime.instance``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from int8rt import ops
+from int8rt.errors import UnsupportedError
+from int8rt.graph import Node, Subgraph, Tensor
+from int8rt.native.abi import Signature, dtype_name, type_name
+from int8rt.native.kernel import Kernel
+from int8rt.numerics.rules import Numerics
+from int8rt.numerics.storage import storage_dtype, to_storage
+from int8rt.plan import arena
+from int8rt.plan.infer import Stretch, infer, located, refuse_missing
+from int8rt.plan.placement import Place, place
+from int8rt.plan.state import Resources
+from int8rt.steps import Call, Flat, PythonCall, Step, View, as_steps, tensors
+
+Shapes = Mapping[int, tuple[int, ...]]
+WORK_WORTH_SHARING = 700_000  # operations of a call: smaller ones are not worth it that threads wait for one another
+WORK_OF_A_PART = 1_000_000  # at least, where a call has more parts than there are threads
+PARTS = 4  # at most, for each thread
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A plan: which calls run on which memory."""
+
+    graph: Subgraph  # as inferred, its nodes those of the stretch
+    stretch: Stretch
+    inputs: tuple[Tensor, ...]  # those of the graph, as the file has them
+    outputs: tuple[Tensor, ...]
+    steps: tuple[tuple[Node, Step], ...]
+    places: Mapping[Tensor, Place]  # of tensors that live in others' memory
+    blocks: Mapping[Tensor, arena.Block]
+    plan: arena.Plan
+    constants: Mapping[Tensor, np.ndarray]  # in storage form
+    variables: tuple[Tensor, ...]  # whose memory is a State's
+    is_whole: bool  # whether the stretch is the whole graph
+    threads: int = 1
+
+    @property
+    def calls(self) -> list[Call]:
+        """What runs, in order."""
+        return [step for _, step in self.steps if isinstance(step, Call)]
+
+    def root(self, tensor: Tensor) -> Tensor:
+        """The tensor in whose memory this one lives."""
+        return self.place(tensor).root
+
+    def place(self, tensor: Tensor) -> Place:
+        """Where in that tensor's memory."""
+        return self.places.get(tensor) or Place(tensor, 0)
+
+    def kernels(self) -> list[tuple[Kernel, Signature]]:
+        """Which entry points its calls need."""
+        return [(c.kernel, call_signature(c)) for c in self.calls if not isinstance(c, PythonCall)]
+
+
+def build(
+    graph: Subgraph,
+    numerics: Numerics,
+    input_shapes: Shapes | None = None,
+    preserve: bool = False,
+    threads: int = 1,
+    resources: Resources | None = None,
+) -> Program:
+    """Prepare every node and place every tensor, for runs on that many threads.
+
+    With preserve, each tensor keeps memory of its own, to be read after a run. Where a node has to wait for run-time
+    values the program ends before it; its stretch says so. Raises UnsupportedError, naming all operators that are
+    missing at once, and ModelError where shapes contradict one another.
+    """
+    refuse_missing(graph)
+    shapes = input_shapes or {}
+    known = {t: replace(t, shape=tuple(shapes.get(t.index, t.shape))) for t in graph.inputs}
+    return build_stretch(graph, graph.nodes, known, resources or Resources(), numerics, preserve, threads)
+
+
+def build_stretch(
+    graph: Subgraph,
+    nodes: Sequence[Node],
+    known: Mapping[Tensor, Tensor],
+    resources: Resources,
+    numerics: Numerics,
+    preserve: bool = False,
+    threads: int = 1,
+    needed: Sequence[Tensor] = (),
+) -> Program:
+    """The program of the first stretch of nodes of a graph; the arguments are those of ``infer`` and ``build``.
+
+    Where the stretch is the whole graph the program has the graph's inputs and outputs. Else its inputs are what it
+    needs of ``known``, its outputs what it computes and others need: nodes behind it, the caller, or who reads
+    ``needed``.
+    """
+    stretch = infer(nodes, known, resources)
+    prepared, stretch = _prepared(stretch, numerics)
+    ports = graph.inputs + graph.outputs
+    is_whole = stretch.cut is None and len(nodes) == len(graph.nodes) and all(t.dtype != object for t in ports)
+    inputs, outputs = (graph.inputs, graph.outputs) if is_whole else _ends(graph, stretch, needed)
+    inferred = replace(
+        graph,
+        nodes=stretch.nodes,
+        inputs=tuple(stretch.known.get(t, t) for t in inputs),
+        outputs=tuple(stretch.known.get(t, t) for t in outputs),
+        tensors=tuple(stretch.known.get(t, t) for t in graph.tensors),
+    )
+    steps: list[tuple[Node, Step]] = [
+        (node, step if isinstance(step, View) else step.for_threads(parts_of(step, threads))) for node, step in prepared
+    ]
+    placed = place(inferred, steps, preserve)
+    mentioned = [*inferred.inputs, *inferred.outputs, *(t for _, step in placed.steps for t in tensors(step))]
+    constants = {t: to_storage(t.data) for t in mentioned if t.data is not None}
+    variables = tuple(dict.fromkeys(t for t in mentioned if t.is_variable))
+    return Program(
+        inferred, stretch, inputs, outputs, placed.steps, placed.places, placed.blocks, placed.plan, constants,
+        variables, is_whole, threads,
+    )  # fmt: skip
+
+
+def parts_of(step: Call, threads: int) -> int:
+    """In how many parts threads share a call; 1 where they do not."""
+    if threads == 1 or isinstance(step, PythonCall) or not step.kernel.is_parallel or step.work < WORK_WORTH_SHARING:
+        return 1
+    return min(PARTS * threads, max(threads, step.work // WORK_OF_A_PART))
+
+
+def _ends(graph: Subgraph, stretch: Stretch, needed: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """What a stretch reads that it does not compute, and what it computes that others need; as the graph has them."""
+    computed = dict.fromkeys(t for node in stretch.origins for t in node.outputs)
+    read = dict.fromkeys(t for node in stretch.origins for t in node.inputs if t is not None)
+    behind = stretch.rest if stretch.cut is None else (stretch.cut, *stretch.rest)
+    wanted = {t for node in behind for t in node.inputs}.union(graph.outputs, needed)
+    inputs = (t for t in read if t not in computed and stretch.known.get(t, t).data is None and not t.is_variable)
+    return tuple(inputs), tuple(t for t in computed if t in wanted)
+
+
+def _prepared(stretch: Stretch, numerics: Numerics) -> tuple[list[tuple[Node, Step]], Stretch]:
+    """The steps of each node, and the stretch, ended where a node has to wait for values.
+
+    Raises UnsupportedError with all reasons at once, the nodes behind each counted.
+    """
+    prepared: list[tuple[Node, Step]] = []
+    refused: dict[str, list[tuple[Node, str]]] = {}
+    for number, node in enumerate(stretch.nodes):
+        try:
+            steps = as_steps(located(node, ops.find(node.op).prepare, node, numerics))
+            prepared += [(node, step) for step in steps if not _is_empty(node, step)]
+        except ops.NotConstant:
+            stretch = stretch.ended_before(number)
+            break
+        except UnsupportedError as error:
+            refused.setdefault(str(error).replace(node.label, node.op), []).append((node, str(error)))
+    if refused:
+        listed = [why if len(nodes) > 1 else nodes[0][1] for why, nodes in refused.items()]
+        counts = [f": {len(nodes)} nodes" if len(nodes) > 1 else "" for nodes in refused.values()]
+        raise UnsupportedError("; ".join(why + count for why, count in zip(listed, counts, strict=True)))
+    return prepared, stretch
+
+
+def _is_empty(node: Node, step: Step) -> bool:
+    """Whether a step does nothing, as all that its node writes is empty."""
+    return (
+        bool(node.outputs)
+        and all(t.size == 0 for t in node.outputs)
+        and not (isinstance(step, Call) and any(t.is_variable for t in step.writes))
+    )
+
+
+def call_signature(call_: Call) -> Signature:
+    return tuple(_type_name(arg) for arg in call_.args)
+
+
+def _type_name(arg: Any) -> str:
+    if isinstance(arg, Flat):
+        return f"{dtype_name(arg.dtype)}[1]"
+    if isinstance(arg, Tensor):
+        return f"{dtype_name(storage_dtype(arg.dtype))}[{len(arg.shape)}]"
+    return type_name(arg)

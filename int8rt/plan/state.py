@@ -1,0 +1,137 @@
+"""What a model keeps between runs: variable tensors, and resources, which all its subgraphs share by name.
+
+All values are held in storage form. A resource takes the shape and type of what is assigned to it. Each form that it
+ever had keeps its memory, so that a program which was made for one form finds it where it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from int8rt.errors import InputError
+from int8rt.graph import Subgraph, Tensor
+from int8rt.memory import SLACK, allocate
+from int8rt.numerics.storage import from_storage, storage_dtype, stored_zero, to_storage
+from int8rt.ops import Name
+
+STATEFUL = frozenset({"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
+
+
+class Form(NamedTuple):
+    """Shape and type of what a resource holds."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+NO_NAME = Name("", "")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Resource(Tensor):
+    """What a resource of one form holds, as a tensor of one stretch of a program."""
+
+    resource: Name = NO_NAME
+
+    @property
+    def form(self) -> Form:
+        """Shape and type."""
+        return Form(self.shape, self.dtype)
+
+
+def resource(name: Name, form: Form) -> Resource:
+    """A tensor that stands for the memory of a resource."""
+    return Resource("/".join(filter(None, name)), form.shape, form.dtype, is_variable=True, resource=name)
+
+
+class Resources:
+    """The resources of a model, and which subgraphs have run that run once."""
+
+    def __init__(self) -> None:
+        self.forms: dict[Name, Form] = {}
+        self.done: set[int] = set()
+        self.version = 0  # counts changes of forms and of what is done
+        self._arrays: dict[tuple[Name, Form], np.ndarray] = {}
+
+    def array(self, name: Name, form: Form) -> np.ndarray:
+        """The memory of a resource while it has that form."""
+        if (name, form) not in self._arrays:
+            self._arrays[name, form] = zeros(form.shape, form.dtype)
+        return self._arrays[name, form]
+
+    def read(self, name: Name) -> np.ndarray:
+        """A copy of the value of a resource. Raises InputError where it has none."""
+        if name not in self.forms:
+            raise InputError(f"variable {name.shared_name!r} is read before anything was assigned to it")
+        form = self.forms[name]
+        return from_storage(self.array(name, form), form.dtype)
+
+    def assign(self, name: Name, value: np.ndarray) -> None:
+        """Set the value, and with it the form, of a resource."""
+        form = Form(value.shape, value.dtype)
+        self.array(name, form)[...] = to_storage(value)
+        self.adopt({name: form})
+
+    def adopt(self, forms: Mapping[Name, Form]) -> None:
+        """Resources have these forms from now on; their values are in memory already."""
+        if any(self.forms.get(name) != form for name, form in forms.items()):
+            self.forms.update(forms)
+            self.version += 1
+
+    def mark_done(self, subgraph: int) -> None:
+        """A subgraph that runs once has run."""
+        self.done.add(subgraph)
+        self.version += 1
+
+    def clear(self) -> None:
+        """Forget all values."""
+        self.forms.clear()
+        self.done.clear()
+        self.version += 1
+
+
+class State:
+    """The variables of a subgraph and of those it runs, and the resources of the model."""
+
+    def __init__(self, resources: Resources | None = None) -> None:
+        self.resources = resources or Resources()
+        self._variables: dict[tuple[int, int, Form], tuple[Tensor, np.ndarray]] = {}
+
+    def array(self, subgraph: int, t: Tensor) -> np.ndarray:
+        """The memory of a variable, or of a resource."""
+        if isinstance(t, Resource):
+            return self.resources.array(t.resource, t.form)
+        key = subgraph, t.index, Form(t.shape, t.dtype)
+        if key not in self._variables:
+            self._variables[key] = t, zeros(t.shape, t.dtype)
+            self._variables[key][1][...] = _first_value(t)
+        return self._variables[key][1]
+
+    def reset_variables(self) -> None:
+        """Set every variable tensor to zero."""
+        for t, array in self._variables.values():
+            array[...] = _first_value(t)
+
+
+def _first_value(t: Tensor) -> int:
+    """What a variable begins with, stored: zero bytes, of int8 the zero point, as in LiteRT (not so of uint8)."""
+    return stored_zero(t) if t.dtype == np.int8 else 0
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Memory for a tensor's stored values, all bytes 0."""
+    stored = storage_dtype(dtype)
+    nbytes = math.prod(shape) * stored.itemsize
+    return allocate(nbytes + SLACK)[:nbytes].view(stored).reshape(shape)
+
+
+def keeps_state(graph: Subgraph) -> bool:
+    """Whether a run depends on those before it."""
+    return any(t.is_variable for t in graph.tensors) or any(
+        node.op in STATEFUL or any(map(keeps_state, node.subgraphs)) for node in graph.nodes
+    )

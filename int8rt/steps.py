@@ -1,0 +1,142 @@
+"""What an operator gives: the calls that run, and views, on tensors that have no memory yet.
+
+A value says what is done, never how it is planned or run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from int8rt.graph import Tensor
+from int8rt.memory import aligned
+
+if TYPE_CHECKING:
+    from int8rt.native.kernel import Kernel
+
+
+class Flat(NamedTuple):
+    """A tensor argument that reaches the kernel as a one-dimensional array of ``dtype``, whatever its shape and type.
+
+    So one compiled kernel serves every rank. The tensor's stored bytes must be a multiple of the type's.
+    """
+
+    tensor: Tensor
+    dtype: np.dtype
+
+
+class Call:
+    """A kernel and its arguments, in which a Tensor stands for the memory that it will get.
+
+    A Tensor argument reaches the kernel as a C-contiguous array of the tensor's shape in storage form, an array as it
+    is, a number as int64 or float64; Flat passes a tensor in one dimension. Tensors that are in ``writes`` are written,
+    all others only read; tensors that no node mentions are scratch. ``in_place`` names an input whose memory the
+    (first) written tensor may take over.
+    """
+
+    def __init__(
+        self, kernel: Kernel, *args: Any, writes: Sequence[Tensor], in_place: Tensor | None = None, work: int = 0
+    ) -> None:
+        self.args = tuple(aligned(a) if isinstance(a, np.ndarray) else a for a in args)
+        self.kernel, self.writes, self.in_place = kernel, tuple(writes), in_place
+        self.work = work or sum(t.size for t in tensors(self))  # operations, roughly
+
+    @property
+    def name(self) -> str:
+        """The kernel's name."""
+        return self.kernel.name.split(":")[-1]
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(_brief(a) for a in self.args)})"
+
+    def for_threads(self, threads: int) -> Call:
+        """The same with its PerThread scratch as large as that many threads need."""
+        if threads != 1:
+            own = [t for t in tensors(self) if isinstance(t, PerThread)]
+            sized: dict[Any, Any] = {t: replace(t, shape=(threads, *t.shape[1:])) for t in own}
+            self.args = tuple(
+                a._replace(tensor=sized.get(a.tensor, a.tensor))
+                if isinstance(a, Flat)
+                else (sized.get(a, a) if isinstance(a, Tensor) else a)
+                for a in self.args
+            )
+            self.writes = tuple(sized.get(t, t) for t in self.writes)
+        return self
+
+
+def _brief(arg: Any) -> str:
+    if isinstance(arg, (Tensor, Flat)):
+        return repr(arg.name if isinstance(arg, Tensor) else arg.tensor.name)
+    return f"{arg.dtype}{list(arg.shape)}" if isinstance(arg, np.ndarray) else str(arg)
+
+
+class PerThread(Tensor):
+    """Scratch of which every thread needs its own: [threads, ...], with one thread until the program is built."""
+
+
+class PythonCall(Call):
+    """A Python function between native stretches; its arguments are those of a Call."""
+
+    def __init__(self, function: Callable[..., None], *args: Any, writes: Sequence[Tensor]) -> None:
+        self.function = function
+        self.args, self.writes, self.in_place, self.work = args, tuple(writes), None, 0
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.function.__name__
+
+
+class View(NamedTuple):
+    """A run of y's bytes is a run of x's: all of y, or all of x. Nothing is run where they can share memory.
+
+    By default y is x under another shape.
+    """
+
+    y: Tensor
+    x: Tensor
+    start: int = 0  # of the run in x, in bytes
+    at: int = 0  # of the run in y
+
+
+Step = Call | View
+
+
+def tensors(step: Step) -> list[Tensor]:
+    """Which tensors a step mentions."""
+    if isinstance(step, View):
+        return [step.x, step.y]
+    return [a.tensor if isinstance(a, Flat) else a for a in step.args if isinstance(a, (Tensor, Flat))]
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Tensor:
+    """A tensor for a kernel's own use; int8 is not for scratch, since it would be stored as uint8."""
+    return Tensor(name, shape, np.dtype(dtype))
+
+
+def scratch_per_thread(name: str, size: int, dtype: Any) -> PerThread:
+    """Scratch that a kernel gets as [threads, size] and of which it uses row number ``thread``."""
+    return PerThread(name, (1, size), np.dtype(dtype))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fault(Tensor):
+    """Where a kernel says that a run-time value is out of range: [flag, value]; the run then raises InputError.
+
+    ``message`` has ``{}`` in the value's place. A kernel reports with ``_index.report`` and goes on without the value.
+    """
+
+    message: str = ""
+
+
+def fault(message: str) -> Fault:
+    """A place for one kind of fault; it is passed to the kernel and named among what the Call writes."""
+    return Fault("fault", (2,), np.dtype(np.int64), message=message)
+
+
+def as_steps(prepared: Step | Sequence[Step]) -> list[Step]:
+    """What prepare() gave, as a list."""
+    return [prepared] if isinstance(prepared, (Call, View)) else list(prepared)

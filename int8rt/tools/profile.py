@@ -1,0 +1,48 @@
+"""Where the time of a run goes: each call of a program timed by itself, on one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from int8rt.runtime.model import Model
+
+
+class Row(NamedTuple):
+    """One call: its operator, node and kernel, seconds per run (the least seen) and work in operations."""
+
+    op: str
+    node: int
+    kernel: str
+    seconds: float
+    work: int
+
+
+def profile(model: Model, inputs: Sequence[np.ndarray], repeat: int = 10) -> list[Row]:
+    """Time every call of one run, in the order of execution, on inputs of the declared shapes.
+
+    A call runs on what it finds in memory, so often in a row that the time of one can be told from that of asking.
+    """
+    session = model.session()
+    session.run(inputs)
+    return [Row(r.node.op, r.node.index, r.name, _time(r.run, repeat), r.work) for r in session.runners()]
+
+
+def _time(run: Callable[[int], None], repeat: int) -> float:
+    """Seconds that one of several runs in a row takes; the least that is seen."""
+    times = 1
+    while (once := _seconds(run, times)) < LONG_ENOUGH:
+        times = min(times * 10, 1 + int(times * 1.5 * LONG_ENOUGH / max(once, 1e-9)))
+    return min(_seconds(run, times) for _ in range(repeat)) / times
+
+
+def _seconds(run: Callable[[int], None], times: int) -> float:
+    start = time.perf_counter()
+    run(times)
+    return time.perf_counter() - start
+
+
+LONG_ENOUGH = 1e-4  # seconds

@@ -1,0 +1,53 @@
+"""Compiling ahead of time: what models need, or what another version of int8rt had compiled."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from int8rt.errors import Error, InputError
+from int8rt.native.cache import cache_folder, other_folders, recorded
+from int8rt.native.entries import Progress, is_cached
+from int8rt.native.helpers import Job, compile_all, is_writable
+from int8rt.native.kernel import find_kernel
+from int8rt.runtime.model import load, random_inputs
+
+
+def check_cache() -> None:
+    """Raises InputError where compiled code cannot be kept."""
+    if not is_writable():
+        raise InputError(f"{cache_folder()} cannot be written: INT8RT_CACHE_DIR may name another folder")
+
+
+def entries() -> int:
+    """How many compiled kernels this version has in the cache, for this CPU."""
+    return sum(1 for _ in cache_folder().glob("*.o"))
+
+
+def prepare(path: Path, progress: Progress | None = None) -> None:
+    """Compile what a model needs on one thread or several.
+
+    It runs once on random data, since some models need kernels that depend on values.
+    """
+    model = load(path, threads=2, progress=progress)
+    with contextlib.suppress(Error):  # random indices and shapes need not fit
+        model(*random_inputs(model.graph.main))
+
+
+def renew(progress: Progress | None = None) -> int:
+    """Compile what other versions had compiled, or this one for other CPUs; how many kernels this version lacks."""
+    wanted = sorted(set().union(*map(recorded, other_folders())))
+    found = [(find_kernel(recipe), signature) for recipe, signature in wanted]
+    jobs: list[Job] = [(kernel, signature) for kernel, signature in found if kernel is not None]
+    compile_all(jobs, progress, lenient=True)
+    return len(wanted) - sum(is_cached(kernel, signature) for kernel, signature in jobs)
+
+
+def prune() -> int:
+    """Remove what other versions compiled, or this one for other CPUs; how many bytes that gives back."""
+    folders = other_folders()
+    size = sum(p.stat().st_size for folder in folders for p in folder.iterdir() if p.is_file())
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return size
