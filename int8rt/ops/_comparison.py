@@ -2,11 +2,12 @@
 
 int8 and uint8, and quantized int16 in EQUAL and NOT_EQUAL, are brought to one scale before they are compared:
 
-    v_i = A(s_i, (x_i - z_i) 2^8)
+    v_i = R(s_i, (x_i - z_i) 2^8)
 
-A is rule A. So neighbouring values of a scale below 2^-8 may count as equal. Scales from 1 on, with which LiteRT aborts
-or shifts by a negative amount, are both divided by the power of two that brings them below 1. All other types are
-compared as they are, int16 in GREATER, GREATER_EQUAL, LESS and LESS_EQUAL too, whatever its quantization.
+R is double rounding (numerics 3.1). So neighbouring values of a scale below 2^-8 may count as equal. Scales from 1 on,
+with which LiteRT aborts or shifts by a negative amount, are both divided by the power of two that brings them below 1.
+All other types are compared as they are, int16 in GREATER, GREATER_EQUAL, LESS and LESS_EQUAL too, whatever its
+quantization.
 
 The values v_i are tables here. GREATER is LESS with its operands exchanged.
 

@@ -76,7 +76,7 @@ def check_scales(node: Node, *tensors: Tensor) -> None:
 
 
 def multiplier_for(node: Node, real: Any) -> Multiplier:
-    """The fixed-point form of the real multiplier of a product, for rule A. Raises UnsupportedError.
+    """The fixed-point form of the real multiplier of a product, for double rounding. Raises UnsupportedError.
 
     LiteRT's shift to the left by 32 or more is undefined. Of 8-bit operands every product but 0 is then out of range,
     which a shift by 14 says without overflow.

@@ -162,7 +162,7 @@ def call(node: Node, combine: Inline, y: Tensor, start: Any = None) -> Call:
 
 
 def rescaled_sum(node: Node, multiplier: Multiplier) -> list[Step]:
-    """y = z_y + A(multiplier, sum of x - count z_x): quantized integers, summed in int32, which wraps; rule A.
+    """y = z_y + R(multiplier, sum of x - count z_x): quantized integers, summed in int32, which wraps; double rounding.
 
     The sum of nothing is the stored value 0.
     """

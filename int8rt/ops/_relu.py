@@ -1,8 +1,8 @@
 """What RELU, RELU6, RELU_N1_TO_1 and RELU_0_TO_1 share: y = x clamped to [lo, hi].
 
-    y = clamp(z_y + rule A(s_x / s_y, x - z_x)) to the stored forms of lo and hi
+    y = clamp(z_y + R(s_x / s_y, x - z_x)) to the stored forms of lo and hi
 
-The multiplier is a float32 quotient. Of float32, NaN and -0 pass through.
+R is double rounding (numerics 3.1), its multiplier a float32 quotient. Of float32, NaN and -0 pass through.
 """
 
 from __future__ import annotations

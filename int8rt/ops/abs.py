@@ -1,8 +1,9 @@
 """ABS: y = |x|.
 
-    q = clamp(z_y + rule A(s_x / s_y, |x - z_x|))      of int8 and int16, the quotient in float32
+    q = clamp(z_y + R(s_x / s_y, |x - z_x|))      of int8 and int16, the quotient in float32
 
-int16 without quantization, int32 and float32 are computed as they are; the smallest integer stays what it is.
+R is double rounding (numerics 3.1). int16 without quantization, int32 and float32 are computed as they are; the
+smallest integer stays what it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ADD: y = x1 + x2, with broadcasting and a fused activation. Quantized: rule A three times; see _sum."""
+"""ADD: y = x1 + x2, with broadcasting and a fused activation. Quantized: three double roundings; see _sum."""
 
 from __future__ import annotations
 

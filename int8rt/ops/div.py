@@ -2,12 +2,13 @@
 
 Quantized values, whose scale is computed in float32, are divided by a fixed-point reciprocal:
 
-    y = z_y + A(s1 / (s2 s_y), (x1 - z1) / (x2 - z2))        clamped
+    y = z_y + R(s1 / (s2 s_y), (x1 - z1) / (x2 - z2))        clamped
 
-The reciprocal has 31 bits, by three steps of Newton's method; the dividend is first shifted to the left as far as int32
-allows. The last shift of rule A would often be by more than 31 where the quotient is tiny. That is undefined in C++; as
-x86-64 does, which counts shifts modulo 32 and takes the rounding mask to be zero, such a result is that of the shift by
-32 less, plus 1 unless it is negative. int32 truncates and saturates, float32 is clamped to finite numbers.
+R is double rounding (numerics 3.1). The reciprocal has 31 bits, by three steps of Newton's method; the dividend is
+first shifted to the left as far as int32 allows. Its last shift would often be by more than 31 where the quotient is
+tiny. That is undefined in C++; as x86-64 does, which counts shifts modulo 32 and takes the rounding mask to be zero,
+such a result is that of the shift by 32 less, plus 1 unless it is negative. int32 truncates and saturates, float32 is
+clamped to finite numbers.
 
 A divisor that stands for zero is refused when the model is run, except in float32.
 

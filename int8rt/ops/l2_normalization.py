@@ -1,8 +1,8 @@
 """L2_NORMALIZATION over the last axis: y = x / sqrt(sum of x^2).
 
-8-bit outputs have scale 1/128; the inverse root of the integer sum is fixed point, and each value is scaled by rule A,
-of int8 with the factor 128 in the shift, of uint8 in the value. float32 divides by a norm of at least 1e-6; its squares
-are summed from left to right.
+8-bit outputs have scale 1/128; the inverse root of the integer sum is fixed point, and each value is scaled by double
+rounding, of int8 with the factor 128 in the shift, of uint8 in the value. float32 divides by a norm of at least 1e-6;
+its squares are summed from left to right.
 """
 
 from __future__ import annotations

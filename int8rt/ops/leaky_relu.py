@@ -1,9 +1,9 @@
 """LEAKY_RELU: y = x where x > 0, else alpha * x.
 
-    y = z_y + rule A(s_x / s_y, x - z_x)              where x >= z_x
-    y = z_y + rule A(s_x alpha / s_y, x - z_x)        elsewhere, by the magnitude of alpha and then its sign
+    y = z_y + R(s_x / s_y, x - z_x)              where x >= z_x
+    y = z_y + R(s_x alpha / s_y, x - z_x)        elsewhere, by the magnitude of alpha and then its sign
 
-Both multipliers are computed in float32.
+R is double rounding (numerics 3.1); both multipliers are computed in float32.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     y = z_y + ruleA(s_x / s_y / count, sum of x - count z_x)
 
 Quantized integers are summed in int32, which wraps. 1 / count is folded into the int32 multiplier of s_x / s_y before
-rule A, and truncated there. Floats are summed in float32 in the order of x, then divided; int32 and int64 are summed in
-int64, which wraps, then divided towards zero. The mean of nothing is NaN or the stored value 0.
+double rounding, and truncated there. Floats are summed in float32 in the order of x, then divided; int32 and int64 are
+summed in int64, which wraps, then divided towards zero. The mean of nothing is NaN or the stored value 0.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 Quantized values, whose scale is computed in float32:
 
-    y = z_y + A(s1 s2 / s_y, (x1 - z1) (x2 - z2))        clamped
+    y = z_y + R(s1 s2 / s_y, (x1 - z1) (x2 - z2))        clamped
 
-A is rule A. Other types are multiplied as they are; integers wrap before they are clamped to the fused activation.
+R is double rounding (numerics 3.1). Other types are multiplied as they are; integers wrap before they are clamped to
+the fused activation.
 
 Sources: TFLite's mul.cc, reference/integer_ops/mul.h, reference/mul.h.
 """

@@ -2,10 +2,11 @@
 
 Quantized, with scales computed in float32:
 
-    y = z_y + A(s_x / s_y, x - z_x)                                     where x >= z_x
-    y = z_y + A(s_x s_alpha / s_y, (x - z_x) (alpha - z_alpha))         elsewhere; clamped
+    y = z_y + R(s_x / s_y, x - z_x)                                     where x >= z_x
+    y = z_y + R(s_x s_alpha / s_y, (x - z_x) (alpha - z_alpha))         elsewhere; clamped
 
-A is rule A. alpha of an int16 x may be int8. Sources: TFLite's activations.cc, reference/prelu.h.
+R is double rounding (numerics 3.1). alpha of an int16 x may be int8. Sources: TFLite's activations.cc,
+reference/prelu.h.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """QUANTIZE: float32 to integers, or integers to integers of another type or scale.
 
     q = clamp(z + round(x / s))                        of float32: one division, half away from zero
-    q = clamp(z_y + rule A(s_x / s_y, x - z_x))        of integers, the quotient in float64
+    q = clamp(z_y + R(s_x / s_y, x - z_x))             of integers, the quotient in float64
 
-float32 values beyond int32 saturate and NaN gives z, as the conversions of an ARM CPU do; in LiteRT they are undefined.
+R is double rounding (numerics 3.1). float32 values beyond int32 saturate and NaN gives z, as the conversions of an ARM
+CPU do; in LiteRT they are undefined.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def quantize_float(
 def requantize(
     thread: int, threads: int, x: Any, z_x: int, multiplier: int, shift: int, z_y: int, lo: int, hi: int, y: Any
 ) -> None:  # fmt: skip
-    """y[i] = clamp(z_y + rule A(x[i] - z_x))."""
+    """y[i] = clamp(z_y + R(x[i] - z_x))."""
     for i in range(x.size * thread // threads, x.size * (thread + 1) // threads):
         q = requantize_double_rounding(get(x, i) - z_x, multiplier, shift) + z_y
         put(y, i, min(max(q, lo), hi))

@@ -1,8 +1,8 @@
 """RSQRT: y = 1 / sqrt(x).
 
-int8 is fixed point: an integer inverse root with 20 more bits, then rule A with 1 / (sqrt(s_x) s_y). int16 is a table
-with interpolation. Both give the output's largest value for 0, and here for negative numbers, with which LiteRT fails
-at run time. float32 is a root and a quotient, each rounded.
+int8 is fixed point: an integer inverse root with 20 more bits, then double rounding with 1 / (sqrt(s_x) s_y). int16 is
+a table with interpolation. Both give the output's largest value for 0, and here for negative numbers, with which LiteRT
+fails at run time. float32 is a root and a quotient, each rounded.
 """
 
 from __future__ import annotations

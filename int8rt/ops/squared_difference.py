@@ -2,10 +2,10 @@
 
 int8 is brought to a common scale, that of twice the larger one, with 7 more bits:
 
-    v_i = A(s_i / (2 max(s1, s2)), (x_i - z_i) 2^7)
-    y   = z_y + A((2 max(s1, s2))^2 / (2^14 s_y), (v1 - v2)^2)        clamped
+    v_i = R(s_i / (2 max(s1, s2)), (x_i - z_i) 2^7)
+    y   = z_y + R((2 max(s1, s2))^2 / (2^14 s_y), (v1 - v2)^2)        clamped
 
-A is rule A. int32 wraps.
+R is double rounding (numerics 3.1). int32 wraps.
 
 Source: TFLite's squared_difference.cc.
 """

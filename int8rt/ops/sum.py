@@ -1,9 +1,10 @@
 """SUM: the sum over some of the axes.
 
-    y = z_y + A(s_x / s_y, sum of x - count z_x)
+    y = z_y + R(s_x / s_y, sum of x - count z_x)
 
-for quantized integers, summed in int32, which wraps; A is rule A. Floats are added in float32 in the order of x, to 0
-or, where every axis is reduced, to the first element; int32 and int64 wrap; of bool the sum is whether any is true.
+for quantized integers, summed in int32, which wraps; R is double rounding. Floats are added in float32 in the order of
+x, to 0 or, where every axis is reduced, to the first element; int32 and int64 wrap; of bool the sum is whether any is
+true.
 
 LiteRT's reference reads int8 and int16 as if they were uint8; what it computes of uint8 is the rule here.
 
