@@ -249,17 +249,17 @@ def run_program(model: bytes, x: np.ndarray, threads: int = 2) -> list[np.ndarra
     from int8rt.format import reader
     from int8rt.numerics.rules import numerics
     from int8rt.plan import program
+    from int8rt.plan.sharing import Sharing
     from int8rt.runtime import instance as running
     from int8rt.steps import PythonCall
 
     with (
-        mock.patch.object(program, "WORK_WORTH_SHARING", 0),
         mock.patch.object(running, "compile_all"),
         mock.patch.object(running, "entry_point", return_value=0),
     ):
-        plan = program.build(reader.read(model).main, numerics("reference"), threads=threads)
+        plan = program.build(reader.read(model).main, numerics("reference"), sharing=Sharing(threads, least_work=0))
         instance = running.Instance(plan)
-        parts = [program.parts_of(call, threads) for call in plan.calls]
+        parts = [plan.sharing.parts_of(call) for call in plan.calls]
     instance.write(plan.graph.inputs[0], x)
     jobs: list[Job] = []
     for call, count in zip(plan.calls, parts, strict=True):

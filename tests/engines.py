@@ -15,6 +15,7 @@ import pytest
 
 from int8rt.format import reader
 from int8rt.numerics.rules import numerics
+from int8rt.plan.sharing import ONE_THREAD, Sharing
 from int8rt.runtime import session
 from int8rt.runtime.evaluator import reference
 from int8rt.tools import litert
@@ -22,11 +23,25 @@ from int8rt.tools import litert
 REFERENCE = numerics("reference")
 
 
+def shared(threads: int) -> Sharing:
+    """How that many threads share every call that can be shared, in as many parts as there may be."""
+    return Sharing(threads, least_work=0, work_of_part=1) if threads > 1 else ONE_THREAD
+
+
 def run_program(model: bytes, *inputs: np.ndarray, threads: int = 1) -> list[np.ndarray]:
-    """The outputs of the native program."""
-    running = session.Session(reader.read(model).main, REFERENCE, threads=threads)
+    """The outputs of the native program; fails where threads are asked for and nothing is shared among them."""
+    running = session.Session(reader.read(model).main, REFERENCE, sharing=shared(threads))
     running.prepare([np.shape(x) for x in inputs])
-    return running.run([np.array(x, order="C") for x in inputs])
+    outputs = running.run([np.array(x, order="C") for x in inputs])
+    if threads > 1:
+        assert_shared(running)
+    return outputs
+
+
+def assert_shared(running: session.Session) -> None:
+    """Assert that threads shared calls of the session's runs: a test with threads must not run on one."""
+    parts = [(call, plan.sharing.parts_of(call)) for plan in running._instances for call in plan.calls]
+    assert any(count > 1 for _, count in parts), f"nothing to share among threads: {parts}"
 
 
 def run_reference(model: bytes, *inputs: np.ndarray) -> list[np.ndarray]:

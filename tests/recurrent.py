@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from engines import same
+from engines import REFERENCE, same, shared
 from writer import T, model
 
-import int8rt
 from int8rt import ops
 from int8rt.format import reader
 from int8rt.graph import Tensor
+from int8rt.runtime.model import Model
 from int8rt.tools import litert
 
 Compare = Callable[[str, Sequence[np.ndarray], Sequence[np.ndarray]], None]
@@ -37,7 +37,7 @@ def check_steps(
 
 def run_steps(content: bytes, steps: Sequence[Sequence[np.ndarray]], threads: int = 1) -> list[list[np.ndarray]]:
     """The program's outputs in a sequence of runs, which must repeat after a reset."""
-    loaded = int8rt.load(content, threads=threads)
+    loaded = Model(reader.read(content), REFERENCE, shared(threads))
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         outputs = loaded(*inputs)

@@ -25,8 +25,8 @@ def relu_and_neighbors(shape=(2, 3), count=2):
     return network([Op("RELU", [x], [a]), Op("RELU", [y], [b])], inputs=[x, y], outputs=[a, b][:count])
 
 
-def direct_of(content, threads=1):
-    plan = build(reader.read(content).main, numerics("reference"), threads=threads)
+def direct_of(content):
+    plan = build(reader.read(content).main, numerics("reference"))
     return Instance(plan).direct
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines import check, run_program
+from engines import assert_shared, check, run_program, shared
 from moves import indices, tensor, values
 from writer import VALID, Op, T, model, network
 
@@ -134,13 +134,15 @@ SHAPES = [([1, 4, 6, 4], [1, 2, 2, 5]), ([1, 8, 3, 4], [1, 8, 1, 5]), ([2, 4, 3,
 @pytest.mark.parametrize("threads", [1, 2])
 def test_native_parts_around_cuts(threads):
     x = values(np.int8, (1, 4, 6, 2))
-    running = session.Session(reader.read(chain()).main, numerics("reference"), threads=threads)
+    running = session.Session(reader.read(chain()).main, numerics("reference"), sharing=shared(threads))
     running.prepare([x.shape, (4,), (4,)])
     for shape, crop in SHAPES * 2:
         inputs = [x, np.array(shape, np.int32), np.array(crop, np.int32)]
         expected = litert.run(chain(), inputs, resolver="reference")
         for e, f in zip(expected, running.run(inputs), strict=True):
             np.testing.assert_array_equal(f, e)
+    if threads > 1:
+        assert_shared(running)
 
 
 def test_reference():
@@ -292,7 +294,7 @@ def test_programs_share_their_threads():
     b = T(np.int8, (1, 1, 1, 32), 0.3, 3)
     second, c = convolution(b, 32)
     content = network([first, Op("RESHAPE", [a, p], [b]), second], [x, p], [c])
-    running = session.Session(reader.read(content).main, numerics("reference"), threads=2)
+    running = session.Session(reader.read(content).main, numerics("reference"), sharing=shared(2))
     running.prepare([(1, 64, 64, 32), (4,)])
     data = values(np.int8, (1, 64, 64, 32))
     for shape in ([1, 32, 128, 32], [1, 16, 256, 32]):

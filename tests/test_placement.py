@@ -1,7 +1,7 @@
 """placement: tensors in parts of others' memory, without copies where that is right and with them where not."""
 
 import numpy as np
-import pytest
+from engines import shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moves import indices
@@ -12,7 +12,7 @@ from int8rt import steps
 from int8rt.format import reader
 from int8rt.numerics.rules import numerics
 from int8rt.numerics.storage import storage_nbytes
-from int8rt.plan import placement, program
+from int8rt.plan import placement
 from int8rt.plan.state import State
 from int8rt.runtime.evaluator import reference
 from int8rt.runtime.instance import Instance
@@ -92,7 +92,11 @@ def random(t, rng):
 def agrees(content, preserve=False, threads=1, runs=1):
     """Assert that sessions give what the evaluator gives, run by run, and with preserve for every tensor."""
     graph = reader.read(content).main
-    running, state, rng = session(content, preserve=preserve, threads=threads), State(), np.random.default_rng(0)
+    running, state, rng = (
+        session(content, preserve=preserve, sharing=shared(threads)),
+        State(),
+        np.random.default_rng(0),
+    )
     for _ in range(runs):
         inputs = [random(t, rng) for t in graph.inputs]
         expected = reference(graph, *inputs, state=state)
@@ -108,9 +112,7 @@ def checked(nodes, inputs, outputs, runs=1):
     """The program of a network that agrees in every way to run it."""
     content = network(nodes, inputs, outputs)
     for preserve in (True, False):
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(program, "WORK_WORTH_SHARING", 1)
-            agrees(content, preserve, 2, runs)
+        agrees(content, preserve, 2, runs)
         plan = agrees(content, preserve, 1, runs)
     return plan
 
@@ -461,9 +463,7 @@ def test_random_networks(content):
 @settings(max_examples=25, deadline=None)
 @given(networks())
 def test_random_networks_on_threads(content):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(program, "WORK_WORTH_SHARING", 1)
-        agrees(content, threads=2)
+    agrees(content, threads=2)
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from engines import shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from writer import RELU, SAME, SIGN_BIT, Op, T, model, network
@@ -301,24 +302,17 @@ def convolutions():
     return network(nodes, [x], [y])
 
 
-@pytest.fixture
-def share_everything(monkeypatch):
-    monkeypatch.setattr(program, "WORK_WORTH_SHARING", 1)
-
-
-@pytest.mark.usefixtures("share_everything")
 @pytest.mark.parametrize("threads", [2, 3, 7])
 def test_threads_give_the_same_bits(threads):
     content = convolutions()
     for seed in range(5):
-        agrees(content, seed, threads=threads)
+        agrees(content, seed, sharing=shared(threads))
 
 
-@pytest.mark.usefixtures("share_everything")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_instances_in_several_python_threads(threads):
     content = convolutions()
-    plan = build(content, threads=threads)
+    plan = build(content, sharing=shared(threads))
     inputs = [random_inputs(plan, seed) for seed in range(4)]
     expected = [Instance(plan).run(x)[0] for x in inputs]
     wrong = []
@@ -337,10 +331,9 @@ def test_instances_in_several_python_threads(threads):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-@pytest.mark.usefixtures("share_everything")
 def test_runs_after_a_fork():
     """Threads do not survive a fork: the child makes its own."""
-    plan, instance = agrees(convolutions(), threads=2)
+    plan, instance = agrees(convolutions(), sharing=shared(2))
     inputs = random_inputs(plan)
     expected = instance.run(inputs)[0]
     child = os.fork()
@@ -354,12 +347,11 @@ def test_runs_after_a_fork():
     assert (instance.run(inputs)[0] == expected).all()
 
 
-@pytest.mark.usefixtures("share_everything")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_batch_is_a_loop(threads, count):
     content = convolutions()
-    plan = build(content, threads=threads)
+    plan = build(content, sharing=shared(threads))
     instance = Instance(plan)
     (x,) = random_inputs(plan, count=count)
     (y,) = instance.run([x], count)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import same
+from engines import REFERENCE, same, shared
 
 import int8rt
 from int8rt.format import reader
-from int8rt.runtime.model import random_inputs
+from int8rt.runtime.model import Model, random_inputs
 from int8rt.tools import litert
 from int8rt.tools.compare import compare
 
@@ -70,7 +70,7 @@ def test_every_tensor_is_litert_s(name):
 @pytest.mark.parametrize("name", FILES)
 def test_a_batch_and_two_threads_change_nothing(name):
     path = FILES[name]
-    one, two = int8rt.load(path), int8rt.load(path, threads=2)
+    one, two = int8rt.load(path), Model(reader.read(path), REFERENCE, shared(2))
     steps = inputs_of(path, 3)
     if not all(port.shape for port in one.inputs):
         pytest.skip("an input has no axis for a batch")

@@ -8,18 +8,11 @@ import time
 
 import numpy as np
 import pytest
+from engines import shared
 from test_program import build, convolutions, random_inputs
 
-from int8rt.plan import program
 from int8rt.runtime.instance import Instance
 from int8rt.runtime.team import tickets
-
-
-@pytest.fixture
-def in_many_parts(monkeypatch):
-    """Share every call among threads, each in as many parts as there may be."""
-    monkeypatch.setattr(program, "WORK_WORTH_SHARING", 0)
-    monkeypatch.setattr(program, "WORK_OF_A_PART", 1)
 
 
 @pytest.mark.parametrize(
@@ -40,13 +33,12 @@ def test_tickets(parts, expected):
 def steps(count, seed=0):
     """An instance on so many threads, some inputs, and what one thread makes of them."""
     content = convolutions()
-    alone, instance = (Instance(build(content, threads=n)) for n in (1, count))
+    alone, instance = (Instance(build(content, sharing=shared(n))) for n in (1, count))
     assert instance.team.threads == count
     inputs = [random_inputs(instance.program, seed + i) for i in range(8)]
     return instance, [(x, alone.run(x)[0]) for x in inputs]
 
 
-@pytest.mark.usefixtures("in_many_parts")
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_runs_after_pauses_of_all_lengths(threads):
     """Others spin, fall asleep, or are just about to."""
@@ -63,7 +55,6 @@ def test_runs_after_pauses_of_all_lengths(threads):
             time.sleep(0.002)
 
 
-@pytest.mark.usefixtures("in_many_parts")
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be bound to a CPU")
 def test_threads_without_cpus_of_their_own():
     before = os.sched_getaffinity(0)
@@ -77,7 +68,6 @@ def test_threads_without_cpus_of_their_own():
         os.sched_setaffinity(0, before)
 
 
-@pytest.mark.usefixtures("in_many_parts")
 @pytest.mark.parametrize("count", [2, 5])
 def test_batches(count):
     instance, known = steps(3)
@@ -86,7 +76,6 @@ def test_batches(count):
         assert (instance.run([x], count)[0] == np.concatenate([y for _, y in known[:count]])).all()
 
 
-@pytest.mark.usefixtures("in_many_parts")
 def test_teams_side_by_side():
     wrong = []
 
@@ -102,7 +91,6 @@ def test_teams_side_by_side():
     assert not wrong
 
 
-@pytest.mark.usefixtures("in_many_parts")
 def test_numbers_of_runs_wrap():
     """They have 31 bits of a word."""
     instance, known = steps(2)
@@ -114,7 +102,6 @@ def test_numbers_of_runs_wrap():
         assert (instance.run(x)[0] == expected).all(), i
 
 
-@pytest.mark.usefixtures("in_many_parts")
 def test_a_team_ends_with_what_uses_it():
     before = set(threading.enumerate())
     instance, known = steps(3)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import recurrent
+from engines import assert_shared, shared
 from products import Product, cases, some
 from test_batch_matmul import ADJOINTS, SHAPES, matmul, operand
 from test_embedding_lookup import lookup, table
@@ -366,8 +367,9 @@ def _tuple(y):
 def test_threads():
     for case in BIG.values():
         content, (x,) = case.model()
-        one, two = (int8rt.load(content, hybrid="weight_only", threads=n)(x) for n in (1, 2))
-        np.testing.assert_array_equal(one, two)
+        one, two = (Model(reader.read(content), WEIGHT_ONLY, shared(n)) for n in (1, 2))
+        np.testing.assert_array_equal(one(x), two(x))
+        assert_shared(two._pool._first)
 
 
 RUN_CASES = """

@@ -22,13 +22,11 @@ from int8rt.numerics.storage import storage_dtype, to_storage
 from int8rt.plan import arena
 from int8rt.plan.infer import Stretch, infer, located, refuse_missing
 from int8rt.plan.placement import Place, place
+from int8rt.plan.sharing import ONE_THREAD, Sharing
 from int8rt.plan.state import Resources
 from int8rt.steps import Call, Flat, PythonCall, Step, View, as_steps, tensors
 
 Shapes = Mapping[int, tuple[int, ...]]
-WORK_WORTH_SHARING = 700_000  # operations of a call: smaller ones are not worth it that threads wait for one another
-WORK_OF_A_PART = 1_000_000  # at least, where a call has more parts than there are threads
-PARTS = 4  # at most, for each thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ class Program:
     constants: Mapping[Tensor, np.ndarray]  # in storage form
     variables: tuple[Tensor, ...]  # whose memory is a State's
     is_whole: bool  # whether the stretch is the whole graph
-    threads: int = 1
+    sharing: Sharing = ONE_THREAD
 
     @property
     def calls(self) -> list[Call]:
@@ -71,10 +69,10 @@ def build(
     numerics: Numerics,
     input_shapes: Shapes | None = None,
     preserve: bool = False,
-    threads: int = 1,
+    sharing: Sharing = ONE_THREAD,
     resources: Resources | None = None,
 ) -> Program:
-    """Prepare every node and place every tensor, for runs on that many threads.
+    """Prepare every node and place every tensor.
 
     With preserve, each tensor keeps memory of its own, to be read after a run. Where a node has to wait for run-time
     values the program ends before it; its stretch says so. Raises UnsupportedError, naming all operators that are
@@ -83,7 +81,7 @@ def build(
     refuse_missing(graph)
     shapes = input_shapes or {}
     known = {t: replace(t, shape=tuple(shapes.get(t.index, t.shape))) for t in graph.inputs}
-    return build_stretch(graph, graph.nodes, known, resources or Resources(), numerics, preserve, threads)
+    return build_stretch(graph, graph.nodes, known, resources or Resources(), numerics, preserve, sharing)
 
 
 def build_stretch(
@@ -93,7 +91,7 @@ def build_stretch(
     resources: Resources,
     numerics: Numerics,
     preserve: bool = False,
-    threads: int = 1,
+    sharing: Sharing = ONE_THREAD,
     needed: Sequence[Tensor] = (),
 ) -> Program:
     """The program of the first stretch of nodes of a graph; the arguments are those of ``infer`` and ``build``.
@@ -115,7 +113,7 @@ def build_stretch(
         tensors=tuple(stretch.known.get(t, t) for t in graph.tensors),
     )
     steps: list[tuple[Node, Step]] = [
-        (node, step if isinstance(step, View) else step.for_threads(parts_of(step, threads))) for node, step in prepared
+        (node, step if isinstance(step, View) else step.for_threads(sharing.parts_of(step))) for node, step in prepared
     ]
     placed = place(inferred, steps, preserve)
     mentioned = [*inferred.inputs, *inferred.outputs, *(t for _, step in placed.steps for t in tensors(step))]
@@ -123,15 +121,8 @@ def build_stretch(
     variables = tuple(dict.fromkeys(t for t in mentioned if t.is_variable))
     return Program(
         inferred, stretch, inputs, outputs, placed.steps, placed.places, placed.blocks, placed.plan, constants,
-        variables, is_whole, threads,
+        variables, is_whole, sharing,
     )  # fmt: skip
-
-
-def parts_of(step: Call, threads: int) -> int:
-    """In how many parts threads share a call; 1 where they do not."""
-    if threads == 1 or isinstance(step, PythonCall) or not step.kernel.is_parallel or step.work < WORK_WORTH_SHARING:
-        return 1
-    return min(PARTS * threads, max(threads, step.work // WORK_OF_A_PART))
 
 
 def _ends(graph: Subgraph, stretch: Stretch, needed: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

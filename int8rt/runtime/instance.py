@@ -20,7 +20,7 @@ from int8rt.native.entries import Progress, entry_point
 from int8rt.native.helpers import compile_all
 from int8rt.native.kernel import Kernel
 from int8rt.numerics.storage import from_storage, storage_dtype, storage_nbytes, to_storage
-from int8rt.plan.program import Program, call_signature, parts_of
+from int8rt.plan.program import Program, call_signature
 from int8rt.plan.state import State
 from int8rt.runtime import calling
 from int8rt.runtime.team import COUNT_WORD, RUN_SIGNATURE, Team, run_table, tickets
@@ -30,7 +30,7 @@ from int8rt.steps import Call, Fault, Flat, PythonCall
 
 def entry_points(program: Program) -> list[tuple[Kernel, Signature]]:
     """Which entry points running a program needs: those of its calls, and of the loop that makes them."""
-    return [*team_kernels(program.threads), *program.kernels()]
+    return [*team_kernels(program.sharing.threads), *program.kernels()]
 
 
 class Instance:
@@ -47,7 +47,7 @@ class Instance:
         team: Team | None = None,
     ) -> None:
         compile_all(entry_points(program), progress)
-        self.program, self.threads = program, program.threads
+        self.program = program
         self.state = state or State()
         self._memory = allocate(program.plan.nbytes + SLACK)
         self._arrays: dict[Tensor, np.ndarray] = {}
@@ -56,7 +56,7 @@ class Instance:
         self._inputs = self._ports(program.graph.inputs)
         self._outputs = self._ports(program.graph.outputs)
         is_shared = any(isinstance(s, Table) and len(s.tickets) > 1 for s in self._stretches)
-        self.team = (team or Team(self.threads)) if is_shared else Team(1)
+        self.team = (team or Team(program.sharing.threads)) if is_shared else Team(1)
         self._parts = [self._part(s) for s in self._stretches]
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
         self._faults = [(t, self.array(t)) for t in program.blocks if isinstance(t, Fault)]
@@ -129,7 +129,7 @@ class Instance:
         args = self._arguments(step)
         record = pack(args)
         self._keep += [record, args]
-        parts = parts_of(step, self.threads)
+        parts = self.program.sharing.parts_of(step)
         return entry_point(step.kernel, call_signature(step)), address(record), parts if parts > 1 else 0
 
     def _arguments(self, step: Call) -> list[Any]:

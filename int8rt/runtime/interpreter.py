@@ -29,6 +29,7 @@ from int8rt.errors import InputError, ModelError, UnsupportedError
 from int8rt.format import reader
 from int8rt.graph import Graph, Node, Signature, Subgraph, Tensor
 from int8rt.numerics.rules import numerics
+from int8rt.plan.sharing import Sharing
 from int8rt.plan.state import Resources
 from int8rt.runtime.session import Session
 
@@ -358,7 +359,7 @@ class _State:
         rules, (threads, preserve, _) = numerics("reference"), self._options
         try:
             if self._session is None:
-                self._session = Session(self.file, rules, preserve, threads, self._resources)
+                self._session = Session(self.file, rules, preserve, Sharing(threads), self._resources)
             self._session.prepare([self._shapes.get(t.index, t.shape) for t in self.file.inputs])
         except ModelError as error:
             raise PrepareError(f"cannot prepare inputs of shapes {list(self._shapes.values())}: {error}") from error

@@ -18,6 +18,7 @@ from int8rt.numerics.fixedpoint import round_half_away_float
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.rules import numerics as find_numerics
 from int8rt.plan.program import Program
+from int8rt.plan.sharing import ONE_THREAD, Sharing
 from int8rt.plan.state import Resources, keeps_state
 from int8rt.runtime.session import Session
 
@@ -135,9 +136,14 @@ class Model:
     """
 
     def __init__(
-        self, graph: Graph, rules: Numerics, threads: int = 1, progress: Progress | None = None, subgraph: int = 0
+        self,
+        graph: Graph,
+        rules: Numerics,
+        sharing: Sharing = ONE_THREAD,
+        progress: Progress | None = None,
+        subgraph: int = 0,
     ) -> None:
-        self.graph, self.numerics, self.threads = graph, rules, threads
+        self.graph, self.numerics, self.sharing = graph, rules, sharing
         self._subgraph: Subgraph = graph.subgraphs[subgraph]
         self.inputs = tuple(Port(t) for t in self._subgraph.inputs)
         self.outputs = tuple(Port(t) for t in self._subgraph.outputs)
@@ -191,7 +197,7 @@ class Model:
 
         With preserve, every tensor can be read after a run.
         """
-        session = Session(self._subgraph, self.numerics, preserve, self.threads, progress=self._progress)
+        session = Session(self._subgraph, self.numerics, preserve, self.sharing, progress=self._progress)
         session.prepare(self._declared if shapes is None else shapes)
         return session
 
@@ -257,7 +263,7 @@ class Model:
 
     def _build(self, shapes: Shapes) -> _Pool:
         session = Session(
-            self._subgraph, self.numerics, threads=self.threads, resources=self._resources, progress=self._progress
+            self._subgraph, self.numerics, sharing=self.sharing, resources=self._resources, progress=self._progress
         )
         session.prepare(shapes)
         return _Pool(session, self._turn)
@@ -354,7 +360,7 @@ def load(
     rules = find_numerics(numerics, hybrid)
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
         raise InputError(f"threads is {threads!r}, expected a number from 1 to {MAX_THREADS}")
-    return Model(reader.read(source), rules, threads, progress)
+    return Model(reader.read(source), rules, Sharing(threads), progress)
 
 
 def random_inputs(graph: Subgraph, seed: int = 0) -> list[np.ndarray]:

@@ -22,6 +22,7 @@ from int8rt.numerics.storage import from_storage, to_storage
 from int8rt.ops import Name
 from int8rt.plan.infer import evaluate_on, located, refuse_missing, with_inputs
 from int8rt.plan.program import Program, build_stretch
+from int8rt.plan.sharing import ONE_THREAD, Sharing
 from int8rt.plan.state import STATEFUL, Resource, Resources, State
 from int8rt.runtime.instance import Instance
 from int8rt.runtime.team import Team
@@ -76,13 +77,13 @@ class Session:
         graph: Subgraph,
         numerics: Numerics,
         preserve: bool = False,
-        threads: int = 1,
+        sharing: Sharing = ONE_THREAD,
         resources: Resources | None = None,
         progress: Progress | None = None,
         others: dict[int, Session] | None = None,  # those of other subgraphs, to share
     ) -> None:
         refuse_missing(graph)
-        self.file, self.numerics, self.preserve, self.threads = graph, numerics, preserve, threads
+        self.file, self.numerics, self.preserve, self.sharing = graph, numerics, preserve, sharing
         self._progress = progress
         self._root = Stage(None, graph, graph.nodes, {})
         self._begin(State(resources), {} if others is None else others)
@@ -167,7 +168,7 @@ class Session:
             known = {t: replace(t, shape=s) for t, s in zip(stage.live, shapes, strict=True)}
             known |= {t: replace(t, shape=h.shape, data=h) for t, h in self._handles.items()} | stage.constants
             program = build_stretch(
-                self.file, stage.rest, known, resources, self.numerics, self.preserve, self.threads
+                self.file, stage.rest, known, resources, self.numerics, self.preserve, self.sharing
             )  # fmt: skip
             stretch = program.stretch
             _keep(stage.next, key, Stage(program, self.file, stretch.rest, stretch.known, stretch.cut), KEPT)
@@ -259,7 +260,7 @@ class Session:
                 key.append(a.tobytes() if is_parameter else a.shape)
         if tuple(key) not in stage.variants:
             program = build_stretch(
-                self.file, [node], known, self.state.resources, self.numerics, False, self.threads, node.outputs
+                self.file, [node], known, self.state.resources, self.numerics, False, self.sharing, node.outputs
             )
             _keep(stage.variants, tuple(key), program, KEPT)
         program = stage.variants[tuple(key)]
@@ -316,7 +317,7 @@ class Session:
     def _session_of(self, subgraph: Subgraph) -> Session:
         if subgraph.index not in self._others:
             self._others[subgraph.index] = Session(
-                subgraph, self.numerics, False, self.threads, self.state.resources, self._progress, self._others
+                subgraph, self.numerics, False, self.sharing, self.state.resources, self._progress, self._others
             )
         return self._others[subgraph.index]
 

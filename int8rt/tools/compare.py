@@ -18,6 +18,7 @@ from int8rt.format import reader
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.native.entries import Progress
 from int8rt.numerics.rules import numerics as rules
+from int8rt.plan.sharing import Sharing
 from int8rt.runtime.model import Model, Trace, random_inputs
 from int8rt.tools import litert
 from int8rt.tools.litert import Resolver
@@ -101,7 +102,7 @@ def compare(
     if not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
         source = source.read()  # LiteRT needs the same bytes
     graph = reader.read(source)
-    model = Model(graph, rules(numerics), threads, progress)
+    model = Model(graph, rules(numerics), Sharing(threads), progress)
     seeds = [seed + i for i in range(runs)]
     steps = (
         [random_inputs(graph.main, s) for s in seeds]
