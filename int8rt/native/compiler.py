@@ -32,9 +32,7 @@ def compiled(kernel: Kernel, signature: Signature) -> dict[str, Any]:
     flags.no_cpython_wrapper = True
     flags.no_cfunc_wrapper = True
     flags.enable_pyobject = False
-    arguments = tuple(numba_type(name) for name in signature)
-    if kernel.is_parallel:
-        arguments = (types.int64, types.int64, *arguments)
+    arguments = parameter_types(kernel, signature)
     features = context.codegen()._tm_features
     if features != cpu_features():
         raise UnsupportedError(f"Numba compiles for the CPU features {features!r}, int8rt for {cpu_features()!r}")
@@ -48,13 +46,39 @@ def compiled(kernel: Kernel, signature: Signature) -> dict[str, Any]:
         if kernel.is_method:
             library.add_ir_module(_method_module(context, result.fndesc, name))
         else:
-            library.add_ir_module(_entry_module(context, result.fndesc, kernel.is_parallel, signature, name))
+            library.add_ir_module(_entry_module(context, result.fndesc, kernel.is_parallel, name))
         library.finalize()
         code = library.codegen._tm.emit_object(library._final_module)
         declared = {f.name for f in library._final_module.functions if f.is_declaration}
     foreign = {name for name in declared if not name.startswith("llvm.") and name not in _SYSTEM_SYMBOLS}
     about = {"recipe": kernel.recipe, "signature": signature}
     return {"symbol": name, "code": code, "image": _image(code, name), "numba": bool(foreign), **about}
+
+
+def parameter_types(kernel: Kernel, signature: Signature) -> tuple[Any, ...]:
+    """Numba's types of a kernel's parameters; one that is annotated with a NamedTuple takes an argument per field.
+
+    Raises TypeError where there are more or fewer arguments than the parameters take.
+    """
+    from numba.core import types
+    from numba.core.types.containers import BaseTuple
+
+    code, annotations = kernel.function.__code__, kernel.function.__annotations__
+    given = [types.int64] * (2 if kernel.is_parallel else 0) + [numba_type(name) for name in signature]
+    found: list[Any] = []
+    for name in code.co_varnames[: code.co_argcount]:
+        group = annotations.get(name)
+        if isinstance(group, str):
+            group = kernel.function.__globals__.get(group)
+        fields = getattr(group, "_fields", None)
+        count = 1 if fields is None else len(fields)
+        taken, given = given[:count], given[count:]
+        if len(taken) < count:
+            raise TypeError(f"{kernel!r} has no argument for {name}")
+        found.append(taken[0] if fields is None else BaseTuple.from_types(taken, group))
+    if given:
+        raise TypeError(f"{kernel!r} takes {len(given)} arguments fewer than {len(signature)}")
+    return tuple(found)
 
 
 def _image(code: bytes, symbol: str) -> loader.Image | None:
@@ -94,7 +118,7 @@ _SYSTEM_SYMBOLS = frozenset(
 ) | {"memcpy", "memmove", "memset", "sched_yield"}
 
 
-def _entry_module(context: Any, fndesc: Any, is_parallel: bool, signature: Signature, symbol: str) -> Any:
+def _entry_module(context: Any, fndesc: Any, is_parallel: bool, symbol: str) -> Any:
     """LLVM module with ``void symbol(i64* record, i64 thread, i64 threads)`` calling the compiled function."""
     from llvmlite import ir
 
@@ -115,8 +139,8 @@ def _entry_module(context: Any, fndesc: Any, is_parallel: bool, signature: Signa
         position += 1
         return value
 
-    for name in signature:
-        values.append(_unpack(context, builder, numba_type(name), take))
+    for type_ in fndesc.argtypes[len(values) :]:
+        values.append(_unpack(context, builder, type_, take))
     context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, values)
     builder.ret_void()
     return module
@@ -141,7 +165,10 @@ def _method_module(context: Any, fndesc: Any, symbol: str) -> Any:
 def _unpack(context: Any, builder: Any, type_: Any, take: Callable[[], Any]) -> Any:
     from llvmlite import ir
     from numba.core import types
+    from numba.core.types.containers import BaseTuple
 
+    if isinstance(type_, BaseTuple):
+        return context.make_tuple(builder, type_, [_unpack(context, builder, field, take) for field in type_])
     if type_ == types.int64:
         return take()
     if isinstance(type_, types.Float):

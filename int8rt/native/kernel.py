@@ -30,6 +30,9 @@ class Kernel:
     A function whose first two parameters are ``thread, threads`` may share its work: it is called once per
     thread. Any other runs on one thread while the others wait.
 
+    A parameter annotated with a NamedTuple of arrays and numbers takes several arguments, one per field in its order: a
+    Call passes them unpacked, ``*sizes``, and the function says ``sizes.rows``.
+
     A method has three integers as arguments, gives one, and needs no record: ``int64 (int64, int64, int64)`` is what
     Python calls as a built-in function.
 
