@@ -14,4 +14,4 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 # Models are written with the tests' writer.
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "cases"))

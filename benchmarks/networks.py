@@ -373,7 +373,7 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
 
 def path(name: str) -> Path:
     """The file of a network, made where it is not in the cache folder."""
-    source = Path(__file__).read_bytes() + (benchmarks.ROOT / "tests" / "writer.py").read_bytes()
+    source = Path(__file__).read_bytes() + (benchmarks.ROOT / "tests" / "cases" / "writer.py").read_bytes()
     folder = cache_folder().parent / f"networks-{hashlib.sha256(source).hexdigest()[:12]}"
     file = folder / f"{name}.tflite"
     if not file.exists():

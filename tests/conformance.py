@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cases")]
 
 import tflite  # noqa: E402
 from conformance_cases import BUILDERS, Case, cases  # noqa: E402

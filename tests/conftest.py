@@ -7,12 +7,14 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from paths import ROOT, TESTS
 
 # Compiling may happen within an example, and examples that fail belong into the test, not into a file.
 hypothesis.settings.register_profile("int8rt", deadline=None, database=None)
 hypothesis.settings.load_profile("int8rt")
 
-ROOT = Path(__file__).parents[1]
+# Where a process that a test starts finds the cases, and tests whose functions it calls.
+FOLDERS = [TESTS / "cases", *sorted(path for path in TESTS.iterdir() if list(path.glob("test_*.py")))]
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def python():
     """
 
     def run(code: str, *args: object, check: bool = True, cwd: Path = ROOT, **environment: object) -> str:
-        variables = {"PYTHONPATH": os.pathsep.join(map(str, (cwd, ROOT / "tests"))), "PYTHONDONTWRITEBYTECODE": "1"}
+        variables = {"PYTHONPATH": os.pathsep.join(map(str, (cwd, *FOLDERS))), "PYTHONDONTWRITEBYTECODE": "1"}
         given = {**os.environ, **variables, **environment}
         given = {name: str(value) for name, value in given.items() if value is not None}
         command = [sys.executable, "-W", "error", "-c", code, *map(str, args)]

@@ -44,7 +44,7 @@ def test_every_operator_is_in_the_table():
 
 def test_numerics_names_tests_that_exist():
     text = (conformance.ROOT / "docs" / "numerics.md").read_text(encoding="utf-8")
-    tests = {path.stem: path.read_text(encoding="utf-8") for path in (conformance.ROOT / "tests").glob("test_*.py")}
+    tests = {path.stem: path.read_text(encoding="utf-8") for path in (conformance.ROOT / "tests").rglob("test_*.py")}
     known = {*tests, *re.findall(r"def (test_\w+)", "\n".join(tests.values()))}
     assert set(re.findall(r"\btest_\w+", text)) <= known
 

@@ -2,19 +2,18 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import MODELS
 
-FOLDER = Path(__file__).parent.parent / "models"
-FILES = sorted(FOLDER.glob("*.tflite"))
+FILES = sorted(MODELS.glob("*.tflite"))
 FORMS = ("float32", "dynamic_range", "int8", "uint8", "int16x8")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def committed():
-    return [path for path in FOLDER.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return [path for path in MODELS.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 def test_every_form_of_both_networks_is_there():
@@ -26,25 +25,25 @@ def test_all_files_together_stay_under_one_megabyte():
 
 
 def test_readme_gives_every_model_with_its_size():
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    readme = (MODELS / "README.md").read_text(encoding="utf-8")
     for path in FILES:
         assert f"| `{path.name}` | {path.stat().st_size:,} |" in readme
 
 
 def test_test_split_and_labels():
-    with np.load(FOLDER / "samples" / "test.npz") as split:
+    with np.load(MODELS / "samples" / "test.npz") as split:
         images, labels = split["images"], split["labels"]
     assert (images.shape, images.dtype) == ((360, 8, 8, 1), np.uint8)
     assert (labels.shape, labels.dtype) == ((360,), np.uint8)
-    assert (FOLDER / "labels.txt").read_text(encoding="utf-8").split() == [str(digit) for digit in range(10)]
+    assert (MODELS / "labels.txt").read_text(encoding="utf-8").split() == [str(digit) for digit in range(10)]
 
 
 def test_samples_are_of_the_test_split():
     image = pytest.importorskip("PIL.Image")
-    with np.load(FOLDER / "samples" / "test.npz") as split:
+    with np.load(MODELS / "samples" / "test.npz") as split:
         images, labels = split["images"][..., 0], split["labels"]
     for digit, name in enumerate(DIGITS):
-        with image.open(FOLDER / "samples" / f"{name}.png") as picture:
+        with image.open(MODELS / "samples" / f"{name}.png") as picture:
             pixels = np.asarray(picture)
         same = (images == pixels).all(axis=(1, 2))
         assert labels[same].tolist() == [digit], name
@@ -53,10 +52,10 @@ def test_samples_are_of_the_test_split():
 def test_litert_reaches_the_accuracy_of_the_readme():
     """Loads and runs every file under BUILTIN_REF; LiteRT can abort, so it has a process of its own."""
     pytest.importorskip("ai_edge_litert")
-    command = [sys.executable, str(FOLDER / "measure.py")]
+    command = [sys.executable, str(MODELS / "measure.py")]
     lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.splitlines()
     measured = dict(line.split() for line in lines)
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    readme = (MODELS / "README.md").read_text(encoding="utf-8")
     assert sorted(measured) == [path.name for path in FILES]
     for name, accuracy in measured.items():
         row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}` |"))

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from paths import MODELS, ROOT
 
 import int8rt
 from int8rt.format import reader
 from int8rt.kernels import hybrid
 
-ROOT = Path(__file__).parent.parent
 NODE = 5  # CONV_2D with int8 weights and RELU
 ROWS = [("dynamic_range", "dynamic"), ("dynamic_range", "weight_only"), ("int8", ""), ("int16x8", "")]
 
 
 def path(form):
-    return ROOT / "models" / f"digits_residual_{form}.tflite"
+    return MODELS / f"digits_residual_{form}.tflite"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +26,7 @@ def page():
 @pytest.fixture(scope="module")
 def split():
     """Images, float32 [360, 8, 8, 1], and labels."""
-    with np.load(ROOT / "models" / "samples" / "test.npz") as stored:
+    with np.load(MODELS / "samples" / "test.npz") as stored:
         return stored["images"].astype(np.float32), stored["labels"]
 
 

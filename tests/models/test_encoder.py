@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engines import check, near, run_program, run_reference, same
+from paths import DATA
 
 from int8rt.format import reader
 from int8rt.graph import Subgraph
@@ -24,7 +25,6 @@ from int8rt.tools.compare import compare
 
 pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
 
-DATA = Path(__file__).parent / "data"
 INT8, DYNAMIC = (DATA / f"encoder_{kind}.tflite" for kind in ("int8", "dynamic"))
 TOKENS = [np.random.default_rng(seed).integers(100, size=(1, 96), dtype=np.int32) for seed in range(10)]
 GELU_ULPS = 16

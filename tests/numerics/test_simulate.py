@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import simulation
 from engines import run_litert, run_program
+from paths import DATA
 from test_fake_quant import X, node
 
 import int8rt
@@ -19,7 +18,7 @@ F = np.float32
 @pytest.fixture(scope="module")
 def answers():
     """What ``data/make_simulate.py`` stored."""
-    with np.load(Path(__file__).parent / "data" / "simulate.npz") as stored:
+    with np.load(DATA / "simulate.npz") as stored:
         return dict(stored)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import writer
 from engines import same
+from paths import SHARED_MODELS
 from recurrent import Cell, check_steps, float_inputs, float_lstm, float_steps, int8_lstm, int8_steps
 from writer import T
 
@@ -19,7 +18,6 @@ from int8rt.ops import _fixed16
 from int8rt.tools import litert
 
 OP = "UNIDIRECTIONAL_SEQUENCE_LSTM"
-MODELS = Path(os.environ.get("INT8RT_SHARED_MODELS", Path(__file__).parents[2] / "shared" / "models"))
 
 CELLS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -129,9 +127,9 @@ def test_sixteen_bit_functions_are_close_to_the_real_ones() -> None:
         assert error.max() < 3e-3
 
 
-@pytest.mark.skipif(not (MODELS / "mnist_lstm_int8.tflite").exists(), reason="the folder of models is not here")
+@pytest.mark.skipif(not (SHARED_MODELS / "mnist_lstm_int8.tflite").exists(), reason="the folder of models is not here")
 def test_mnist() -> None:
-    path = MODELS / "mnist_lstm_int8.tflite"
+    path = SHARED_MODELS / "mnist_lstm_int8.tflite"
     rng = np.random.default_rng(9)
     steps = [[rng.integers(-128, 128, (1, 28, 28)).astype(np.int8)] for _ in range(20)]
     loaded = int8rt.load(path)

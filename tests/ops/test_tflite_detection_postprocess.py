@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from engines import REFERENCE, check, run_program, run_reference
 from moves import refused
+from paths import SHARED_MODELS
 from writer import T, model
 
 from int8rt.errors import InputError, ModelError, UnsupportedError
@@ -16,7 +15,6 @@ from int8rt.plan.program import build
 from int8rt.runtime.instance import Instance
 from int8rt.tools import litert
 
-MODELS = Path(os.environ.get("INT8RT_SHARED_MODELS", Path(__file__).parents[2] / "shared" / "models"))
 OPTIONS = {
     "max_detections": 10, "max_classes_per_detection": 1, "nms_score_threshold": 0.2, "nms_iou_threshold": 0.5,
     "num_classes": 3, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0,
@@ -146,7 +144,7 @@ def test_malformed() -> None:
 
 def test_a_real_detector() -> None:
     """The outputs of SSD MobileNetV2 FPN-Lite on noise and on gradients."""
-    path = MODELS / "ssd_mobilenet_v2_fpnlite_int8.tflite"
+    path = SHARED_MODELS / "ssd_mobilenet_v2_fpnlite_int8.tflite"
     if not path.exists():
         pytest.skip(f"{path} is not there")
     content = path.read_bytes()

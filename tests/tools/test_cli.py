@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import MODELS
 from rich.console import Console
 from rich.text import Text
 from writer import Op, T, model, network
@@ -15,7 +16,6 @@ from writer import Op, T, model, network
 import int8rt
 from int8rt.tools import cli, litert, report
 
-MODELS = Path(__file__).parent.parent / "models"
 DIGITS = str(MODELS / "digits_conv_int8.tflite")
 LABELS = str(MODELS / "labels.txt")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import MODELS
 from writer import Op, T, network
 
 import int8rt
@@ -20,7 +21,7 @@ from int8rt.ops import _elementwise, _sum
 from int8rt.runtime import session, team
 from int8rt.runtime.instance import entry_points
 
-MODEL = Path(__file__).parents[1] / "models" / "digits_conv_int8.tflite"
+MODEL = MODELS / "digits_conv_int8.tflite"
 
 # A kernel for each of so many types, which no other test compiles, and what is in the cache afterwards.
 COPY = find_kernel('["int8rt.ops._lookup", "mapping", [["int8rt.ops.cast", "unchanged"]]]')

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from engines import assert_shared, check, run_program, shared
 from moves import indices, tensor, values
+from paths import SHARED_MODELS
 from writer import VALID, Op, T, model, network
 
 import int8rt
@@ -22,7 +22,7 @@ from int8rt.runtime import session
 from int8rt.tools import litert
 from int8rt.tools.profile import profile
 
-SEANET = Path(__file__).parents[2] / "shared" / "models" / "seanet_int16x8"
+SEANET = SHARED_MODELS / "seanet_int16x8"
 
 
 def run_time(*v: Any) -> tuple[T, np.ndarray]:

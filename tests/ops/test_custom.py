@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from engines import run_program, run_reference
 from moves import refused, values
+from paths import ROOT
 from writer import Op, T, model, network
 
 import int8rt
@@ -20,7 +21,7 @@ from int8rt.native.entries import is_cached
 from int8rt.native.kernel import kernel
 from int8rt.steps import Call, Flat
 
-DOCS = Path(__file__).parents[1] / "docs" / "custom_operators.md"
+DOCS = ROOT / "docs" / "custom_operators.md"
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,10 @@ Outputs on 20 seeded inputs in one sequence, so that state counts; every interme
 models is beside the repository, ../shared/models, or where INT8RT_SHARED_MODELS says.
 """
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from engines import REFERENCE, same, shared
+from paths import MODELS, SHARED_MODELS
 
 import int8rt
 from int8rt.format import reader
@@ -19,11 +17,9 @@ from int8rt.tools.compare import compare
 
 pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
 
-REPOSITORY = Path(__file__).parent.parent
-SHARED = Path(os.environ.get("INT8RT_SHARED_MODELS", REPOSITORY.parent / "shared" / "models"))
 FILES = {
     str(path.relative_to(folder)): path
-    for folder in (REPOSITORY / "models", SHARED)
+    for folder in (MODELS, SHARED_MODELS)
     for path in sorted(folder.rglob("*.tflite"))
 }
 RUNS, TRACED = 20, 3
@@ -41,8 +37,8 @@ def inputs_of(path, runs):
 
 
 def test_the_folder_of_shared_models_is_there():
-    if not SHARED.is_dir():
-        pytest.skip(f"{SHARED} is not there: models made by others are not tested")
+    if not SHARED_MODELS.is_dir():
+        pytest.skip(f"{SHARED_MODELS} is not there: models made by others are not tested")
     assert {f"digits_{net}_{form}.tflite" for net in ("conv", "residual") for form in FORMS} <= set(FILES)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import re
 import struct
 import subprocess
@@ -16,15 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from paths import ROOT, SHARED_MODELS
 from writer import SAME, Graph, Op, T, Table, model, network, write
 
 from int8rt.errors import InputError, ModelError, UnsupportedError
 from int8rt.format import flatbuffer
 from int8rt.format.reader import MAX_RANK, read, unpack
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("INT8RT_SHARED_MODELS", ROOT.parent / "shared" / "models"))
-SHARED_FILES = sorted(SHARED.rglob("*.tflite"))
+SHARED_FILES = sorted(SHARED_MODELS.rglob("*.tflite"))
 
 
 # What LiteRT's own schema code says about real models
@@ -73,7 +71,7 @@ def same_tensor(ours: Any, theirs: Any, buffers: list[Any], types: dict[int, str
         assert ours.data is None or ours.data.size == 0
 
 
-@pytest.mark.skipif(not SHARED_FILES, reason=f"no models at {SHARED}")
+@pytest.mark.skipif(not SHARED_FILES, reason=f"no models at {SHARED_MODELS}")
 @pytest.mark.parametrize("path", SHARED_FILES, ids=lambda path: path.stem)
 def test_real_models_agree_with_the_schema_code_of_litert(path: Path) -> None:
     schema = pytest.importorskip("ai_edge_litert.schema_py_generated")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
 import recurrent
 from engines import assert_shared, shared
+from paths import MODELS, SHARED_MODELS
 from products import Product, cases, some
 from test_batch_matmul import ADJOINTS, SHAPES, matmul, operand
 from test_embedding_lookup import lookup, table
@@ -318,12 +317,10 @@ def test_peak_memory():
 
 # Whole models
 
-REPOSITORY = Path(__file__).parent.parent
-SHARED = Path(os.environ.get("INT8RT_SHARED_MODELS", REPOSITORY.parent / "shared" / "models"))
 FILES = [
-    REPOSITORY / "models" / "digits_conv_dynamic_range.tflite",
-    REPOSITORY / "models" / "digits_residual_dynamic_range.tflite",
-    *(SHARED / f"{name}_hybrid.tflite" for name in ("dtln_1", "kws", "toycar")),
+    MODELS / "digits_conv_dynamic_range.tflite",
+    MODELS / "digits_residual_dynamic_range.tflite",
+    *(SHARED_MODELS / f"{name}_hybrid.tflite" for name in ("dtln_1", "kws", "toycar")),
 ]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from moves import indices
+from paths import SHARED_MODELS
 from sequences import check_steps, handle, session
 from writer import Graph, Op, T, network
 
@@ -20,7 +20,7 @@ from int8rt.plan.state import State
 from int8rt.runtime.evaluator import reference
 from int8rt.tools import litert
 
-WAKEWORD = Path(__file__).parents[2] / "shared" / "models" / "wakeword_okay_nabu_int8.tflite"
+WAKEWORD = SHARED_MODELS / "wakeword_okay_nabu_int8.tflite"
 
 
 def floats(*values: float) -> np.ndarray:

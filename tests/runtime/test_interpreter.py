@@ -7,11 +7,11 @@ import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
 from engines import assert_shared
+from paths import MODELS, SHARED_MODELS
 from writer import SAME, Graph, Op, T, Table, network
 
 import int8rt
@@ -19,9 +19,6 @@ from int8rt.errors import InputError, ModelError, UnsupportedError
 from int8rt.runtime import interpreter
 from int8rt.runtime.interpreter import CallError, Interpreter, OpResolverType, PrepareError
 from int8rt.tools import litert
-
-ROOT = Path(__file__).parent.parent
-SHARED = Path(os.environ.get("INT8RT_SHARED_MODELS", ROOT.parent / "shared" / "models"))
 
 SMALL = (  # models that run here, and under BUILTIN_REF in less than a second
     "ad01_int8",
@@ -49,14 +46,14 @@ needs_litert = pytest.mark.skipif(not litert.available(), reason="LiteRT is not 
 
 
 def model_path(name):
-    for folder in (ROOT / "models", SHARED):
+    for folder in (MODELS, SHARED_MODELS):
         if (path := folder / f"{name}.tflite").exists():
             return path
-    return pytest.skip(f"{name}.tflite is in neither models/ nor {SHARED}")
+    return pytest.skip(f"{name}.tflite is in neither models/ nor {SHARED_MODELS}")
 
 
 def model_paths():
-    return sorted([*(ROOT / "models").glob("*.tflite"), *SHARED.rglob("*.tflite")])
+    return sorted([*MODELS.glob("*.tflite"), *SHARED_MODELS.rglob("*.tflite")])
 
 
 def random_input(details, seed=0):

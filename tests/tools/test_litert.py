@@ -1,7 +1,6 @@
 """LiteRT in another process: what it answers, and that nothing it does harms this process."""
 
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from paths import ROOT
 from writer import Graph, Op, T, model, network
 
 from int8rt.errors import Error, InputError
@@ -283,7 +283,7 @@ def test_import_is_light_and_exit_is_clean(tmp_path):
     )
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, str(tmp_path / "model.tflite")],
-        cwd=pathlib.Path(litert.__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
