@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PATH = Path(__file__).parent / "ops" / "checked.json"
+PATH = Path(__file__).parents[1] / "ops" / "checked.json"
 
 RESOLVERS = {"reference": "BUILTIN_REF", "builtin": "BUILTIN"}
 
