@@ -53,6 +53,7 @@ def layout(table: str) -> tuple[Field, ...]:
 
 
 def _field(text: str) -> Field:
+    """A field of a table, from its line in the schema: ``name:type=default``, ``name:[type]`` of vectors."""
     if text == DEPRECATED:
         return Field(DEPRECATED, "", False, None, None)
     declared, _, default = text.partition("=")
@@ -171,6 +172,7 @@ class FlatBuffer:
         return self.slice(start + 4, count, where).tobytes().decode("utf-8", "backslashreplace")
 
     def _vector(self, kind: str, start: int, where: str) -> Any:
+        """A vector that begins at ``start``: an array of numbers, or a tuple of strings or tables."""
         count = int(self._number("uint", start, where))
         start += 4
         if kind in _DTYPES:

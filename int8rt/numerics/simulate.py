@@ -158,6 +158,7 @@ def _range(x: Array, least: Any, most: Any, axis: int | None, *names: str) -> tu
 
 
 def _end(x: Array, value: Any, axis: int | None, name: str) -> Array:
+    """An end of the range as an array of x's type that broadcasts against x. Raises InputError."""
     try:
         with np.errstate(over="ignore", under="ignore"):
             end = np.asarray(value, np.float64).astype(x.dtype)

@@ -132,6 +132,7 @@ def by_reference(node: Node, reference: Callable[..., Any]) -> PythonCall:
     variables = [t for t in given if t.is_variable]
 
     def run(*arrays: np.ndarray) -> None:
+        """Arrays in storage form: one for each input that is given, then one for each output, which is written."""
         values = iter(arrays)
         inputs = [None if t is None else from_storage(next(values), t.dtype) for t in node.inputs]
         results = reference(node, *inputs)

@@ -49,6 +49,7 @@ def prepare(node: Node, better: Inline) -> Call:
 
 
 def _input_and_axis(node: Node) -> tuple[Tensor, int]:
+    """The input and the axis, counted from the front. Raises ModelError, and NotConstant for an axis of the run."""
     x, given = node.inputs
     if x is None or given is None or given.dtype not in (np.int32, np.int64) or given.size != 1:
         raise ModelError(f"{node.label}: inputs {node.inputs}; a tensor and one axis, int32 or int64, were expected")

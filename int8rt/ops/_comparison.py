@@ -57,6 +57,7 @@ def prepare(node: Node, plain: Inline, scaled: Inline, exchanged: bool = False) 
 
 
 def _checked(node: Node) -> tuple[Tensor, Tensor]:
+    """The operands. Raises ModelError and UnsupportedError."""
     x1, x2 = operands(node)
     (y,) = node.outputs
     if x1.type != x2.type or y.type != "bool":

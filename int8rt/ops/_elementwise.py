@@ -273,6 +273,7 @@ def loop(f: Inline) -> Kernel:
         thread: int, threads: int, runs: int, length: int, advance1: int, advance2: int, extents: Any, steps1: Any,
         steps2: Any, p: Any, x1: Any, x2: Any, y: Any,
     ) -> None:  # fmt: skip
+        """As ``elementwise_into`` with x1 copied to y first, so that f works on one array in place."""
         parameters = unpacked(p)
         chunks = (length + CHUNK - 1) // CHUNK
         total = runs * chunks
@@ -312,6 +313,11 @@ def loop_into(f: Inline) -> Kernel:
         thread: int, threads: int, runs: int, length: int, advance1: int, advance2: int, extents: Any, steps1: Any,
         steps2: Any, p: Any, x1: Any, x2: Any, y: Any,
     ) -> None:  # fmt: skip
+        """y = f(x1, x2, p), in ``runs`` of ``length`` elements along the last axes that nobody broadcasts over.
+
+        advance1 and advance2: 1, or 0 where an operand is the same for all of a run; extents, steps1 and steps2,
+        int64: the outer axes, and how far they move each operand.
+        """
         chunks = (length + CHUNK - 1) // CHUNK
         total = runs * chunks
         for item in range(total * thread // threads, total * (thread + 1) // threads):

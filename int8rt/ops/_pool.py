@@ -104,6 +104,7 @@ def mean_pool(term: Inline, finish: Inline) -> Kernel:
         thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
         dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, sums: Any, y: Any,
     ) -> None:  # fmt: skip
+        """x [n, h, w, c] to y [n, out_h, out_w, c]; sums: float32 [threads, channels]; the last two limits clamp."""
         batch, in_h, in_w, channels = x.shape
         lo, hi = limits[1], limits[2]
         size = sums.shape[1]

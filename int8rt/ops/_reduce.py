@@ -215,6 +215,10 @@ def sum_bytes(kind: str) -> Kernel:
         thread: int, threads: int, x: Any, starts: Any, steps: Any, run: int, stride: int, inner: int, weights: Any,
         p: Any, lo: int, hi: int, y: Any,
     ) -> None:  # fmt: skip
+        """y[o, i] = requantize(sum over steps and run of x[starts[o] + step + r * stride + i]), i below ``inner``.
+
+        x, y: uint8; o counts the outputs of the outer axes.
+        """
         blocks = (inner + LANES - 1) // LANES
         total = starts.size * blocks
         for item in range(total * thread // threads, total * (thread + 1) // threads):
@@ -291,6 +295,10 @@ def reduction(combine: Inline) -> Kernel:
         thread: int, threads: int, x: Any, starts: Any, steps: Any, run: int, stride: int, inner: int, start: Any,
         y: Any,
     ) -> None:  # fmt: skip
+        """y[o, i] = combine over steps and run of x[starts[o] + step + r * stride + i].
+
+        start: [1], what the combination begins with; empty: the first element.
+        """
         blocks = (inner + BLOCK - 1) // BLOCK
         total = starts.size * blocks
         for item in range(total * thread // threads, total * (thread + 1) // threads):

@@ -95,6 +95,10 @@ def non_max_suppression(
     boxes: Any, scores: Any, iou: Any, threshold: Any, sigma: Any, kept: Any, heap: Any, begins: Any,
     selected: Any, selected_scores: Any, number: Any, fault: Any,
 ) -> None:  # fmt: skip
+    """boxes: float32 [n, 4]; scores, kept: float32 [n]; selected: int32 [most]; number: int32, how many there are.
+
+    What is beyond number is 0 in selected and selected_scores; a negative sigma is a fault.
+    """
     most = selected.shape[0]
     if get(sigma, 0) < ZERO:
         report(fault, 0)

@@ -71,6 +71,7 @@ def _axis(node: Node) -> int:
 
 
 def _check(node: Node) -> None:
+    """Raises ModelError and UnsupportedError where types, scales or options do not fit."""
     (y,) = node.outputs
     parts = [operand(node, i) for i in range(len(node.inputs))]
     same_type(node, *parts, y)

@@ -52,6 +52,7 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 
 
 def _checked(node: Node) -> tuple[Tensor, Tensor]:
+    """The input and the axis. Raises ModelError and UnsupportedError."""
     x, axis = operand(node), operand(node, 1)
     (y,) = node.outputs
     if x.type not in TYPES:

@@ -81,6 +81,7 @@ def _scales(node: Node) -> tuple[np.ndarray, int]:
 
 
 def _check(node: Node) -> None:
+    """Raises ModelError and UnsupportedError where types, scales or blocks do not fit."""
     ids, table, (y,) = operand(node), operand(node, 1), node.outputs
     if ids.dtype != np.int32:
         raise ModelError(f"{node.label}: {ids.name!r} has type {ids.type}; int32 was expected")

@@ -72,6 +72,7 @@ def prepare(node: Node, numerics: Numerics) -> Step:
 
 
 def _checked(node: Node) -> tuple[Tensor, Tensor]:
+    """Input and output. Raises ModelError and UnsupportedError."""
     x, y = check_types(node, [*EIGHT_BITS, "float32"])
     if node.options.fused_activation_function:
         raise ops.refuse(node, f"fused activation {node.options.fused_activation_function}; LiteRT supports none")

@@ -84,6 +84,7 @@ def prepare(node: Node, numerics: Numerics) -> Step:
 
 
 def _checked(node: Node) -> tuple[Tensor, Tensor]:
+    """Input and output. Raises ModelError and UnsupportedError."""
     x, y = check_types(node, [*EIGHT_BITS, "float32"])
     if x.dtype == np.float32:
         return x, y

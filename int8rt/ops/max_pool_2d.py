@@ -86,6 +86,7 @@ def max_pool_of_bytes(columns: int) -> Kernel:
         thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
         dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, y: Any,
     ) -> None:  # fmt: skip
+        """x uint8 [n, h, w, c] to y [n, out_h, out_w, c], 64 channels at a time."""
         batch, in_h, in_w, channels = x.shape
         lo, hi = np.int64(limits[1]), np.int64(limits[2])
         for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):

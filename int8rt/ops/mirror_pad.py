@@ -75,6 +75,7 @@ def _offset(node: Node) -> int:
 
 
 def _axes(node: Node) -> list[Padding] | None:
+    """The padding of each axis. Raises ModelError."""
     x, values = operand(node), known(node, 1, "paddings")
     if values is None:
         return None

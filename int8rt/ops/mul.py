@@ -126,6 +126,7 @@ def multiply_bytes(kind: str) -> Kernel:
         thread: int, threads: int, runs: int, length: int, extents: Any, steps1: Any, steps2: Any, p: Any, lo: int,
         hi: int, x1: Any, x2: Any, y: Any,
     ) -> None:  # fmt: skip
+        """y = requantize((x1 - z1)(x2 - z2)) of uint8 arrays of one size, 64 at a time; p: see ``scaled_products``."""
         chunks = (length + CHUNK - 1) // CHUNK
         total = runs * chunks
         for item in range(total * thread // threads, total * (thread + 1) // threads):

@@ -30,6 +30,7 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
 
 
 def _count(node: Node, start: np.ndarray, limit: np.ndarray, delta: np.ndarray) -> int:
+    """How many values there are. Raises ModelError where they never reach the limit."""
     if not ((start >= limit and delta < 0) or (start <= limit and delta > 0)):
         raise ModelError(f"{node.label}: from {start} to {limit} by {delta} leads nowhere")
     if start.dtype.kind == "f":

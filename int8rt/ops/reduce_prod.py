@@ -56,6 +56,7 @@ def reference(node: Node, x: np.ndarray, axes: np.ndarray) -> np.ndarray:
 
 
 def _rescaled(node: Node, x: Tensor, y: Tensor, values: np.ndarray) -> np.ndarray:
+    """Quantized products along the last axis of values [..., n], rescaled after every factor."""
     if values.size == 0:  # LiteRT leaves what is there
         return np.zeros(y.shape, y.dtype)
     multiplier = _multiplier(node, x, y)

@@ -37,6 +37,7 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
 
 
 def _int8(node: Node, x: np.ndarray) -> np.ndarray:
+    """int8 outputs: 127 where the input is not positive."""
     x_, y_ = unary(node)
     multiplier, shift = quantize_multiplier(1.0 / np.float64(np.sqrt(np.float32(x_.scale)) * np.float32(y_.scale)))
     factors = np.array([inverse_sqrt(v) for v in range(256)], np.int64)

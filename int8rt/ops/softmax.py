@@ -137,6 +137,7 @@ def prepare(node: Node, numerics: Numerics) -> Step:
 
 
 def _checked(node: Node) -> tuple[Tensor, Tensor]:
+    """Input and output. Raises ModelError and UnsupportedError."""
     x, y = unary(node)
     if y.type not in TYPES.get(x.type, ()):
         raise refuse(node, f"{x.type} to {y.type} is not supported")

@@ -43,6 +43,7 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 
 
 def _count(node: Node) -> int:
+    """How many of the largest are asked for. Raises ModelError, and NotConstant for a count of the run."""
     x = operand(node)
     if operand(node, 1).type not in INDEX_TYPES or not x.shape or len(node.outputs) != 2:
         raise ModelError(

@@ -48,6 +48,7 @@ def _content() -> Any:
 
 
 def _rows(op: str, found: Any) -> Iterable[Checked]:
+    """The rows of one operator, one for each set of LiteRT's kernels that it was compared with."""
     for resolver, against in RESOLVERS.items():
         types = {name: cell for name, cell in found["types"].items() if cell["resolver"] == resolver}
         if types:

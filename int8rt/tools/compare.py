@@ -129,6 +129,7 @@ def _runs(model: Model, inputs: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
 def _litert_tensors(
     source: Any, graph: Subgraph, inputs: list[np.ndarray], resolver: Resolver
 ) -> dict[int, np.ndarray]:
+    """{index: value} of the tensors that LiteRT computes; of XNNPACK the outputs alone."""
     shapes = {t.index: x.shape for t, x in zip(graph.inputs, inputs, strict=True)}
     resize = None if all(shapes[t.index] == t.shape for t in graph.inputs) else shapes
     if resolver == "xnnpack":
@@ -144,6 +145,7 @@ def _computed(graph: Subgraph) -> list[Tensor]:
 
 
 def _differences(graph: Subgraph, ours: Trace, theirs: dict[int, np.ndarray], run: int) -> list[Difference]:
+    """The tensors that differ, in the order of the nodes; origins are those whose inputs were all equal."""
     found: list[Difference] = []
     follows: set[int] = set()  # tensors that differ, or that were not compared and follow from such
     for node in graph.nodes:
@@ -162,6 +164,7 @@ def _differences(graph: Subgraph, ours: Trace, theirs: dict[int, np.ndarray], ru
 def _difference(
     node: Node, tensor: Tensor, ours: np.ndarray, theirs: np.ndarray, is_origin: bool, run: int
 ) -> Difference | None:
+    """How far two values of a tensor differ; None where every byte is equal."""
     if ours.shape == theirs.shape and ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes():
         return None
     if ours.shape == theirs.shape and ours.dtype == theirs.dtype:

@@ -50,6 +50,7 @@ def as_input(array: np.ndarray, port: Port, span: Span | None = None) -> np.ndar
 
 
 def _stored(array: np.ndarray, port: Port, span: Span | None) -> np.ndarray:
+    """The array in the input's type: images by ``span``, real values quantized, integers kept. Raises InputError."""
     if array.dtype == np.uint8 and span is not None:
         return port.quantize(span[0] + array.astype(np.float64) * ((span[1] - span[0]) / 255))
     if array.dtype == port.dtype:
@@ -92,6 +93,7 @@ def _load(path: Path) -> Any:
 
 
 def _by_port(path: Path, arrays: Mapping[str, np.ndarray], graph: Graph) -> list[np.ndarray]:
+    """Arrays in the order of the inputs, by the names of a signature or of the tensors. Raises InputError."""
     expected = []
     for names in (*_signature_names(graph), list(unique_names(graph.main.inputs).values())):
         if set(names) <= set(arrays):

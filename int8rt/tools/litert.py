@@ -177,6 +177,7 @@ class LiteRT:
         return self._request(action, model=content, resolver=resolver, **arguments)
 
     def _request(self, action: str, **arguments: Any) -> Any:
+        """What the child answers. Raises LiteRTCrash, LiteRTError and InputError."""
         request = pickle.dumps((action, arguments), protocol=5)
         with self._lock:
             reply = self._exchange(request)
@@ -227,6 +228,7 @@ class LiteRT:
             _kill(self._process)
 
     def _started(self) -> subprocess.Popen[bytes]:
+        """The child, which is started where there is none. Raises LiteRTMissing."""
         if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:
             return self._process
         self._discard()
@@ -316,6 +318,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End the child, unless this process is a fork of its owner."""
     if os.getpid() != owner:
         return
     _kill(process)

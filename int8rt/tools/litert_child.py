@@ -63,6 +63,7 @@ def main() -> None:
 
 
 def _answer_in_fork(request: bytes) -> bytes:
+    """The answer of a fork, so that a crash ends only that: its status and what it said are the answer then."""
     read_end, write_end = os.pipe()
     with tempfile.TemporaryFile() as log:
         child = os.fork()
@@ -100,6 +101,7 @@ def _answer(request: bytes) -> bytes:
 
 
 def _interpreter(model: bytes | str, resolver: str, threads: int = 1, preserve: bool = False) -> Any:
+    """LiteRT's interpreter with the kernels of that name."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     resolvers = {
@@ -141,6 +143,7 @@ def _feed(interpreter: Any, inputs: Any) -> None:
 
 
 def _run(model: bytes | str, steps: list[Any], resolver: str, everything: bool, threads: int, resize: Any) -> list[Any]:
+    """The outputs, or all tensors, after each step."""
     interpreter = _interpreter(model, resolver, threads, preserve=everything)
     _allocate(interpreter, resize)
     results: list[Any] = []
@@ -156,6 +159,7 @@ def _outputs(interpreter: Any) -> list[np.ndarray]:
 
 
 def _readable(interpreter: Any) -> dict[int, np.ndarray]:
+    """{index: value} of the tensors that can be read."""
     arrays = {}
     for detail in interpreter.get_tensor_details():
         if detail["dtype"] is np.object_:  # reading the handle of a resource ends the process
@@ -168,6 +172,7 @@ def _readable(interpreter: Any) -> dict[int, np.ndarray]:
 
 
 def _details(model: bytes | str, resolver: str, allocate: bool, resize: Any) -> dict[str, Any]:
+    """What LiteRT says of inputs, outputs, tensors and signatures."""
     interpreter = _interpreter(model, resolver)
     if allocate:
         _allocate(interpreter, resize)
@@ -180,6 +185,7 @@ def _details(model: bytes | str, resolver: str, allocate: bool, resize: Any) -> 
 
 
 def _time(model: bytes | str, inputs: Any, resolver: str, repeat: int, warmup: int, threads: int) -> list[float]:
+    """Seconds of each of ``repeat`` invocations."""
     interpreter = _interpreter(model, resolver, threads)
     interpreter.allocate_tensors()
     seconds = []
@@ -195,6 +201,7 @@ _kept: list[Callable[[], tuple[float, float]]] = []  # what one run of the open 
 
 
 def _open(model: bytes | str, resolver: str, inputs: Any, threads: int) -> None:
+    """Keep an interpreter whose runs are timed by ``_burst``."""
     _kept.clear()
     interpreter = _interpreter(model, resolver, threads)
     interpreter.allocate_tensors()
