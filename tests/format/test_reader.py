@@ -20,6 +20,7 @@ from writer import SAME, Graph, Op, T, Table, model, network, write
 
 from int8rt.errors import InputError, ModelError, UnsupportedError
 from int8rt.format import flatbuffer
+from int8rt.format import schema as tables
 from int8rt.format.reader import MAX_RANK, read, unpack
 
 SHARED_FILES = sorted(SHARED_MODELS.rglob("*.tflite"))
@@ -125,7 +126,7 @@ def test_tables_agree_with_the_schema_code_of_litert() -> None:
         assert field.name.replace("_", "") == name.lower(), (table, name)
         assert (kinds[field.kind] if field.scalar else "UOffsetTRelative") == kind, (table, name)
         assert field.scalar is None or field.default == float(default), (table, name)
-    for names, enum in ((schema.TYPES, schema.TensorType), (schema.OPERATORS, schema.BuiltinOperator)):
+    for names, enum in ((tables.TYPES, schema.TensorType), (tables.OPERATORS, schema.BuiltinOperator)):
         assert {name: number for number, name in names.items()} == {
             name: number for name, number in vars(enum).items() if isinstance(number, int)
         }
