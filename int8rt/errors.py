@@ -9,6 +9,10 @@ class ModelError(Error, ValueError):
     """The model file is malformed, or says something that contradicts itself."""
 
 
+class InconsistentNode(ModelError):
+    """An operator trips over a node: the node contradicts itself, or, in a sound file, the operator is wrong."""
+
+
 class UnsupportedError(Error, NotImplementedError):
     """The model is well formed, but asks for something that int8rt does not do."""
 

@@ -1,13 +1,13 @@
 """What an operator gives: the calls that run, and views, on tensors that have no memory yet.
 
-A value says what is done, never how it is planned or run.
+A step says what is done, never how it is planned or run. Nothing changes one after it is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -28,21 +28,44 @@ class Flat(NamedTuple):
     dtype: np.dtype
 
 
+class PerThread(Tensor):
+    """Scratch of which every thread needs its own: [threads, ...], with one thread until the program is built."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Call:
     """A kernel and its arguments, in which a Tensor stands for the memory that it will get.
 
     A Tensor argument reaches the kernel as a C-contiguous array of the tensor's shape in storage form, an array as it
     is, a number as int64 or float64; Flat passes a tensor in one dimension. Tensors that are in ``writes`` are written,
     all others only read; tensors that no node mentions are scratch. ``in_place`` names an input whose memory the
-    (first) written tensor may take over.
+    (first) written tensor may take over: by default also where threads share the call.
     """
 
+    kernel: Kernel
+    args: tuple[Any, ...]
+    writes: tuple[Tensor, ...]
+    in_place: Tensor | None
+    in_place_shared: bool  # whether ``in_place`` holds where threads share the call
+    work: int  # operations, roughly; by default the elements of the tensors among the arguments
+
     def __init__(
-        self, kernel: Kernel, *args: Any, writes: Sequence[Tensor], in_place: Tensor | None = None, work: int = 0
+        self,
+        kernel: Kernel,
+        *args: Any,
+        writes: Sequence[Tensor],
+        in_place: Tensor | None = None,
+        in_place_shared: bool = True,
+        work: int = 0,
     ) -> None:
-        self.args = tuple(aligned(a) if isinstance(a, np.ndarray) else a for a in args)
-        self.kernel, self.writes, self.in_place = kernel, tuple(writes), in_place
-        self.work = work or sum(t.size for t in tensors(self))  # operations, roughly
+        vars(self).update(
+            kernel=kernel,
+            args=tuple(aligned(a) if isinstance(a, np.ndarray) else a for a in args),
+            writes=tuple(writes),
+            in_place=in_place,
+            in_place_shared=in_place_shared,
+            work=work or sum(t.size for t in _tensors_among(args)),
+        )
 
     @property
     def name(self) -> str:
@@ -50,21 +73,29 @@ class Call:
         return self.kernel.name.split(":")[-1]
 
     def __repr__(self) -> str:
-        return f"{self.name}({', '.join(_brief(a) for a in self.args)})"
+        return f"{self.name}({', '.join(map(_brief, self.args))})"
 
     def for_threads(self, threads: int) -> Call:
-        """The same with its PerThread scratch as large as that many threads need."""
-        if threads != 1:
-            own = [t for t in tensors(self) if isinstance(t, PerThread)]
-            sized: dict[Any, Any] = {t: replace(t, shape=(threads, *t.shape[1:])) for t in own}
-            self.args = tuple(
-                a._replace(tensor=sized.get(a.tensor, a.tensor))
-                if isinstance(a, Flat)
-                else (sized.get(a, a) if isinstance(a, Tensor) else a)
-                for a in self.args
-            )
-            self.writes = tuple(sized.get(t, t) for t in self.writes)
-        return self
+        """The call as so many threads share it: with PerThread scratch for each, in place only where that holds."""
+        if threads == 1:
+            return self
+        own = [t for t in tensors(self) if isinstance(t, PerThread)]
+        sized: dict[Tensor, Tensor] = {t: replace(t, shape=(threads, *t.shape[1:])) for t in own}
+        return Call(
+            self.kernel,
+            *(_exchanged(arg, sized) for arg in self.args),
+            writes=[sized.get(t, t) for t in self.writes],
+            in_place=self.in_place if self.in_place_shared else None,
+            in_place_shared=self.in_place_shared,
+            work=self.work,
+        )
+
+
+def _exchanged(arg: Any, others: Mapping[Any, Tensor]) -> Any:
+    """An argument with another tensor in it, where it has one that is exchanged."""
+    if isinstance(arg, Flat):
+        return arg._replace(tensor=others.get(arg.tensor, arg.tensor))
+    return others.get(arg, arg) if isinstance(arg, Tensor) else arg
 
 
 def _brief(arg: Any) -> str:
@@ -73,16 +104,17 @@ def _brief(arg: Any) -> str:
     return f"{arg.dtype}{list(arg.shape)}" if isinstance(arg, np.ndarray) else str(arg)
 
 
-class PerThread(Tensor):
-    """Scratch of which every thread needs its own: [threads, ...], with one thread until the program is built."""
+@dataclass(frozen=True, eq=False, init=False)
+class PythonCall:
+    """A Python function that runs between native calls; its arguments are those of a Call."""
 
-
-class PythonCall(Call):
-    """A Python function between native stretches; its arguments are those of a Call."""
+    function: Callable[..., None]
+    args: tuple[Any, ...]
+    writes: tuple[Tensor, ...]
+    work: ClassVar[int] = 0  # nobody knows
 
     def __init__(self, function: Callable[..., None], *args: Any, writes: Sequence[Tensor]) -> None:
-        self.function = function
-        self.args, self.writes, self.in_place, self.work = args, tuple(writes), None, 0
+        vars(self).update(function=function, args=args, writes=tuple(writes))
 
     @property
     def name(self) -> str:
@@ -102,14 +134,16 @@ class View(NamedTuple):
     at: int = 0  # of the run in y
 
 
-Step = Call | View
+Step = Call | PythonCall | View
 
 
 def tensors(step: Step) -> list[Tensor]:
     """Which tensors a step mentions."""
-    if isinstance(step, View):
-        return [step.x, step.y]
-    return [a.tensor if isinstance(a, Flat) else a for a in step.args if isinstance(a, (Tensor, Flat))]
+    return [step.x, step.y] if isinstance(step, View) else _tensors_among(step.args)
+
+
+def _tensors_among(args: Sequence[Any]) -> list[Tensor]:
+    return [a.tensor if isinstance(a, Flat) else a for a in args if isinstance(a, (Tensor, Flat))]
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Tensor:
@@ -139,4 +173,4 @@ def fault(message: str) -> Fault:
 
 def as_steps(prepared: Step | Sequence[Step]) -> list[Step]:
     """What prepare() gave, as a list."""
-    return [prepared] if isinstance(prepared, (Call, View)) else list(prepared)
+    return [prepared] if isinstance(prepared, (Call, PythonCall, View)) else list(prepared)

@@ -41,9 +41,9 @@ from writer import T, model  # noqa: E402
 from int8rt import ops  # noqa: E402
 from int8rt.errors import Error  # noqa: E402
 from int8rt.format import reader  # noqa: E402
-from int8rt.plan.state import State  # noqa: E402
 from int8rt.runtime import session  # noqa: E402
 from int8rt.runtime.evaluator import reference  # noqa: E402
+from int8rt.runtime.state import State  # noqa: E402
 from int8rt.tools import checked, litert, report  # noqa: E402
 from int8rt.tools.litert import LiteRTCrash, LiteRTError  # noqa: E402
 

@@ -1,4 +1,6 @@
-"""Imports go one way, few modules emit LLVM IR, and a warm start needs neither Numba nor LLVM nor LiteRT.
+"""Imports go one way, operators keep their contract, and few modules emit LLVM IR.
+
+A warm start needs neither Numba nor LLVM nor LiteRT.
 
 The layers are the folders: each imports from those before it, and from the modules on the ground, which stand beside
 the folders. Within a folder there is no circle.
@@ -6,9 +8,13 @@ the folders. Within a folder there is no circle.
 
 import ast
 import functools
+import importlib
+import inspect
 from pathlib import Path
 
 import pytest
+
+from int8rt import ops
 
 PACKAGE = Path(__file__).parents[1] / "int8rt"
 
@@ -143,6 +149,54 @@ def test_operators_have_their_parts_in_order(module):
 
 
 PARTS = ("shapes", "reference", "control", "prepare")
+
+
+def parameters(function) -> list[str]:
+    """The names of a function's parameters that its callers give, after ``self``."""
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+FUNCTIONS = {name: parameters(f) for name, f in vars(ops.Operator).items() if name in ops.FACTS and callable(f)}
+FUNCTIONS["control"] = parameters(ops.Control.__call__)
+
+
+def test_the_contract():
+    """What the tests below compare operators with; a change of it is a change of docs/custom_operators.md."""
+    assert FUNCTIONS == {
+        "shapes": ["node"],
+        "reference": ["node", "arrays"],
+        "prepare": ["node", "numerics"],
+        "control": ["node", "runtime", "arrays"],
+        "constant": ["node"],
+        "body": ["node"],
+        "resource": ["node"],
+    }
+    assert set(ops.FACTS) - set(FUNCTIONS) == {"keeps_state", "runs_once", "by_value"}
+
+
+@pytest.mark.parametrize("module", OPERATORS)
+def test_operators_keep_the_contract(module):
+    """The same arguments by name, where the contract says ``*arrays`` any number; facts are bools."""
+    operator = importlib.import_module(f"int8rt.{module}")
+    for name in set(ops.FACTS) & set(vars(operator)):
+        found = getattr(operator, name)
+        if name in FUNCTIONS:
+            expected = [p for p in FUNCTIONS[name] if p != "arrays"]
+            has_arrays = len(expected) < len(FUNCTIONS[name])
+            assert parameters(found)[: len(expected)] == expected, name
+            assert has_arrays or len(parameters(found)) == len(expected), name
+            kinds = {p.kind for p in inspect.signature(found).parameters.values()}
+            assert kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}, name
+        else:
+            assert isinstance(found, bool), name
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(("plan", "runtime"))])
+def test_who_plans_and_runs_names_no_operator(module):
+    """What an operator is to them it declares itself: see ``Operator``."""
+    strings = {n.value for n in ast.walk(tree(module)) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    assert not strings & set(ops.supported())
+    assert not {name for name in imports_of_ours(module) if name in OPERATORS}
 
 
 def test_importing_everything_imports_no_compiler_and_no_litert(python):

@@ -362,11 +362,12 @@ def _by_lanes(
     if slides:
         sums = scratch_per_thread(f"{y.name}/partial", y.shape[2] * BLOCK if g.height > 4 else 1, np.int32)
         kernel_ = depthwise_sliding(g.width, g.stride_w, -(-g.height // 4), len(parts), kind, ringed)
-        return InPlaceAlone(kernel_, *place, *tables, sums, y, writes=[y, ring, sums], in_place=over, work=work)
+        over_sums = (*place, *tables, sums, y)
+        return Call(kernel_, *over_sums, writes=[y, ring, sums], in_place=over, in_place_shared=False, work=work)
     offsets = np.arange(g.width) * g.dilation_w * channels
     kernel_ = depthwise_3(kind, ringed) if near else depthwise(kind)
     args = (*place, offsets, runs, g.stride_w * channels, *tables)
-    return InPlaceAlone(kernel_, *args, y, writes=[y, ring], in_place=over, work=work)
+    return Call(kernel_, *args, y, writes=[y, ring], in_place=over, in_place_shared=False, work=work)
 
 
 def _slides(g: Geometry, channels: int, passes: int) -> bool:
@@ -379,15 +380,6 @@ def _slides(g: Geometry, channels: int, passes: int) -> bool:
         return False
     fits = (g.width == 3 and g.height <= 4) or (g.width == 5 and has("avx512bw"))
     return fits and blocks * BLOCK * 2 <= channels * 3
-
-
-class InPlaceAlone(Call):
-    """A Call whose result may take over its input's memory if one thread does all the work."""
-
-    def for_threads(self, threads: int) -> Call:
-        if threads > 1:
-            self.in_place = None
-        return super().for_threads(threads)
 
 
 def _follows(x: Tensor, g: Geometry, y: Tensor) -> bool:

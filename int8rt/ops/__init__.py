@@ -11,8 +11,10 @@ Each module says, in this order,
   UnsupportedError where the node asks for what is not supported and ModelError where it contradicts itself;
 * its kernels.
 
-An operator whose result is known although its inputs are not (SHAPE) has ``constant(node) -> list of arrays`` too.
-Nodes with constant inputs only are folded by running their reference once.
+``Operator`` states this contract. It also has what an operator may declare of itself beyond that, each with a default:
+whether it keeps state, runs other subgraphs, runs once, can be replaced by a subgraph. Whoever plans or runs a model
+asks for these facts, never for an operator's name. Nodes with constant inputs only are folded by running their
+reference once.
 
 **Run-time shapes.** Where a shape depends on the value of an input, ``shapes`` returns None, or raises NotConstant,
 unless that input's ``data`` is known. Such a node waits until the program has come there: then all its inputs have
@@ -20,7 +22,7 @@ unless that input's ``data`` is known. Such a node waits until the program has c
 
 **State.** A tensor that is a variable reaches ``reference`` as a writable array, to be updated in place, and kernels as
 any other tensor, in ``writes`` where they change it. An operator that runs other subgraphs or reads and assigns
-resources has ``control(node, runtime, *arrays)`` in place of a reference, and ``prepare`` only where it can be native.
+resources has ``control`` in place of a reference, and ``prepare`` only where it can be native.
 
 A module whose name begins with an underscore holds what several operators share.
 
@@ -37,15 +39,20 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from int8rt.errors import InputError, UnsupportedError
 from int8rt.graph import Node, Subgraph
+from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import from_storage, to_storage
-from int8rt.steps import PythonCall
+from int8rt.numerics.storage import stored as stored
+from int8rt.steps import Call as Call
+from int8rt.steps import Flat as Flat
+from int8rt.steps import PythonCall, Step
+from int8rt.steps import View as View
+from int8rt.steps import fault as fault
 
 
 class NotConstant(UnsupportedError):
@@ -57,6 +64,27 @@ class Name(NamedTuple):
 
     container: str
     shared_name: str
+
+
+class Form(NamedTuple):
+    """Shape and type of what a resource holds."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+class Held(NamedTuple):
+    """The resource that a node's first input is the handle of."""
+
+    name: Name
+    assigned: Form | None = None  # the form that the node gives it; None where it leaves it as it is
+
+
+class Body(NamedTuple):
+    """A subgraph that does what a node does, on those of the node's inputs that come from ``first`` on."""
+
+    subgraph: Subgraph
+    first: int = 0
 
 
 class Runtime(Protocol):
@@ -75,8 +103,66 @@ class Runtime(Protocol):
         """Set the value, and with it shape and type, of a resource."""
 
 
+class Control(Protocol):
+    """The meaning of a node that runs other subgraphs, or reads and assigns resources."""
+
+    def __call__(self, node: Node, runtime: Runtime, *arrays: Any) -> Sequence[np.ndarray]:
+        """The arrays that the node writes, from one array per input; ``shapes`` has checked the node before."""
+
+
+class Operator(Protocol):
+    """What an operator says of itself; a module or an object with these names is one.
+
+    ``shapes`` must be there, and ``reference`` or ``control``. What else is left out is as it is here.
+    """
+
+    keeps_state: bool = False  # whether a run depends on earlier ones, other than through variable tensors
+    runs_once: bool = False  # whether all that it does is to run its first subgraph, once in a state
+    by_value: bool = False  # whether an element of y depends on nothing but the inputs' elements that meet there
+    control: Control | None = None  # in place of ``reference``
+
+    def shapes(self, node: Node) -> Sequence[Sequence[int]] | None:
+        """The shape of each output; None, or NotConstant raised, where it depends on values that are not known."""
+        raise AssertionError("every operator has it")
+
+    def reference(self, node: Node, *arrays: Any) -> Any:
+        """The output, or a tuple of several, from one array per input (None where an optional one is left out)."""
+        raise AssertionError(f"{node.op} has control in its place")
+
+    def prepare(self, node: Node, numerics: Numerics) -> Step | Sequence[Step]:
+        """What runs. Raises UnsupportedError, ModelError, and NotConstant where the node has to wait.
+
+        By default the reference, in NumPy, or ``control`` between two programs.
+        """
+        if self.control is not None:
+            raise NotConstant(f"{node.label} runs by its control")
+        return by_reference(node, self.reference)
+
+    def constant(self, node: Node) -> Sequence[np.ndarray] | None:
+        """The outputs, if they are known although inputs are not (SHAPE)."""
+        return None
+
+    def body(self, node: Node) -> Body | None:
+        """The subgraph that may take the node's place, if it is known which (IF on a known condition)."""
+        return None
+
+    def resource(self, node: Node) -> Held | None:
+        """The resource that the node uses, if it takes its memory as a tensor in place of its first input."""
+        return None
+
+
+FACTS = tuple(name for name in vars(Operator) if not name.startswith("_"))
+
+
+class _Declared(Operator):
+    """What a module or an object says, and the defaults for what it leaves out."""
+
+    def __init__(self, given: Any) -> None:
+        vars(self).update({name: getattr(given, name) for name in FACTS if hasattr(given, name)})
+
+
 CUSTOM = {"TFLite_Detection_PostProcess": "tflite_detection_postprocess"}  # {custom code: module}
-_registered: dict[str, Any] = {}
+_registered: dict[str, Operator] = {}
 
 
 @functools.cache
@@ -97,33 +183,32 @@ def has(node: Node) -> bool:
     return node.op in _registered or (node.op in _files() and (node.op in CUSTOM) == node.is_custom)
 
 
-def find(op: str) -> Any:
-    """The module of an operator, or what is registered in its place. Raises UnsupportedError."""
-    if op in _registered:
-        return _registered[op]
+def find(op: str) -> Operator:
+    """What an operator says of itself, or what is registered in its place. Raises UnsupportedError."""
+    return _registered.get(op) or _builtin(op)
+
+
+@functools.cache
+def _builtin(op: str) -> Operator:
     if op not in _files():
         raise UnsupportedError(f"operator {op} is not supported; supported are {', '.join(supported())}")
-    return importlib.import_module(f"{__name__}.{_files()[op]}")
+    return _Declared(importlib.import_module(f"{__name__}.{_files()[op]}"))
 
 
 def register(name: str, operator: Any) -> None:
     """Let every node whose custom code (or builtin operator) is ``name`` mean this, in models loaded from now on.
 
-    ``operator`` is a module or an object with the functions that this package's docstring lists: ``shapes`` and
-    ``reference``, and ``prepare`` unless the reference itself, in NumPy, is what shall run. It wins over an operator
-    of int8rt. Raises InputError where a function is missing.
+    ``operator`` is a module or an object with functions and facts as ``Operator`` has them: ``shapes`` and
+    ``reference`` (or ``control``), and ``prepare`` unless the reference itself, in NumPy, is what shall run. It wins
+    over an operator of int8rt. Raises InputError where a function is missing.
     """
-    missing = [f for f in ("shapes", "reference") if not callable(getattr(operator, f, None))]
+    needed = ("shapes",) if callable(getattr(operator, "control", None)) else ("shapes", "reference")
+    missing = [f for f in needed if not callable(getattr(operator, f, None))]
     if not name or missing:
         raise InputError(
             f"operator {name!r} needs a name and functions shapes and reference; {operator!r} lacks {missing}"
         )
-    if not hasattr(operator, "prepare"):
-        shapes, reference = operator.shapes, operator.reference
-        operator = SimpleNamespace(
-            shapes=shapes, reference=reference, prepare=lambda node, numerics: by_reference(node, reference)
-        )
-    _registered[name] = operator
+    _registered[name] = _Declared(operator)
 
 
 def by_reference(node: Node, reference: Callable[..., Any]) -> PythonCall:

@@ -15,7 +15,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.ops._elementwise import checked, operands
-from int8rt.steps import Call
+from int8rt.steps import PythonCall
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 FLOATS = ("float16", "float32", "float64")
@@ -41,7 +41,7 @@ def computed(
         return np.asarray(formula(x1, x2), x1.dtype)
 
 
-def prepare(node: Node, reference: Callable[..., np.ndarray], types: Sequence[str] = NUMBERS) -> Call:
+def prepare(node: Node, reference: Callable[..., np.ndarray], types: Sequence[str] = NUMBERS) -> PythonCall:
     """The step that runs the node by its reference."""
     checked(node, types)
     return ops.by_reference(node, reference)

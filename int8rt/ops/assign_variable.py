@@ -8,14 +8,22 @@ import numpy as np
 
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
-from int8rt.ops import Runtime
+from int8rt.ops import Form, Held, Runtime
+from int8rt.ops._control import handle_of
 from int8rt.ops._move import copy_whole, operand, same_type
 from int8rt.steps import Step
+
+keeps_state = True
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     same_type(node, operand(node, 1))
     return []
+
+
+def resource(node: Node) -> Held:
+    value = operand(node, 1)
+    return Held(handle_of(node), Form(value.shape, value.dtype))
 
 
 def control(node: Node, runtime: Runtime, handle: np.ndarray, value: np.ndarray) -> list[NoReturn]:

@@ -8,6 +8,8 @@ from int8rt.graph import Node
 from int8rt.ops import Runtime
 from int8rt.ops._control import check_call
 
+keeps_state = runs_once = True
+
 
 def shapes(node: Node) -> None:
     (subgraph,) = node.subgraphs

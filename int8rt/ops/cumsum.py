@@ -19,7 +19,7 @@ from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import axis_within, operand
 from int8rt.simd.memory import as_type_of, get, put
-from int8rt.steps import Call, Flat
+from int8rt.steps import Call, Flat, Step
 
 TYPES = ("int32", "int64", "float32")
 
@@ -40,7 +40,7 @@ def reference(node: Node, x: np.ndarray, axis: np.ndarray) -> np.ndarray:
     return np.moveaxis(sums[::-1] if node.options.reverse else sums, 0, along)
 
 
-def prepare(node: Node, numerics: Numerics) -> Call:
+def prepare(node: Node, numerics: Numerics) -> Step:
     x, axis = _checked(node)
     (y,) = node.outputs
     if axis.data is None:

@@ -13,7 +13,7 @@ from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _interior
 from int8rt.ops._move import operand
-from int8rt.steps import Call
+from int8rt.steps import PythonCall
 
 
 def axes(node: Node) -> list[_interior.Axis]:
@@ -39,6 +39,6 @@ def reference(node: Node, x: np.ndarray, dilations: np.ndarray, value: np.ndarra
     return _interior.padded(x, value, axes(node))
 
 
-def prepare(node: Node, numerics: Numerics) -> Call:
+def prepare(node: Node, numerics: Numerics) -> PythonCall:
     _interior.check(node, 2)
     return ops.by_reference(node, reference)

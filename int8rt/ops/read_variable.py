@@ -8,20 +8,25 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
-from int8rt.ops import Runtime
+from int8rt.ops import Held, Runtime
 from int8rt.ops._control import handle_of
 from int8rt.ops._move import operand
 from int8rt.steps import View
+
+keeps_state = True
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
     held, (y,) = operand(node), node.outputs
     if held.type == "resource":
-        handle_of(node)
         return None
     if held.dtype != y.dtype:
         raise ModelError(f"{node.label}: {held.name!r} holds {held.type}, but {y.name!r} is {y.type}")
     return [held.shape]
+
+
+def resource(node: Node) -> Held:
+    return Held(handle_of(node))
 
 
 def control(node: Node, runtime: Runtime, handle: np.ndarray) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _reduce_window
 from int8rt.ops._move import operand
-from int8rt.steps import Call
+from int8rt.steps import PythonCall
 
 FUNCTIONS = dict(enumerate(("ADD", "MUL", "MINIMUM", "MAXIMUM", "ALL", "ANY"), 1))
 
@@ -37,7 +37,7 @@ def reference(node: Node, x: np.ndarray, init: np.ndarray, *measures: np.ndarray
     return _reduce_window.reduced(x, init, axes(node), _formula(node))
 
 
-def prepare(node: Node, numerics: Numerics) -> Call:
+def prepare(node: Node, numerics: Numerics) -> PythonCall:
     _reduce_window.checked(node)
     _formula(node)
     return ops.by_reference(node, reference)

@@ -7,7 +7,7 @@ import numpy as np
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _stablehlo
-from int8rt.steps import Call
+from int8rt.steps import PythonCall
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -18,5 +18,5 @@ def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     return _stablehlo.computed(node, np.add, x1, x2)
 
 
-def prepare(node: Node, numerics: Numerics) -> Call:
+def prepare(node: Node, numerics: Numerics) -> PythonCall:
     return _stablehlo.prepare(node, reference)

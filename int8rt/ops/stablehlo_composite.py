@@ -7,13 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.ops import Runtime
+from int8rt.ops import Body, Runtime
 from int8rt.ops._control import check_call
 
 
 def shapes(node: Node) -> None:
     (subgraph,) = node.subgraphs
     check_call(node, subgraph, node.inputs, node.outputs)
+
+
+def body(node: Node) -> Body:
+    return Body(node.subgraphs[0])
 
 
 def control(node: Node, runtime: Runtime, *arrays: np.ndarray) -> Sequence[np.ndarray]:

@@ -19,7 +19,7 @@ from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._index_vectors import check_axes, rows_shape, starts
 from int8rt.ops._move import operand, same_type
-from int8rt.steps import Call
+from int8rt.steps import PythonCall
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -55,6 +55,6 @@ def reference(node: Node, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return np.moveaxis(y, range(len(batch), y.ndim), sorted(o.offset_dims))
 
 
-def prepare(node: Node, numerics: Numerics) -> Call:
+def prepare(node: Node, numerics: Numerics) -> PythonCall:
     same_type(node, operand(node), node.outputs[0])
     return ops.by_reference(node, reference)

@@ -13,7 +13,7 @@ from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _interior, _reduce_window
 from int8rt.ops._move import operand
-from int8rt.steps import Call
+from int8rt.steps import PythonCall
 
 FUNCTIONS = {
     "ADD": "ADD", "STABLEHLO_ADD": "ADD", "MUL": "MUL", "STABLEHLO_MULTIPLY": "MUL", "MINIMUM": "MINIMUM",
@@ -48,7 +48,7 @@ def reference(node: Node, x: np.ndarray, init: np.ndarray) -> np.ndarray:
     return _reduce_window.reduced(_interior.padded(x, init, padding(node)), init, axes(node), _formula(node))
 
 
-def prepare(node: Node, numerics: Numerics) -> Call:
+def prepare(node: Node, numerics: Numerics) -> PythonCall:
     _reduce_window.checked(node)
     _formula(node)
     return ops.by_reference(node, reference)

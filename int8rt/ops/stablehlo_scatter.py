@@ -21,7 +21,7 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._index_vectors import check_axes, rows_shape, starts
 from int8rt.ops._move import operand, same_type
 from int8rt.ops._stablehlo import NUMBERS
-from int8rt.steps import Call
+from int8rt.steps import PythonCall
 
 COMPUTATIONS: dict[str, np.ufunc] = {
     "STABLEHLO_ADD": np.add, "STABLEHLO_MULTIPLY": np.multiply,
@@ -66,7 +66,7 @@ def reference(node: Node, x: np.ndarray, indices: np.ndarray, updates: np.ndarra
     return y
 
 
-def prepare(node: Node, numerics: Numerics) -> Call:
+def prepare(node: Node, numerics: Numerics) -> PythonCall:
     x, (y,) = operand(node), node.outputs
     for t in (operand(node, 2), y):
         same_type(node, x, t)

@@ -13,7 +13,7 @@ from int8rt import ops
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._segment import checked, combined, unsorted_shape
-from int8rt.steps import Call
+from int8rt.steps import PythonCall
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -31,6 +31,6 @@ def reference(node: Node, x: np.ndarray, ids: np.ndarray, segments: np.ndarray) 
     )
 
 
-def prepare(node: Node, numerics: Numerics) -> Call:
+def prepare(node: Node, numerics: Numerics) -> PythonCall:
     checked(node)
     return ops.by_reference(node, reference)

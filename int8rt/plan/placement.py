@@ -47,7 +47,7 @@ class Placement:
     @property
     def calls(self) -> int:
         """How many calls run."""
-        return sum(isinstance(step, Call) for _, step in self.steps)
+        return sum(not isinstance(step, View) for _, step in self.steps)
 
 
 def place(graph: Subgraph, steps: Steps, preserve: bool = False) -> Placement:
@@ -184,7 +184,7 @@ def _join_views(
     last = _last_uses(graph, steps)
     written: dict[Tensor, list[int]] = {}
     for number, (_, step) in enumerate(steps):
-        for t in step.writes if isinstance(step, Call) else ():
+        for t in () if isinstance(step, View) else step.writes:
             written.setdefault(t, []).append(number)
 
     def is_stable(view: View, number: int) -> bool:

@@ -1,6 +1,6 @@
 """Nodes -> Program: every node prepared, every tensor placed, ready to run in one native call.
 
-A Program is an immutable plan of a stretch of nodes whose shapes are known (``infer``). What runs is an Instance of it
+A Program is an immutable plan of a segment of nodes whose shapes are known (``infer``). What runs is an Instance of it
 (``runtime.instance``).
 """
 
@@ -20,10 +20,11 @@ from int8rt.native.kernel import Kernel
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import storage_dtype, to_storage
 from int8rt.plan import arena
-from int8rt.plan.infer import Stretch, infer, located, refuse_missing
+from int8rt.plan.infer import Segment, infer, located
 from int8rt.plan.placement import Place, place
+from int8rt.plan.resources import FRESH, Assumed
 from int8rt.plan.sharing import ONE_THREAD, Sharing
-from int8rt.plan.state import Resources
+from int8rt.plan.subgraphs import refuse_missing
 from int8rt.steps import Call, Flat, PythonCall, Step, View, as_steps, tensors
 
 Shapes = Mapping[int, tuple[int, ...]]
@@ -33,8 +34,8 @@ Shapes = Mapping[int, tuple[int, ...]]
 class Program:
     """A plan: which calls run on which memory."""
 
-    graph: Subgraph  # as inferred, its nodes those of the stretch
-    stretch: Stretch
+    graph: Subgraph  # as inferred, its nodes those of the segment
+    segment: Segment
     inputs: tuple[Tensor, ...]  # those of the graph, as the file has them
     outputs: tuple[Tensor, ...]
     steps: tuple[tuple[Node, Step], ...]
@@ -43,13 +44,13 @@ class Program:
     plan: arena.Plan
     constants: Mapping[Tensor, np.ndarray]  # in storage form
     variables: tuple[Tensor, ...]  # whose memory is a State's
-    is_whole: bool  # whether the stretch is the whole graph
+    is_whole: bool  # whether the segment is the whole graph
     sharing: Sharing = ONE_THREAD
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Call | PythonCall]:
         """What runs, in order."""
-        return [step for _, step in self.steps if isinstance(step, Call)]
+        return [step for _, step in self.steps if not isinstance(step, View)]
 
     def root(self, tensor: Tensor) -> Tensor:
         """The tensor in whose memory this one lives."""
@@ -61,7 +62,7 @@ class Program:
 
     def kernels(self) -> list[tuple[Kernel, Signature]]:
         """Which entry points its calls need."""
-        return [(c.kernel, call_signature(c)) for c in self.calls if not isinstance(c, PythonCall)]
+        return [(c.kernel, call_signature(c)) for c in self.calls if isinstance(c, Call)]
 
 
 def build(
@@ -70,84 +71,84 @@ def build(
     input_shapes: Shapes | None = None,
     preserve: bool = False,
     sharing: Sharing = ONE_THREAD,
-    resources: Resources | None = None,
+    assumed: Assumed = FRESH,
 ) -> Program:
     """Prepare every node and place every tensor.
 
     With preserve, each tensor keeps memory of its own, to be read after a run. Where a node has to wait for run-time
-    values the program ends before it; its stretch says so. Raises UnsupportedError, naming all operators that are
+    values the program ends before it; its segment says so. Raises UnsupportedError, naming all operators that are
     missing at once, and ModelError where shapes contradict one another.
     """
     refuse_missing(graph)
     shapes = input_shapes or {}
     known = {t: replace(t, shape=tuple(shapes.get(t.index, t.shape))) for t in graph.inputs}
-    return build_stretch(graph, graph.nodes, known, resources or Resources(), numerics, preserve, sharing)
+    return build_segment(graph, graph.nodes, known, assumed, numerics, preserve, sharing)
 
 
-def build_stretch(
+def build_segment(
     graph: Subgraph,
     nodes: Sequence[Node],
     known: Mapping[Tensor, Tensor],
-    resources: Resources,
+    assumed: Assumed,
     numerics: Numerics,
     preserve: bool = False,
     sharing: Sharing = ONE_THREAD,
     needed: Sequence[Tensor] = (),
 ) -> Program:
-    """The program of the first stretch of nodes of a graph; the arguments are those of ``infer`` and ``build``.
+    """The program of the first segment of nodes of a graph; the arguments are those of ``infer`` and ``build``.
 
-    Where the stretch is the whole graph the program has the graph's inputs and outputs. Else its inputs are what it
+    Where the segment is the whole graph the program has the graph's inputs and outputs. Else its inputs are what it
     needs of ``known``, its outputs what it computes and others need: nodes behind it, the caller, or who reads
     ``needed``.
     """
-    stretch = infer(nodes, known, resources)
-    prepared, stretch = _prepared(stretch, numerics)
+    segment = infer(nodes, known, assumed)
+    prepared, segment = _prepared(segment, numerics)
     ports = graph.inputs + graph.outputs
-    is_whole = stretch.cut is None and len(nodes) == len(graph.nodes) and all(t.dtype != object for t in ports)
-    inputs, outputs = (graph.inputs, graph.outputs) if is_whole else _ends(graph, stretch, needed)
+    is_whole = segment.cut is None and len(nodes) == len(graph.nodes) and all(t.dtype != object for t in ports)
+    inputs, outputs = (graph.inputs, graph.outputs) if is_whole else _ends(graph, segment, needed)
     inferred = replace(
         graph,
-        nodes=stretch.nodes,
-        inputs=tuple(stretch.known.get(t, t) for t in inputs),
-        outputs=tuple(stretch.known.get(t, t) for t in outputs),
-        tensors=tuple(stretch.known.get(t, t) for t in graph.tensors),
+        nodes=segment.nodes,
+        inputs=tuple(segment.known.get(t, t) for t in inputs),
+        outputs=tuple(segment.known.get(t, t) for t in outputs),
+        tensors=tuple(segment.known.get(t, t) for t in graph.tensors),
     )
     steps: list[tuple[Node, Step]] = [
-        (node, step if isinstance(step, View) else step.for_threads(sharing.parts_of(step))) for node, step in prepared
+        (node, step.for_threads(sharing.parts_of(step)) if isinstance(step, Call) else step) for node, step in prepared
     ]
     placed = place(inferred, steps, preserve)
     mentioned = [*inferred.inputs, *inferred.outputs, *(t for _, step in placed.steps for t in tensors(step))]
     constants = {t: to_storage(t.data) for t in mentioned if t.data is not None}
     variables = tuple(dict.fromkeys(t for t in mentioned if t.is_variable))
     return Program(
-        inferred, stretch, inputs, outputs, placed.steps, placed.places, placed.blocks, placed.plan, constants,
+        inferred, segment, inputs, outputs, placed.steps, placed.places, placed.blocks, placed.plan, constants,
         variables, is_whole, sharing,
     )  # fmt: skip
 
 
-def _ends(graph: Subgraph, stretch: Stretch, needed: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """What a stretch reads that it does not compute, and what it computes that others need; as the graph has them."""
-    computed = dict.fromkeys(t for node in stretch.origins for t in node.outputs)
-    read = dict.fromkeys(t for node in stretch.origins for t in node.inputs if t is not None)
-    behind = stretch.rest if stretch.cut is None else (stretch.cut, *stretch.rest)
+def _ends(graph: Subgraph, segment: Segment, needed: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """What a segment reads that it does not compute, and what it computes that others need; as the graph has them."""
+    computed = dict.fromkeys(t for node in segment.origins for t in node.outputs)
+    read = dict.fromkeys(t for node in segment.origins for t in node.inputs if t is not None)
+    behind = segment.rest if segment.cut is None else (segment.cut, *segment.rest)
     wanted = {t for node in behind for t in node.inputs}.union(graph.outputs, needed)
-    inputs = (t for t in read if t not in computed and stretch.known.get(t, t).data is None and not t.is_variable)
+    inputs = (t for t in read if t not in computed and segment.known.get(t, t).data is None and not t.is_variable)
     return tuple(inputs), tuple(t for t in computed if t in wanted)
 
 
-def _prepared(stretch: Stretch, numerics: Numerics) -> tuple[list[tuple[Node, Step]], Stretch]:
-    """The steps of each node, and the stretch, ended where a node has to wait for values.
+def _prepared(segment: Segment, numerics: Numerics) -> tuple[list[tuple[Node, Step]], Segment]:
+    """The steps of each node, and the segment, ended where a node has to wait for values.
 
     Raises UnsupportedError with all reasons at once, the nodes behind each counted.
     """
     prepared: list[tuple[Node, Step]] = []
     refused: dict[str, list[tuple[Node, str]]] = {}
-    for number, node in enumerate(stretch.nodes):
+    for number, node in enumerate(segment.nodes):
         try:
             steps = as_steps(located(node, ops.find(node.op).prepare, node, numerics))
             prepared += [(node, step) for step in steps if not _is_empty(node, step)]
         except ops.NotConstant:
-            stretch = stretch.ended_before(number)
+            segment = segment.ended_before(number)
             break
         except UnsupportedError as error:
             refused.setdefault(str(error).replace(node.label, node.op), []).append((node, str(error)))
@@ -155,16 +156,13 @@ def _prepared(stretch: Stretch, numerics: Numerics) -> tuple[list[tuple[Node, St
         listed = [why if len(nodes) > 1 else nodes[0][1] for why, nodes in refused.items()]
         counts = [f": {len(nodes)} nodes" if len(nodes) > 1 else "" for nodes in refused.values()]
         raise UnsupportedError("; ".join(why + count for why, count in zip(listed, counts, strict=True)))
-    return prepared, stretch
+    return prepared, segment
 
 
 def _is_empty(node: Node, step: Step) -> bool:
     """Whether a step does nothing, as all that its node writes is empty."""
-    return (
-        bool(node.outputs)
-        and all(t.size == 0 for t in node.outputs)
-        and not (isinstance(step, Call) and any(t.is_variable for t in step.writes))
-    )
+    changes_state = not isinstance(step, View) and any(t.is_variable for t in step.writes)
+    return bool(node.outputs) and all(t.size == 0 for t in node.outputs) and not changes_state
 
 
 def call_signature(call_: Call) -> Signature:

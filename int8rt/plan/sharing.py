@@ -19,7 +19,7 @@ class Sharing(NamedTuple):
     work_of_part: int = 1_000_000  # operations, at least, where a call has more parts than there are threads
     most_parts: int = 4  # for each thread
 
-    def parts_of(self, call: Call) -> int:
+    def parts_of(self, call: Call | PythonCall) -> int:
         """In how many parts threads share a call; 1 where they do not."""
         if self.threads == 1 or isinstance(call, PythonCall) or not call.kernel.is_parallel:
             return 1

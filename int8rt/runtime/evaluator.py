@@ -15,8 +15,9 @@ from int8rt import ops
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.numerics.storage import from_storage, to_storage
 from int8rt.ops import Name
-from int8rt.plan.infer import evaluate, evaluate_on, refuse_missing, shaped
-from int8rt.plan.state import State
+from int8rt.plan.infer import evaluate, evaluate_on, shaped
+from int8rt.plan.subgraphs import refuse_missing
+from int8rt.runtime.state import State
 
 
 def reference(graph: Subgraph, *inputs: np.ndarray, state: State | None = None) -> dict[int, np.ndarray]:
@@ -50,7 +51,7 @@ class _Evaluator:
 
     def _results(self, node: Node, arrays: Sequence[np.ndarray | None]) -> Sequence[np.ndarray]:
         """What a node writes; it sees the values of constants and handles only, unless that is not enough."""
-        module = ops.find(node.op)
+        operator = ops.find(node.op)
         inputs = [
             t
             if t is None or a is None or t.data is not None
@@ -58,10 +59,10 @@ class _Evaluator:
             for t, a in zip(node.inputs, arrays, strict=True)
         ]
         seen = dataclasses.replace(node, inputs=tuple(inputs))
-        outputs = shaped(module, seen)
-        if outputs is None or hasattr(module, "control"):
+        outputs = shaped(operator, seen)
+        if outputs is None or operator.control is not None:
             return evaluate_on(node, arrays, self)
-        return evaluate(module, dataclasses.replace(seen, outputs=outputs), arrays)
+        return evaluate(operator, dataclasses.replace(seen, outputs=outputs), arrays)
 
     # What control operators need
 
@@ -72,7 +73,7 @@ class _Evaluator:
 
     def call_once(self, subgraph: Subgraph) -> None:
         """Run another subgraph unless that was done before in this state."""
-        if subgraph.index not in self.state.resources.done:
+        if not self.state.resources.is_done(subgraph.index):
             self.run(subgraph, ())
             self.state.resources.mark_done(subgraph.index)
 

@@ -21,8 +21,8 @@ from int8rt.native.helpers import compile_all
 from int8rt.native.kernel import Kernel
 from int8rt.numerics.storage import from_storage, storage_dtype, storage_nbytes, to_storage
 from int8rt.plan.program import Program, call_signature
-from int8rt.plan.state import State
 from int8rt.runtime import calling
+from int8rt.runtime.state import State
 from int8rt.runtime.team import COUNT_WORD, RUN_SIGNATURE, Team, run_table, tickets
 from int8rt.runtime.team import kernels as team_kernels
 from int8rt.steps import Call, Fault, Flat, PythonCall
@@ -132,7 +132,7 @@ class Instance:
         parts = self.program.sharing.parts_of(step)
         return entry_point(step.kernel, call_signature(step)), address(record), parts if parts > 1 else 0
 
-    def _arguments(self, step: Call) -> list[Any]:
+    def _arguments(self, step: Call | PythonCall) -> list[Any]:
         return [self._argument(arg) for arg in step.args]
 
     def _argument(self, arg: Any) -> Any:

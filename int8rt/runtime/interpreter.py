@@ -30,8 +30,8 @@ from int8rt.format import reader
 from int8rt.graph import Graph, Node, Signature, Subgraph, Tensor
 from int8rt.numerics.rules import numerics
 from int8rt.plan.sharing import Sharing
-from int8rt.plan.state import Resources
 from int8rt.runtime.session import Session
+from int8rt.runtime.state import Resources
 
 Details = dict[str, Any]
 

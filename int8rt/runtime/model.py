@@ -19,8 +19,9 @@ from int8rt.numerics.rules import Numerics
 from int8rt.numerics.rules import numerics as find_numerics
 from int8rt.plan.program import Program
 from int8rt.plan.sharing import ONE_THREAD, Sharing
-from int8rt.plan.state import Resources, keeps_state
+from int8rt.plan.subgraphs import keeps_state
 from int8rt.runtime.session import Session
+from int8rt.runtime.state import Resources
 
 MAX_THREADS = 64
 OTHER_SHAPES = 8  # than the declared ones: for how many a program is kept

@@ -1,6 +1,6 @@
-"""A subgraph at work, whatever it takes: programs of its stretches, the nodes between them, state, other subgraphs.
+"""A subgraph at work, whatever it takes: programs of its segments, the nodes between them, state, other subgraphs.
 
-Most models are one stretch, and a run is one native call. Where a node needs a value before its shape or its meaning is
+Most models are one segment, and a run is one native call. Where a node needs a value before its shape or its meaning is
 known (RESHAPE by a computed shape, WHERE, IF), the run goes in stages: a program, then the node by itself on the values
 found, then the program for the shapes that it gave. Programs are kept by the shapes that they are for.
 """
@@ -20,11 +20,13 @@ from int8rt.native.entries import Progress
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import from_storage, to_storage
 from int8rt.ops import Name
-from int8rt.plan.infer import evaluate_on, located, refuse_missing, with_inputs
-from int8rt.plan.program import Program, build_stretch
+from int8rt.plan.infer import evaluate_on, located, with_inputs
+from int8rt.plan.program import Program, build_segment
+from int8rt.plan.resources import Resource
 from int8rt.plan.sharing import ONE_THREAD, Sharing
-from int8rt.plan.state import STATEFUL, Resource, Resources, State
+from int8rt.plan.subgraphs import refuse_missing
 from int8rt.runtime.instance import Instance
+from int8rt.runtime.state import Resources, State
 from int8rt.runtime.team import Team
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
@@ -36,7 +38,7 @@ KEPT_INSTANCES = 64  # of one session
 
 
 class Stage:
-    """A program, the node that ended its stretch, and by shapes the stages that may follow."""
+    """A program, the node that ended its segment, and by shapes the stages that may follow."""
 
     def __init__(
         self,
@@ -122,13 +124,18 @@ class Session:
         self._trail, self._values, self._graph = [], {}, None
         self._first = self._after(self._root, self._shapes)
         program, resources = self._program_of(self._first), self.state.resources
-        is_stable = all(resources.forms.get(name) == form for name, form in program.stretch.assigns.items())
+        is_stable = resources.have(program.segment.forms)
         instance = self._instance(program)
         self._direct = instance if program.is_whole and is_stable else None
         self.direct = self._direct_function()
         self._version = resources.version
         if self._first.cut is not None:
             self._prepare_others(self._first)
+
+    def _ready(self, shapes: Sequence[Sequence[int]], handles: Mapping[Tensor, np.ndarray] | None = None) -> None:
+        """``prepare``, unless it was for the same inputs the last time."""
+        if self._shapes != tuple(map(tuple, shapes)) or handles or self._handles:
+            self.prepare(shapes, handles)
 
     def _direct_function(self) -> Callable[..., Any]:
         """What ``direct`` is: the instance's own function, which may have to ask first whether it is still the one."""
@@ -145,33 +152,34 @@ class Session:
         assert stage.program is not None
         for subgraph in stage.cut.subgraphs:
             given = stage.cut.inputs[len(stage.cut.inputs) - len(subgraph.inputs) :]
-            known = [stage.program.stretch.known.get(t) for t in given if t is not None]
+            known = [stage.program.segment.known.get(t) for t in given if t is not None]
             shapes = [t.shape for t in known if t is not None and t.dtype != object]
             if len(shapes) == len(subgraph.inputs):
-                self._session_of(subgraph).prepare(shapes)
+                self._session_of(subgraph)._ready(shapes)
 
     def _initialize(self) -> None:
         """Run what runs once and comes before anything that could depend on it, so that resources have their shapes."""
         for node in self.file.nodes:
-            if node.op == "CALL_ONCE":
-                located(node, ops.find(node.op).shapes, node)
+            operator = ops.find(node.op)
+            if operator.runs_once:
+                located(node, operator.shapes, node)
                 self.call_once(node.subgraphs[0])
-            elif node.subgraphs or (node.op in STATEFUL and node.op != "VAR_HANDLE"):
+            elif node.subgraphs or operator.keeps_state:
                 break
 
     def _after(self, stage: Stage, shapes: Shapes) -> Stage:
         """The stage that follows where the live tensors have these shapes."""
-        resources = self.state.resources
+        assumed = self.state.resources.assumed()
         handles = tuple((t.index, h.item()) for t, h in self._handles.items()) if stage is self._root else ()
-        key = shapes, handles, frozenset(resources.forms.items()), frozenset(resources.done)
+        key = shapes, handles, assumed
         if key not in stage.next:
             known = {t: replace(t, shape=s) for t, s in zip(stage.live, shapes, strict=True)}
             known |= {t: replace(t, shape=h.shape, data=h) for t, h in self._handles.items()} | stage.constants
-            program = build_stretch(
-                self.file, stage.rest, known, resources, self.numerics, self.preserve, self.sharing
+            program = build_segment(
+                self.file, stage.rest, known, assumed, self.numerics, self.preserve, self.sharing
             )  # fmt: skip
-            stretch = program.stretch
-            _keep(stage.next, key, Stage(program, self.file, stretch.rest, stretch.known, stretch.cut), KEPT)
+            segment = program.segment
+            _keep(stage.next, key, Stage(program, self.file, segment.rest, segment.known, segment.cut), KEPT)
         return stage.next[key]
 
     @staticmethod
@@ -235,7 +243,7 @@ class Session:
         if program.steps or program.outputs:
             results = self._instance(program).run([_contiguous(values[t]) for t in program.inputs])
             values.update(zip(program.outputs, results, strict=True))
-        self.state.resources.adopt(program.stretch.assigns)
+        self.state.resources.adopt(program.segment.forms)
 
     def _run_cut(self, stage: Stage, node: Node, values: dict[Tensor, np.ndarray]) -> None:
         known = with_inputs(node, stage.constants)
@@ -259,9 +267,8 @@ class Session:
                 known[t] = replace(t, shape=a.shape, data=a.copy() if is_parameter else None)
                 key.append(a.tobytes() if is_parameter else a.shape)
         if tuple(key) not in stage.variants:
-            program = build_stretch(
-                self.file, [node], known, self.state.resources, self.numerics, False, self.sharing, node.outputs
-            )
+            assumed = self.state.resources.assumed()
+            program = build_segment(self.file, [node], known, assumed, self.numerics, False, self.sharing, node.outputs)
             _keep(stage.variants, tuple(key), program, KEPT)
         program = stage.variants[tuple(key)]
         return program if len(program.outputs) == len(node.outputs) else None
@@ -295,14 +302,12 @@ class Session:
         """Run another subgraph."""
         session = self._session_of(subgraph)
         handles = {t: a for t, a in zip(subgraph.inputs, arrays, strict=True) if a.dtype == object}
-        shapes = tuple(a.shape for a in arrays)
-        if session._shapes != shapes or handles or session._handles:
-            session.prepare(shapes, handles)
+        session._ready([a.shape for a in arrays], handles)
         return session.run([_contiguous(a) for a in arrays])
 
     def call_once(self, subgraph: Subgraph) -> None:
         """Run another subgraph unless that was done before in this state."""
-        if subgraph.index not in self.state.resources.done:
+        if not self.state.resources.is_done(subgraph.index):
             self.call(subgraph, [])
             self.state.resources.mark_done(subgraph.index)
 
@@ -325,7 +330,7 @@ class Session:
 
     @property
     def program(self) -> Program:
-        """The program of the first stretch."""
+        """The program of the first segment."""
         return self._program_of(self._first)
 
     @property
@@ -335,7 +340,7 @@ class Session:
             return self._graph
         known: dict[Tensor, Tensor] = {}
         for stage in self._trail or [self._first]:
-            known |= self._program_of(stage).stretch.known
+            known |= self._program_of(stage).segment.known
         known |= {t: replace(t, shape=a.shape) for t, a in self._values.items() if t not in known}
         self._graph = replace(
             self.file,
@@ -373,7 +378,7 @@ class Session:
             return self._values[t].copy()
         for stage in reversed(self._trail or [self._first]):
             program = self._program_of(stage)
-            known = program.stretch.known.get(t, t)
+            known = program.segment.known.get(t, t)
             if known.data is not None:
                 return np.array(known.data)
             if program in self._instances and self._instances[program].holds(known):
@@ -387,7 +392,7 @@ class Session:
 
 
 def plan(graph: Subgraph, numerics: Numerics) -> Program:
-    """The program of a subgraph's first stretch for the declared shapes, of which nothing is compiled.
+    """The program of a subgraph's first segment for the declared shapes, of which nothing is compiled.
 
     What runs once, and so gives resources their shapes, does run. Raises as ``Session`` does.
     """

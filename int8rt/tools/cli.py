@@ -36,7 +36,7 @@ from int8rt.numerics.storage import storage_nbytes
 from int8rt.plan import arena
 from int8rt.runtime import session
 from int8rt.runtime.model import MAX_THREADS, Model, Port, load, random_inputs, unique_names
-from int8rt.steps import Call
+from int8rt.steps import View
 from int8rt.tools import checked, images, report
 
 app = typer.Typer(
@@ -298,7 +298,7 @@ def _memory(graph: Subgraph, details: bool) -> report.Report:
     }
     if details:
         result["steps"] = [
-            f"{node.index} {step.name if isinstance(step, Call) else 'view'}" for node, step in plan.steps
+            f"{node.index} {'view' if isinstance(step, View) else step.name}" for node, step in plan.steps
         ]
         result["blocks"] = [
             {"tensor": t.name, "bytes": b.nbytes, "offset": offsets[t], "first": b.first, "last": b.last,

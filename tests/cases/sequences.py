@@ -11,9 +11,9 @@ from engines import REFERENCE, same
 from writer import T
 
 from int8rt.format import reader
-from int8rt.plan.state import State
 from int8rt.runtime.evaluator import reference
 from int8rt.runtime.session import Session
+from int8rt.runtime.state import State
 from int8rt.tools import litert
 
 

@@ -111,7 +111,7 @@ def check(content, x):
     running = session.Session(graph, WEIGHT_ONLY)
     running.prepare([x.shape])
     (y,) = running.run([x])
-    (node,) = running.program.stretch.nodes
+    (node,) = running.program.segment.nodes
     first = 1 if node.op == "TRANSPOSE_CONV" else 0
     w = node.inputs[1]
     bias = [t for t in node.inputs[first + 2 :] if t is not None]

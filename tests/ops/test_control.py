@@ -15,6 +15,7 @@ import int8rt
 from int8rt import Interpreter
 from int8rt.errors import Error, ModelError, UnsupportedError
 from int8rt.format import reader
+from int8rt.plan.subgraphs import keeps_state
 
 SUBGRAPHS = {"then_subgraph_index": 1, "else_subgraph_index": 2}
 LOOP = {"cond_subgraph_index": 1, "body_subgraph_index": 2}
@@ -344,6 +345,27 @@ def test_subgraphs_that_multiply_are_bounded():
     content = network([Op("STABLEHLO_COMPOSITE", [x], [y], **options)], [x], [y], subgraphs=graphs)
     with pytest.raises(UnsupportedError, match="nodes"):
         session(content)
+
+
+def test_subgraphs_that_many_run_are_visited_once():
+    """40 levels of IF, each of whose branches run the next level: 2^40 ways to the last one."""
+    depth, graphs = 40, []
+    for level in range(1, depth):
+        graphs.append(both_run(level + 1))
+    c, x, y = flag(), f32(), f32()
+    graphs.append(Graph([Op("ADD", [x, x], [y])], [c, x], [y]))
+    first = both_run(1)
+    content = network(first.nodes, first.inputs, first.outputs, subgraphs=graphs)
+    assert not keeps_state(reader.read(content).main)
+    np.testing.assert_array_equal(int8rt.load(content)(YES, A), A + A)
+    np.testing.assert_array_equal(run_reference(content, NO, A)[0], A + A)
+
+
+def both_run(subgraph: int) -> Graph:
+    """An IF whose branches run the same subgraph."""
+    c, x, y = flag(), f32(), f32()
+    nodes = [Op("IF", [c, c, x], [y], then_subgraph_index=subgraph, else_subgraph_index=subgraph)]
+    return Graph(nodes, [c, x], [y])
 
 
 def test_indices_are_here_for_dynamic_shapes_too():

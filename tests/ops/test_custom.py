@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines import run_program, run_reference
+from engines import check, run_program, run_reference
 from moves import refused, values
 from paths import ROOT
-from writer import Op, T, model, network
+from sequences import check_steps, handle, session
+from writer import Graph, Op, T, model, network
 
 import int8rt
 from int8rt import ops
-from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.errors import InconsistentNode, InputError, ModelError, UnsupportedError
 from int8rt.native.entries import is_cached
 from int8rt.native.kernel import kernel
+from int8rt.ops import Name
 from int8rt.steps import Call, Flat
 
 DOCS = ROOT / "docs" / "custom_operators.md"
@@ -106,6 +109,120 @@ def test_kernel() -> None:
     assert np.array_equal(run_reference(content, X)[0], 3 * X)
 
 
+# State: an operator of one file, with nothing said of it anywhere else
+
+
+class Total:
+    """y = the sum of all x so far, kept in a resource of the operator's own; in NumPy."""
+
+    keeps_state = True
+    KEPT = Name("", "total")
+
+    @staticmethod
+    def shapes(node: Any) -> list[tuple[int, ...]]:
+        return [node.inputs[0].shape]
+
+    @classmethod
+    def control(cls, node: Any, runtime: ops.Runtime, x: np.ndarray) -> list[np.ndarray]:
+        with contextlib.suppress(InputError):  # of the first run
+            x = runtime.read(cls.KEPT) + x
+        runtime.assign(cls.KEPT, x)
+        return [x]
+
+
+@kernel
+def accumulate(held: Any, x: Any, y: Any) -> None:
+    for i in range(x.size):
+        held[i] += x[i]
+        y[i] = held[i]
+
+
+class NativeTotal:
+    """The same in a resource that another node gives the handle of, as a kernel."""
+
+    keeps_state = True
+
+    @staticmethod
+    def shapes(node: Any) -> list[tuple[int, ...]]:
+        return [node.inputs[1].shape]
+
+    @staticmethod
+    def resource(node: Any) -> ops.Held:
+        return ops.Held(node.inputs[0].data.item())
+
+    @staticmethod
+    def control(node: Any, runtime: ops.Runtime, handle: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
+        y = runtime.read(handle.item()) + x
+        runtime.assign(handle.item(), y)
+        return [y]
+
+    @staticmethod
+    def prepare(node: Any, numerics: Any) -> Call:
+        held, x, y = (Flat(t, t.dtype) for t in (*node.inputs, *node.outputs))
+        return Call(accumulate, held, x, y, writes=[held.tensor, y.tensor])
+
+
+class VariableTotal:
+    """The same in a variable tensor, which a reference updates in place."""
+
+    shapes = staticmethod(NativeTotal.shapes)
+
+    @staticmethod
+    def reference(node: Any, held: np.ndarray, x: np.ndarray) -> np.ndarray:
+        held += x
+        return held.copy()
+
+
+def totals() -> bytes:
+    """A model with all three: y1, y2, y3 = so much as x has been in all; the second begins at 100."""
+    x, h, g, (y1, y2, y3) = T(np.int32, (1, 3)), handle(), handle(), (T(np.int32, (1, 3)) for _ in range(3))
+    held, start = T(np.int32, (1, 3), is_variable=True), T(np.int32, (1, 3), data=np.full((1, 3), 100))
+    names = {"container": "", "shared_name": "v"}
+    nodes = [
+        Op("CALL_ONCE", [], [], init_subgraph_index=1),
+        Op("VAR_HANDLE", [], [h], **names),
+        Op("CUSTOM", [x], [y1], None, custom_code="Total"),
+        Op("CUSTOM", [h, x], [y2], None, custom_code="NativeTotal"),
+        Op("CUSTOM", [held, x], [y3], None, custom_code="VariableTotal"),
+    ]
+    once = Graph([Op("VAR_HANDLE", [], [g], **names), Op("ASSIGN_VARIABLE", [g, start], [])], [], [])
+    return network(nodes, [x], [y1, y2, y3], tensors=[held], subgraphs=[once])
+
+
+def test_operators_that_keep_state() -> None:
+    """In sessions, the evaluator and models, across runs and resets; the kernel is part of one native call."""
+    for operator in (Total, NativeTotal, VariableTotal):
+        ops.register(operator.__name__, operator)
+    content = totals()
+    steps = [[X], [10 * X], [-3 * X]]
+    found = check_steps(content, *steps, with_litert=False)
+    for total, outputs in zip((1, 11, 8), found, strict=True):
+        for y, start in zip(outputs, (0, 100, 0), strict=True):
+            np.testing.assert_array_equal(y, start + total * X)
+    model = int8rt.load(content)
+    for _ in range(2):
+        assert np.array_equal(model(X), [X, 100 + X, X])
+        assert np.array_equal(model(X), [2 * X, 100 + 2 * X, 2 * X])
+        model.reset()
+
+
+def test_a_native_operator_that_keeps_state_is_one_native_call() -> None:
+    ops.register("NativeTotal", NativeTotal)
+    x, h, g, y = T(np.int32, (1, 3)), handle(), handle(), T(np.int32, (1, 3))
+    start, names = T(np.int32, (1, 3), data=X), {"container": "", "shared_name": "v"}
+    once = Graph([Op("VAR_HANDLE", [], [g], **names), Op("ASSIGN_VARIABLE", [g, start], [])], [], [])
+    nodes = [
+        Op("CALL_ONCE", [], [], init_subgraph_index=1),
+        Op("VAR_HANDLE", [], [h], **names),
+        Op("CUSTOM", [h, x], [y], None, custom_code="NativeTotal"),
+    ]
+    running = session(network(nodes, [x], [y], subgraphs=[once]))
+    assert np.array_equal(running.direct(X), 2 * X)
+    assert np.array_equal(running.direct(X), 3 * X)
+    running.reset()
+    assert np.array_equal(running.run([X])[0], 2 * X)
+
+
 def test_constants_are_folded() -> None:
     ops.register("Double", DOUBLE)
     content = custom("Double", T(np.int32, (1, 3), data=X), T(np.int32, (1, 3)))
@@ -158,7 +275,10 @@ def test_errors_of_an_operator() -> None:
 
     content = custom("Wrong", T(np.int32, (1, 3)), T(np.int32, (1, 3)))
     ops.register("Wrong", SimpleNamespace(shapes=wrong, reference=doubled))
-    refused(ModelError, "Wrong .node 0. contradicts itself: KeyError", content)
+    refused(InconsistentNode, "Wrong .node 0. contradicts itself: KeyError", content)
+    with pytest.raises(AssertionError, match="trips over a sound model") as failed:
+        check(content, X)
+    assert isinstance(failed.value.__cause__, KeyError)
     ops.register("Wrong", SimpleNamespace(shapes=DOUBLE.shapes, reference=doubled, prepare=unsupported))
     refused(UnsupportedError, "not today", content)
     ops.register("Wrong", SimpleNamespace(shapes=lambda node: [(1, 3), (2,)], reference=doubled))

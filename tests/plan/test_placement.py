@@ -13,9 +13,9 @@ from int8rt.format import reader
 from int8rt.numerics.rules import numerics
 from int8rt.numerics.storage import storage_nbytes
 from int8rt.plan import placement
-from int8rt.plan.state import State
 from int8rt.runtime.evaluator import reference
 from int8rt.runtime.instance import Instance
+from int8rt.runtime.state import State
 
 REFERENCE = numerics("reference")
 

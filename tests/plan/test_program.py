@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import FrozenInstanceError
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -12,16 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from writer import RELU, SAME, SIGN_BIT, Op, T, model, network
 
-from int8rt import ops
+from int8rt import ops, steps
 from int8rt.errors import ModelError, UnsupportedError
 from int8rt.format import reader
 from int8rt.graph import Tensor
 from int8rt.memory import allocate
+from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import numerics
 from int8rt.plan import arena, program
 from int8rt.runtime.evaluator import reference
 from int8rt.runtime.instance import Instance
-from int8rt.steps import PythonCall
+from int8rt.steps import Flat, PythonCall
 
 REFERENCE = numerics("reference")
 
@@ -376,7 +378,7 @@ def test_batch_of_several_inputs_and_outputs():
 
 
 @pytest.mark.parametrize("where", ["first", "middle", "last", "alone"])
-def test_python_between_native_stretches(where, monkeypatch):
+def test_python_between_native_calls(where, monkeypatch):
     def negate(x, y):
         y[...] = 255 - x  # stored form of -1 - x
 
@@ -386,7 +388,8 @@ def test_python_between_native_stretches(where, monkeypatch):
     negation = SimpleNamespace(
         shapes=lambda node: [node.inputs[0].shape], reference=lambda node, x: -1 - x, prepare=prepare
     )
-    monkeypatch.setitem(ops._registered, "NEG", negation)
+    monkeypatch.setattr(ops, "_registered", {})
+    ops.register("NEG", negation)
     x, h, y = tensor(), tensor(scale=0.3), tensor(scale=0.9)
     nodes = {
         "first": [Op("NEG", [x], [h]), relu(h, y)],
@@ -400,6 +403,28 @@ def test_python_between_native_stretches(where, monkeypatch):
     whole = instance.run(inputs, 3)[0]
     parts = [instance.run([np.ascontiguousarray(inputs[0][4 * i : 4 * i + 4])])[0] for i in range(3)]
     assert (whole == np.concatenate(parts)).all()
+
+
+def test_calls_do_not_change():
+    x, y = Tensor("x", (64,), np.dtype(np.uint8)), Tensor("y", (64,), np.dtype(np.uint8))
+    own = steps.scratch_per_thread("own", 5, np.uint8)
+    call = steps.Call(doubled, Flat(x, x.dtype), Flat(own, own.dtype), y, writes=[y, own], in_place=x)
+    alone = steps.Call(doubled, x, y, writes=[y], in_place=x, in_place_shared=False, work=7)
+    shared = call.for_threads(3)
+    assert [t.shape for t in steps.tensors(call)] == [(64,), (1, 5), (64,)]
+    assert [t.shape for t in steps.tensors(shared)] == [(64,), (3, 5), (64,)]
+    assert shared.writes == (y, steps.tensors(shared)[1])
+    assert shared.in_place is x
+    assert (alone.for_threads(1).in_place, alone.for_threads(2).in_place, alone.in_place) == (x, None, x)
+    assert alone.for_threads(2).work == 7
+    for step in (call, PythonCall(print, x, writes=[])):
+        with pytest.raises(FrozenInstanceError):
+            step.writes = ()
+
+
+@kernel
+def doubled(x, y):
+    y[0] = x[0]
 
 
 def test_invoke_runs_on_what_is_in_memory():

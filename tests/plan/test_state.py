@@ -16,8 +16,8 @@ import int8rt
 from int8rt import Interpreter
 from int8rt.errors import InputError, ModelError, UnsupportedError
 from int8rt.format import reader
-from int8rt.plan.state import State
 from int8rt.runtime.evaluator import reference
+from int8rt.runtime.state import State
 from int8rt.tools import litert
 
 WAKEWORD = SHARED_MODELS / "wakeword_okay_nabu_int8.tflite"

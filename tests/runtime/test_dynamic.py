@@ -1,4 +1,4 @@
-"""Shapes that are known at run time only, and resized inputs: programs of stretches, against LiteRT."""
+"""Shapes that are known at run time only, and resized inputs: programs of segments, against LiteRT."""
 
 from __future__ import annotations
 

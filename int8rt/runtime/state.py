@@ -8,55 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from int8rt.errors import InputError
-from int8rt.graph import Subgraph, Tensor
+from int8rt.graph import Tensor
 from int8rt.memory import SLACK, allocate
 from int8rt.numerics.storage import from_storage, storage_dtype, stored_zero, to_storage
-from int8rt.ops import Name
-
-STATEFUL = frozenset({"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
-
-
-class Form(NamedTuple):
-    """Shape and type of what a resource holds."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-
-NO_NAME = Name("", "")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Resource(Tensor):
-    """What a resource of one form holds, as a tensor of one stretch of a program."""
-
-    resource: Name = NO_NAME
-
-    @property
-    def form(self) -> Form:
-        """Shape and type."""
-        return Form(self.shape, self.dtype)
-
-
-def resource(name: Name, form: Form) -> Resource:
-    """A tensor that stands for the memory of a resource."""
-    return Resource("/".join(filter(None, name)), form.shape, form.dtype, is_variable=True, resource=name)
+from int8rt.ops import Form, Name
+from int8rt.plan.resources import Assumed, Resource
 
 
 class Resources:
     """The resources of a model, and which subgraphs have run that run once."""
 
     def __init__(self) -> None:
-        self.forms: dict[Name, Form] = {}
-        self.done: set[int] = set()
-        self.version = 0  # counts changes of forms and of what is done
+        self.version = 0  # counts changes of what plans assume
+        self._forms: dict[Name, Form] = {}
+        self._done: set[int] = set()
         self._arrays: dict[tuple[Name, Form], np.ndarray] = {}
+
+    def assumed(self) -> Assumed:
+        """What a plan for the next run may take for granted."""
+        return Assumed(frozenset(self._forms.items()), frozenset(self._done))
 
     def array(self, name: Name, form: Form) -> np.ndarray:
         """The memory of a resource while it has that form."""
@@ -66,9 +40,9 @@ class Resources:
 
     def read(self, name: Name) -> np.ndarray:
         """A copy of the value of a resource. Raises InputError where it has none."""
-        if name not in self.forms:
+        if name not in self._forms:
             raise InputError(f"variable {name.shared_name!r} is read before anything was assigned to it")
-        form = self.forms[name]
+        form = self._forms[name]
         return from_storage(self.array(name, form), form.dtype)
 
     def assign(self, name: Name, value: np.ndarray) -> None:
@@ -77,21 +51,29 @@ class Resources:
         self.array(name, form)[...] = to_storage(value)
         self.adopt({name: form})
 
+    def have(self, forms: Mapping[Name, Form]) -> bool:
+        """Whether resources have these forms."""
+        return all(self._forms.get(name) == form for name, form in forms.items())
+
     def adopt(self, forms: Mapping[Name, Form]) -> None:
         """Resources have these forms from now on; their values are in memory already."""
-        if any(self.forms.get(name) != form for name, form in forms.items()):
-            self.forms.update(forms)
+        if not self.have(forms):
+            self._forms.update(forms)
             self.version += 1
+
+    def is_done(self, subgraph: int) -> bool:
+        """Whether a subgraph that runs once has run."""
+        return subgraph in self._done
 
     def mark_done(self, subgraph: int) -> None:
         """A subgraph that runs once has run."""
-        self.done.add(subgraph)
+        self._done.add(subgraph)
         self.version += 1
 
     def clear(self) -> None:
         """Forget all values."""
-        self.forms.clear()
-        self.done.clear()
+        self._forms.clear()
+        self._done.clear()
         self.version += 1
 
 
@@ -128,10 +110,3 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     stored = storage_dtype(dtype)
     nbytes = math.prod(shape) * stored.itemsize
     return allocate(nbytes + SLACK)[:nbytes].view(stored).reshape(shape)
-
-
-def keeps_state(graph: Subgraph) -> bool:
-    """Whether a run depends on those before it."""
-    return any(t.is_variable for t in graph.tensors) or any(
-        node.op in STATEFUL or any(map(keeps_state, node.subgraphs)) for node in graph.nodes
-    )
