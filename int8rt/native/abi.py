@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,18 @@ def pack(args: Iterable[Any]) -> np.ndarray:
         else:
             words.append(int(arg))
     return np.array(words or [0], np.int64)
+
+
+def first_words(names: Sequence[str], signature: Signature) -> dict[str, int]:
+    """Where each argument begins in an argument block of that signature, by name: the number of its first word."""
+    if len(names) != len(signature):
+        raise TypeError(f"{len(names)} parameters, {', '.join(names)}, and {len(signature)} types")
+    return dict(zip(names, accumulate(map(_words, signature), initial=0)))
+
+
+def _words(name: str) -> int:
+    """How many words an argument of the type takes that a signature names so."""
+    return 1 + int(name[name.index("[") + 1 : -1]) if name.endswith("]") else 1
 
 
 def symbol(name: str, signature: Signature) -> str:

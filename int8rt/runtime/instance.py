@@ -1,6 +1,6 @@
 """A Program with memory: the arena, an argument block per call, and the table of calls that a compiled loop walks.
 
-``team`` has the loop and its threads.
+``pool`` has the loop and its threads.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from int8rt.native.kernel import Kernel
 from int8rt.numerics.storage import from_storage, storage_dtype, storage_nbytes, to_storage
 from int8rt.plan.program import Program, call_signature
 from int8rt.runtime import calling
+from int8rt.runtime.pool import FIRST, RUN_SIGNATURE, RUN_WORDS, Arguments, ThreadPool, phases, run_table
+from int8rt.runtime.pool import kernels as pool_kernels
 from int8rt.runtime.state import State
-from int8rt.runtime.team import COUNT_WORD, RUN_SIGNATURE, Team, run_table, tickets
-from int8rt.runtime.team import kernels as team_kernels
 from int8rt.steps import Call, Fault, Flat, PythonCall
 
 
 def entry_points(program: Program) -> list[tuple[Kernel, Signature]]:
     """Which entry points running a program needs: those of its calls, and of the loop that makes them."""
-    return [*team_kernels(program.sharing.threads), *program.kernels()]
+    return [*pool_kernels(program.sharing.threads), *program.kernels()]
 
 
 class Instance:
     """A program with memory of its own. One thread at a time may run it.
 
-    ``state`` holds its variables, ``team`` runs what threads share; both are its own if not given.
+    ``state`` holds its variables, ``pool`` runs what threads share; both are its own if not given.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Instance:
         program: Program,
         progress: Progress | None = None,
         state: State | None = None,
-        team: Team | None = None,
+        pool: ThreadPool | None = None,
     ) -> None:
         compile_all(entry_points(program), progress)
         self.program = program
@@ -55,8 +55,8 @@ class Instance:
         self._stretches = self._make_stretches()
         self._inputs = self._ports(program.graph.inputs)
         self._outputs = self._ports(program.graph.outputs)
-        is_shared = any(isinstance(s, Table) and len(s.tickets) > 1 for s in self._stretches)
-        self.team = (team or Team(program.sharing.threads)) if is_shared else Team(1)
+        is_shared = any(isinstance(s, Table) and len(s.phases) > 1 for s in self._stretches)
+        self.pool = (pool or ThreadPool(program.sharing.threads)) if is_shared else ThreadPool(1)
         self._parts = [self._part(s) for s in self._stretches]
         self._whole = self._record(self._stretches[0], self._inputs, self._outputs) if self.is_native else None
         self._faults = [(t, self.array(t)) for t in program.blocks if isinstance(t, Fault)]
@@ -156,10 +156,10 @@ class Instance:
         entry, address, _ = self._row(step)
         no_ports = np.zeros((0, 4), np.int64)
         record = self._record(_table([(entry, address, 0)]), no_ports, no_ports)
-        alone = Team(1)
+        alone = ThreadPool(1)
 
         def run_native(times: int) -> None:
-            record.words[COUNT_WORD] = times
+            record.words[RUN_WORDS["times"]] = times
             alone.run(record.address)
 
         return run_native
@@ -169,7 +169,7 @@ class Instance:
         return np.array(rows, np.int64).reshape(-1, 4)
 
     def _record(self, table: Table, inputs: np.ndarray, outputs: np.ndarray) -> Record:
-        words = pack((*table, inputs, outputs, 1, self.team.array))
+        words = pack(Arguments(table.rows, table.phases, table.items, inputs, outputs, 1, self.pool.array))
         self._keep += [words, table, inputs, outputs]
         return Record(words, ctypes.c_void_p(address(words)))
 
@@ -179,7 +179,7 @@ class Instance:
             return functools.partial(stretch.function, *self._arguments(stretch))
         no_ports = np.zeros((0, 4), np.int64)
         record = self._record(stretch, no_ports, no_ports)
-        if self.team.threads > 1:
+        if self.pool.threads > 1:
             return functools.partial(self._call, record)
         return self._function(record, no_ports) or functools.partial(self._call, record)
 
@@ -192,7 +192,7 @@ class Instance:
         graph = self.program.graph
         if self._faults and self.program.variables:
             return None
-        if self.team.threads > 1 or sum(t.nbytes for t in graph.outputs) > COPIED_BYTES:
+        if self.pool.threads > 1 or sum(t.nbytes for t in graph.outputs) > COPIED_BYTES:
             return None
         inputs, outputs = ([np.zeros(t.shape, t.dtype) for t in ts] for ts in (graph.inputs, graph.outputs))
         tables = self._inputs.copy(), self._outputs.copy()
@@ -226,7 +226,7 @@ class Instance:
             for table, arrays in ((self._inputs, inputs), (self._outputs, outputs)):
                 for i, array in enumerate(arrays):  # one by one, since NumPy takes longer over a list of one or two
                     table[i, 0] = address(array)
-            self._whole.words[COUNT_WORD] = count
+            self._whole.words[RUN_WORDS["times"]] = count
             self._call(self._whole)
             self._raise_faults()
             return outputs
@@ -257,20 +257,22 @@ class Instance:
         return np.empty(tensor.shape if count == 1 else (count * first[0], *rest), tensor.dtype)
 
     def _call(self, record: Record) -> None:
-        self.team.run(record.address)
+        self.pool.run(record.address)
 
 
 class Table(NamedTuple):
     """The calls of one stretch for run_table."""
 
-    rows: np.ndarray  # entry, record
-    tickets: np.ndarray
+    rows: np.ndarray  # entry point, address of the argument block
+    phases: np.ndarray
+    items: int  # work items of a run
 
 
 def _table(rows: list[tuple[int, int, int]]) -> Table:
     """The table of rows (entry, record, parts)."""
     calls = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
-    return Table(calls, tickets([parts for _, _, parts in rows]))
+    of_work = phases([parts for _, _, parts in rows])
+    return Table(calls, of_work, int(of_work[-1, FIRST]) + 1)
 
 
 class Record(NamedTuple):

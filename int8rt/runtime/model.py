@@ -68,11 +68,11 @@ class Port:
 
     @property
     def is_quantized(self) -> bool:
-        """Whether stored integers stand for reals."""
+        """Whether stored integers stand for real values."""
         return self.tensor.dtype.kind in "iu" and bool(self.tensor.scale > 0)
 
     def quantize(self, real: Any) -> np.ndarray:
-        """Reals as stored values, as by TFLite's QUANTIZE: ``clamp(zero_point + round(real / scale))`` in float32.
+        """Real values as stored ones, as by TFLite's QUANTIZE: ``clamp(zero_point + round(real / scale))`` in float32.
 
         Halves are rounded away from zero; NaN counts as 0. Of a port that is not quantized, the values in its type.
         """
@@ -86,7 +86,7 @@ class Port:
         return np.asarray((steps.astype(np.int64) + self.zero_point).clip(limits.min, limits.max), self.dtype)
 
     def dequantize(self, stored: Any) -> np.ndarray:
-        """Stored values as float32 reals, rounded once, as by TFLite's DEQUANTIZE; as they are if not quantized."""
+        """Stored values as real ones, float32, rounded once as by TFLite's DEQUANTIZE; as they are if not quantized."""
         stored = np.asarray(stored)
         if not self.is_quantized:
             return stored
@@ -153,8 +153,8 @@ class Model:
         self._turn = threading.Lock() if keeps_state(self._subgraph) else None
         self._resources = Resources()
         self._declared = tuple(t.shape for t in self._subgraph.inputs)
-        self._pool = self._build(self._declared)
-        self._others: dict[Shapes, _Pool] = {}  # for inputs of other shapes
+        self._sessions = self._build(self._declared)
+        self._others: dict[Shapes, _Sessions] = {}  # for inputs of other shapes
 
     def __call__(self, *inputs: Any) -> Arrays:
         """The outputs for these inputs, in the order of ``model.inputs``: one array, or a tuple of several.
@@ -162,7 +162,7 @@ class Model:
         An array has the input's shape and type. A leading batch that is k times the model's runs k times. Sizes that
         the model leaves open (-1 in its shape signature) may differ. Raises InputError.
         """
-        found: Arrays | None = self._pool.direct(inputs)
+        found: Arrays | None = self._sessions.direct(inputs)
         if found is not None:
             return found
         results = self._run(inputs)
@@ -204,13 +204,13 @@ class Model:
 
     def reset(self) -> None:
         """Set all state to zero."""
-        for pool in [self._pool, *self._others.values()]:
-            pool.reset()
+        for sessions in [self._sessions, *self._others.values()]:
+            sessions.reset()
 
     @property
     def program(self) -> Program:
         """The plan that runs inputs of the declared shapes."""
-        return self._pool.program
+        return self._sessions.program
 
     def __repr__(self) -> str:
         return f"<Model: {', '.join(map(repr, self.inputs))} -> {', '.join(map(repr, self.outputs))}>"
@@ -248,26 +248,26 @@ class Model:
 
     def _run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         arrays, count = self.checked(inputs)
-        return self._pool_of(arrays).run(arrays, count)
+        return self._sessions_of(arrays).run(arrays, count)
 
-    def _pool_of(self, arrays: Sequence[np.ndarray]) -> _Pool:
+    def _sessions_of(self, arrays: Sequence[np.ndarray]) -> _Sessions:
         """What runs inputs of these shapes. The programs of the shapes that came last are kept."""
         shapes = tuple(t.shape[:1] + x.shape[1:] for t, x in zip(self._subgraph.inputs, arrays, strict=True))
         if shapes == self._declared:
-            return self._pool
+            return self._sessions
         with self._lock:
-            pool = self._others.pop(shapes, None) or self._build(shapes)
-            self._others[shapes] = pool
+            sessions = self._others.pop(shapes, None) or self._build(shapes)
+            self._others[shapes] = sessions
             if len(self._others) > OTHER_SHAPES:
                 del self._others[next(iter(self._others))]
-            return pool
+            return sessions
 
-    def _build(self, shapes: Shapes) -> _Pool:
+    def _build(self, shapes: Shapes) -> _Sessions:
         session = Session(
             self._subgraph, self.numerics, sharing=self.sharing, resources=self._resources, progress=self._progress
         )
         session.prepare(shapes)
-        return _Pool(session, self._turn)
+        return _Sessions(session, self._turn)
 
 
 def _typed(port: Port, x: Any) -> np.ndarray:
@@ -276,7 +276,7 @@ def _typed(port: Port, x: Any) -> np.ndarray:
     if x.dtype != port.dtype:
         hint = ""
         if port.is_quantized and x.dtype.kind == "f":
-            hint = " (the input's quantize() turns reals into stored values)"
+            hint = " (the input's quantize() turns real values into stored values)"
         raise InputError(f"input {port.name!r} has type {x.dtype}, expected {port.dtype}{hint}")
     return np.ascontiguousarray(x).reshape(x.shape)
 
@@ -303,7 +303,7 @@ def _shape_text(shape: tuple[int, ...], signature: tuple[int, ...]) -> str:
     return f"[{', '.join([str(shape[0]), *rest])}], or a multiple of its first size"
 
 
-class _Pool:
+class _Sessions:
     """Sessions for one set of shapes: as many as callers at the same time need, one where there is state."""
 
     def __init__(self, session: Session, turn: threading.Lock | None) -> None:

@@ -26,8 +26,8 @@ from int8rt.plan.resources import Resource
 from int8rt.plan.sharing import ONE_THREAD, Sharing
 from int8rt.plan.subgraphs import refuse_missing
 from int8rt.runtime.instance import Instance
+from int8rt.runtime.pool import ThreadPool
 from int8rt.runtime.state import Resources, State
-from int8rt.runtime.team import Team
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 Key = TypeVar("Key")
@@ -94,7 +94,7 @@ class Session:
         self.state = state
         self._others = others
         self._instances: dict[Program, Instance] = {}
-        self._team: Team | None = None  # which all instances share
+        self._pool: ThreadPool | None = None  # which all instances share
         self._shapes: Shapes | None = None
         self._handles: dict[Tensor, np.ndarray] = {}  # inputs that say which resource is meant
         self._first = self._root
@@ -189,8 +189,8 @@ class Session:
 
     def _instance(self, program: Program) -> Instance:
         if program not in self._instances:
-            instance = Instance(program, self._progress, self.state, self._team)
-            self._team = instance.team if instance.team.threads > 1 else self._team
+            instance = Instance(program, self._progress, self.state, self._pool)
+            self._pool = instance.pool if instance.pool.threads > 1 else self._pool
             _keep(self._instances, program, instance, KEPT_INSTANCES)
         return self._instances[program]
 

@@ -366,7 +366,7 @@ def test_threads():
         content, (x,) = case.model()
         one, two = (Model(reader.read(content), WEIGHT_ONLY, shared(n)) for n in (1, 2))
         np.testing.assert_array_equal(one(x), two(x))
-        assert_shared(two._pool._first)
+        assert_shared(two._sessions._first)
 
 
 RUN_CASES = """

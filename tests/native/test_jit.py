@@ -397,10 +397,10 @@ def test_two_threads_compile_the_same_kernel(python, tmp_path):
     code = """
 import threading
 from int8rt.native.entries import entry_point
-from int8rt.runtime import team
+from int8rt.runtime import pool
 found = []
 threads = [
-    threading.Thread(target=lambda: found.append(entry_point(team.run_table, team.RUN_SIGNATURE))) for _ in range(4)
+    threading.Thread(target=lambda: found.append(entry_point(pool.run_table, pool.RUN_SIGNATURE))) for _ in range(4)
 ]
 for t in threads:
     t.start()

@@ -18,7 +18,7 @@ from int8rt.native.files import read, write
 from int8rt.native.kernel import Kernel, find_kernel
 from int8rt.numerics.rules import numerics
 from int8rt.ops import _elementwise, _sum
-from int8rt.runtime import session, team
+from int8rt.runtime import pool, session
 from int8rt.runtime.instance import entry_points
 
 MODEL = MODELS / "digits_conv_int8.tflite"
@@ -74,7 +74,7 @@ def python(python, package):
 @pytest.mark.parametrize(
     "kernel",
     [
-        team.run_table,
+        pool.run_table,
         dot.dot(6, 4, "plain"),
         dot.dot(6, 4, "fixed", corrected=True),
         dot.dot_accumulate(12, 1),
@@ -105,11 +105,11 @@ def test_kernels_of_a_family_are_made_once():
         "",
         "null",
         "[]",
-        '["int8rt.runtime.team"]',
-        '["int8rt.runtime.team", "no_such_kernel"]',
+        '["int8rt.runtime.pool"]',
+        '["int8rt.runtime.pool", "no_such_kernel"]',
         '["int8rt.no_such_module", "run"]',
-        '["int8rt.runtime.team", "meet"]',  # Inline
-        '["int8rt.runtime.team", "kernels", [1]]',  # no family
+        '["int8rt.runtime.pool", "meet"]',  # Inline
+        '["int8rt.runtime.pool", "kernels", [1]]',  # no family
         '["int8rt.kernels.dot", "dot", [6, 4, "no such kind"]]',
         '["int8rt.kernels.dot", "dot", [6]]',
         '["int8rt.ops._elementwise", "loop", [["int8rt.ops._sum", "no_such_formula"]]]',
@@ -254,7 +254,7 @@ def test_kernels_of_other_versions_are_compiled_for_this_one(warmup, python, tmp
     foreign.mkdir()
     gone = next(other.glob("*.o"))
     entry = read(gone)
-    write(other / "gone.o", {**entry, "recipe": '["int8rt.runtime.team", "gone"]'})
+    write(other / "gone.o", {**entry, "recipe": '["int8rt.runtime.pool", "gone"]'})
     write(other / "changed.o", {**entry, "signature": ["int"]})
     (other / "damaged.o").write_bytes(b"damaged")
     renewed = warmup()

@@ -303,4 +303,4 @@ def test_programs_share_their_threads():
         alone.prepare([(1, 64, 64, 32), (4,)])
         np.testing.assert_array_equal(found, alone.run([data, np.array(shape, np.int32)])[0])
     assert len(running._instances) == 3
-    assert len({id(instance.team) for instance in running._instances.values()}) == 1
+    assert len({id(instance.pool) for instance in running._instances.values()}) == 1

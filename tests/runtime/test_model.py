@@ -351,7 +351,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
         net = int8rt.load(content, threads=threads)
         np.testing.assert_array_equal(net(x), expected)
         np.testing.assert_array_equal(net(x[:1]), expected[:1])
-        assert_shared(net._pool._first)
+        assert_shared(net._sessions._first)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -172,9 +172,9 @@ import numba
 numba.config.CPU_FEATURES = "+sse2"
 from int8rt import errors
 from int8rt.native.entries import entry_point
-from int8rt.runtime import team
+from int8rt.runtime import pool
 try:
-    entry_point(team.run_table, team.RUN_SIGNATURE)
+    entry_point(pool.run_table, pool.RUN_SIGNATURE)
 except errors.UnsupportedError as error:
     print(error)
 """

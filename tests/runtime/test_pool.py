@@ -1,4 +1,4 @@
-"""team: tickets of a table's rows, and runs in which threads come late, sleep, or have no CPU of their own."""
+"""pool: phases of a table, runs in which threads come late, sleep, or have no CPU of their own."""
 
 import gc
 import os
@@ -11,8 +11,10 @@ import pytest
 from engines import shared
 from test_program import build, convolutions, random_inputs
 
+from int8rt.memory import address
+from int8rt.native import abi
+from int8rt.runtime import pool
 from int8rt.runtime.instance import Instance
-from int8rt.runtime.team import tickets
 
 
 @pytest.mark.parametrize(
@@ -26,15 +28,44 @@ from int8rt.runtime.team import tickets
         ([0, 0, 4, 4, 0, 2], [(0, 0, 0, 2), (1, 4, 2, 3), (5, 4, 3, 4), (9, 0, 4, 5), (10, 2, 5, 6), (12, 0, 6, 6)]),
     ],
 )
-def test_tickets(parts, expected):
-    assert tickets(parts).tolist() == [list(row) for row in expected]
+def test_phases(parts, expected):
+    assert pool.phases(parts).tolist() == [list(row) for row in expected]
+
+
+def parameters(kernel):
+    code = kernel.function.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+def test_arguments_are_run_table_s():
+    """They are given by name, so that none takes another's place."""
+    assert ("thread", "threads", *pool.Arguments._fields) == parameters(pool.run_table)
+
+
+def test_words_of_argument_blocks_are_where_arguments_are_packed():
+    arrays = [np.zeros((2, 4), np.int64) for _ in range(4)]
+    given = pool.Arguments(*arrays[:2], 17, *arrays[2:], 23, np.zeros(5, np.int64))
+    assert abi.signature_of(given) == pool.RUN_SIGNATURE
+    words = abi.pack(given)
+    assert [words[pool.RUN_WORDS[name]] for name in pool.Arguments._fields] == [
+        address(a) if isinstance(a, np.ndarray) else a for a in given
+    ]
+    for kernel in (pool.dispatch, pool.worker):
+        assert len(parameters(kernel)) == len(pool.SIGNATURE)
+
+
+def test_first_words():
+    assert abi.first_words(["a", "b", "c"], ("int8[4]", "float", "int64[1]")) == {"a": 0, "b": 5, "c": 6}
+    assert abi.first_words([], ()) == {}
+    with pytest.raises(TypeError, match="2 parameters, a, b, and 1 types"):
+        abi.first_words(["a", "b"], ("int",))
 
 
 def steps(count, seed=0):
     """An instance on so many threads, some inputs, and what one thread makes of them."""
     content = convolutions()
     alone, instance = (Instance(build(content, sharing=shared(n))) for n in (1, count))
-    assert instance.team.threads == count
+    assert instance.pool.threads == count
     inputs = [random_inputs(instance.program, seed + i) for i in range(8)]
     return instance, [(x, alone.run(x)[0]) for x in inputs]
 
@@ -76,7 +107,7 @@ def test_batches(count):
         assert (instance.run([x], count)[0] == np.concatenate([y for _, y in known[:count]])).all()
 
 
-def test_teams_side_by_side():
+def test_pools_side_by_side():
     wrong = []
 
     def work(seed):
@@ -96,13 +127,13 @@ def test_numbers_of_runs_wrap():
     instance, known = steps(2)
     instance.run(known[0][0])
     time.sleep(0.05)  # the other thread sleeps
-    instance.team.array[0] = ((2**31 - 3) << 32) + (1 << 20)
+    instance.pool.array[pool.ITEMS] = (pool.LAST_RUN - 2) * pool.ONE_RUN + pool.NONE_LEFT
     for i in range(50):
         x, expected = known[i % len(known)]
         assert (instance.run(x)[0] == expected).all(), i
 
 
-def test_a_team_ends_with_what_uses_it():
+def test_a_pool_ends_with_what_uses_it():
     before = set(threading.enumerate())
     instance, known = steps(3)
     instance.run(known[0][0])
@@ -115,7 +146,7 @@ def test_a_team_ends_with_what_uses_it():
         assert not thread.is_alive()
 
 
-def test_a_team_of_one_starts_no_thread():
+def test_a_pool_of_one_starts_no_thread():
     before = set(threading.enumerate())
     Instance(build(convolutions()))
     assert set(threading.enumerate()) <= before
