@@ -13,7 +13,7 @@ from int8rt.format import reader
 from int8rt.runtime.model import random_inputs
 from int8rt.tools import litert
 
-needs_litert = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+needs_litert = pytest.mark.needs("litert")
 
 
 @pytest.fixture(autouse=True)

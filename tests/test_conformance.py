@@ -11,12 +11,12 @@ import pytest
 from conformance_cases import BUILDERS, cases
 
 from int8rt import ops
-from int8rt.tools import checked, litert
+from int8rt.tools import checked
 
 PER_OPERATOR = 2
 
 
-@pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+@pytest.mark.needs("litert")
 @pytest.mark.parametrize("op", sorted(op for op in BUILDERS if op in ops.supported()))
 def test_some_cases(op):
     """The whole run is ``python -m tests.conformance``."""

@@ -22,7 +22,8 @@ from unittest import mock
 import numpy as np
 
 TRIPLE = "aarch64-unknown-linux-gnu"
-LINKER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
+LINKER = "aarch64-linux-gnu-gcc"
+EMULATOR = "qemu-aarch64" if shutil.which("qemu-aarch64") else "qemu-aarch64-static"
 
 # {lowering: the features that it needs}
 FEATURES = {"neon": "+neon", "dotprod": "+neon,+dotprod", "i8mm": "+neon,+dotprod,+i8mm"}

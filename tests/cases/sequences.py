@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pytest
-from engines import REFERENCE, same
+from engines import REFERENCE, run_litert_steps, same
 from writer import T
 
 from int8rt.format import reader
 from int8rt.runtime.evaluator import reference
 from int8rt.runtime.session import Session
 from int8rt.runtime.state import State
-from int8rt.tools import litert
 
 
 def handle() -> T:
@@ -40,8 +38,6 @@ def check_steps(model: bytes, *steps: Sequence[np.ndarray], with_litert: bool = 
         same("reference", [values[t.index] for t in graph.outputs], outputs)
     if not with_litert:
         return found
-    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
-    expected = litert.run_steps(model, [list(inputs) for inputs in steps], resolver="reference")
-    for theirs, outputs in zip(expected, found, strict=True):
+    for theirs, outputs in zip(run_litert_steps(model, steps), found, strict=True):
         same("LiteRT", theirs, outputs)
     return found

@@ -72,10 +72,12 @@ def same_tensor(ours: Any, theirs: Any, buffers: list[Any], types: dict[int, str
         assert ours.data is None or ours.data.size == 0
 
 
-@pytest.mark.skipif(not SHARED_FILES, reason=f"no models at {SHARED_MODELS}")
+@pytest.mark.needs("models")
+@pytest.mark.needs("litert")
 @pytest.mark.parametrize("path", SHARED_FILES, ids=lambda path: path.stem)
 def test_real_models_agree_with_the_schema_code_of_litert(path: Path) -> None:
-    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    from ai_edge_litert import schema_py_generated as schema
+
     types = {number: name for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
     operators = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
     theirs = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
@@ -112,9 +114,11 @@ def test_real_models_agree_with_the_schema_code_of_litert(path: Path) -> None:
                 same_options(node.options, operator.builtinOptions)
 
 
+@pytest.mark.needs("litert")
 def test_tables_agree_with_the_schema_code_of_litert() -> None:
     """Every field of every table is in its slot, with its type and default."""
-    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    from ai_edge_litert import schema_py_generated as schema
+
     source = Path(schema.__file__).read_text(encoding="utf-8")
     pattern = r"^def (\w+?)Add(\w+)\(builder, (\w+)\):\n\s+builder\.Prepend(\w+?)Slot\((\d+), .+, ([^,\n]+)\)$"
     kinds = {"bool": "Bool", "byte": "Int8", "ubyte": "Uint8", "int": "Int32", "uint": "Uint32", "long": "Int64"}

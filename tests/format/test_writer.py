@@ -9,7 +9,7 @@ from writer import RELU, RELU6, SAME, VALID, Graph, Op, T, Table, model, network
 
 from int8rt.tools import litert
 
-needs_litert = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+needs_litert = pytest.mark.needs("litert")
 
 
 def parsed(content):

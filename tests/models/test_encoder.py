@@ -23,7 +23,7 @@ from int8rt.runtime.session import Session
 from int8rt.tools import litert
 from int8rt.tools.compare import compare
 
-pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+pytestmark = pytest.mark.needs("litert")
 
 INT8, DYNAMIC = (DATA / f"encoder_{kind}.tflite" for kind in ("int8", "dynamic"))
 TOKENS = [np.random.default_rng(seed).integers(100, size=(1, 96), dtype=np.int32) for seed in range(10)]

@@ -38,20 +38,22 @@ def test_test_split_and_labels():
     assert (MODELS / "labels.txt").read_text(encoding="utf-8").split() == [str(digit) for digit in range(10)]
 
 
+@pytest.mark.needs("pillow")
 def test_samples_are_of_the_test_split():
-    image = pytest.importorskip("PIL.Image")
+    from PIL import Image
+
     with np.load(MODELS / "samples" / "test.npz") as split:
         images, labels = split["images"][..., 0], split["labels"]
     for digit, name in enumerate(DIGITS):
-        with image.open(MODELS / "samples" / f"{name}.png") as picture:
+        with Image.open(MODELS / "samples" / f"{name}.png") as picture:
             pixels = np.asarray(picture)
         same = (images == pixels).all(axis=(1, 2))
         assert labels[same].tolist() == [digit], name
 
 
+@pytest.mark.needs("litert")
 def test_litert_reaches_the_accuracy_of_the_readme():
     """Loads and runs every file under BUILTIN_REF; LiteRT can abort, so it has a process of its own."""
-    pytest.importorskip("ai_edge_litert")
     command = [sys.executable, str(MODELS / "measure.py")]
     lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.splitlines()
     measured = dict(line.split() for line in lines)

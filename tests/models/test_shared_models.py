@@ -15,7 +15,7 @@ from int8rt.runtime.model import Model, random_inputs
 from int8rt.tools import litert
 from int8rt.tools.compare import compare
 
-pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+pytestmark = pytest.mark.needs("litert")
 
 FILES = {
     str(path.relative_to(folder)): path
@@ -36,9 +36,8 @@ def inputs_of(path, runs):
     ]
 
 
+@pytest.mark.needs("models")
 def test_the_folder_of_shared_models_is_there():
-    if not SHARED_MODELS.is_dir():
-        pytest.skip(f"{SHARED_MODELS} is not there: models made by others are not tested")
     assert {f"digits_{net}_{form}.tflite" for net in ("conv", "residual") for form in FORMS} <= set(FILES)
 
 

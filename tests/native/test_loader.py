@@ -3,7 +3,6 @@
 import ctypes
 import functools
 import platform
-import shutil
 import struct
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import sys
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from aarch64 import EMULATOR
 
 from int8rt import memory
 from int8rt.native import cache, compiler, elf, entries, kernel, loader
@@ -158,13 +158,12 @@ done:
   unreachable
 }
 """
-QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 BASE, HARNESS_BASE, SYSTEM_BASE = 0x234560000, 0x400000, 0x500000  # so far apart that no jump reaches
 WRITE = struct.pack("<3I", 0xD2800808, 0xD4000001, 0xD65F03C0)  # mov x8, #64; svc #0; ret
 EXIT = struct.pack("<3I", 0xD2800BA8, 0xD4000001, 0xD65F03C0)  # mov x8, #93; svc #0; ret
 
 
-@pytest.mark.skipif(QEMU is None, reason="qemu-aarch64 is not installed")
+@pytest.mark.needs("emulator")
 @pytest.mark.parametrize(("triple", "model", "reloc"), [kind for kind in KINDS if kind[0] == ARM])
 def test_code_of_aarch64_runs_in_an_emulator(triple, model, reloc, tmp_path, monkeypatch):
     """A program of the image and what calls it, which writes what comes out."""
@@ -180,7 +179,7 @@ def test_code_of_aarch64_runs_in_an_emulator(triple, model, reloc, tmp_path, mon
     path = tmp_path / "program"
     path.write_bytes(executable(segments, HARNESS_BASE + caller.entry))
     path.chmod(0o755)
-    written = subprocess.run([QEMU, path], capture_output=True, check=True, timeout=60).stdout
+    written = subprocess.run([EMULATOR, path], capture_output=True, check=True, timeout=60).stdout
     assert list(struct.unpack("<13q", written)) == OUTPUTS + TABLE
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from engines import REFERENCE, check, run_program, run_reference
 from moves import refused
-from paths import SHARED_MODELS
+from requirements import shared_model
 from writer import T, model
 
 from int8rt.errors import InputError, ModelError, UnsupportedError
@@ -144,10 +144,7 @@ def test_malformed() -> None:
 
 def test_a_real_detector() -> None:
     """The outputs of SSD MobileNetV2 FPN-Lite on noise and on gradients."""
-    path = SHARED_MODELS / "ssd_mobilenet_v2_fpnlite_int8.tflite"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    content = path.read_bytes()
+    content = shared_model("ssd_mobilenet_v2_fpnlite_int8.tflite").read_bytes()
     graph = reader.read(content).main
     instance = Instance(build(graph, REFERENCE))
     (x,) = graph.inputs

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import writer
 from engines import same
-from paths import SHARED_MODELS
 from recurrent import Cell, check_steps, float_inputs, float_lstm, float_steps, int8_lstm, int8_steps
+from requirements import shared_model
 from writer import T
 
 import int8rt
@@ -127,9 +127,9 @@ def test_sixteen_bit_functions_are_close_to_the_real_ones() -> None:
         assert error.max() < 3e-3
 
 
-@pytest.mark.skipif(not (SHARED_MODELS / "mnist_lstm_int8.tflite").exists(), reason="the folder of models is not here")
+@pytest.mark.needs("litert")
 def test_mnist() -> None:
-    path = SHARED_MODELS / "mnist_lstm_int8.tflite"
+    path = shared_model("mnist_lstm_int8.tflite")
     rng = np.random.default_rng(9)
     steps = [[rng.integers(-128, 128, (1, 28, 28)).astype(np.int8)] for _ in range(20)]
     loaded = int8rt.load(path)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from moves import indices
-from paths import SHARED_MODELS
+from requirements import shared_model
 from sequences import check_steps, handle, session
 from writer import Graph, Op, T, network
 
@@ -19,8 +19,6 @@ from int8rt.format import reader
 from int8rt.runtime.evaluator import reference
 from int8rt.runtime.state import State
 from int8rt.tools import litert
-
-WAKEWORD = SHARED_MODELS / "wakeword_okay_nabu_int8.tflite"
 
 
 def floats(*values: float) -> np.ndarray:
@@ -228,13 +226,12 @@ def test_signatures_share_resources():
 
 
 def test_wakeword():
-    if not WAKEWORD.exists():
-        pytest.skip(f"{WAKEWORD} is not here")
+    content = shared_model("wakeword_okay_nabu_int8.tflite").read_bytes()
     rng = np.random.default_rng(0)
     steps = [[rng.integers(-128, 128, (1, 1, 40)).astype(np.int8)] for _ in range(20)]
-    found = check_steps(WAKEWORD.read_bytes(), *steps)
+    found = check_steps(content, *steps)
     assert len({int(y[0].item()) for y in found}) > 2
-    assert session(WAKEWORD.read_bytes())._direct is not None
+    assert session(content)._direct is not None
 
 
 # Variable tensors

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from engines import assert_shared, check, run_program, shared
 from moves import indices, tensor, values
-from paths import SHARED_MODELS
+from requirements import shared_model
 from writer import VALID, Op, T, model, network
 
 import int8rt
@@ -21,8 +21,6 @@ from int8rt.numerics.rules import numerics
 from int8rt.runtime import session
 from int8rt.tools import litert
 from int8rt.tools.profile import profile
-
-SEANET = SHARED_MODELS / "seanet_int16x8"
 
 
 def run_time(*v: Any) -> tuple[T, np.ndarray]:
@@ -264,9 +262,7 @@ def test_transpose_conv():
 
 @pytest.mark.parametrize("name", ["transpose_conv0", "transpose_conv3"])
 def test_seanet(name):
-    path = SEANET / f"{name}.tflite"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+    path = shared_model(f"seanet_int16x8/{name}.tflite")
     graph = reader.read(path).main
     _, x = graph.inputs
     inputs = [np.array(graph.outputs[0].shape, np.int32), values(x.dtype, x.shape)]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from engines import assert_shared
 from paths import MODELS, SHARED_MODELS
+from requirements import shared_model
 from writer import SAME, Graph, Op, T, Table, network
 
 import int8rt
@@ -42,14 +43,12 @@ LARGE = (
 
 FIXED = ("digits_conv_int8", "digits_conv_uint8")  # a RESHAPE to a constant shape allows one batch size
 
-needs_litert = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+needs_litert = pytest.mark.needs("litert")
 
 
 def model_path(name):
-    for folder in (MODELS, SHARED_MODELS):
-        if (path := folder / f"{name}.tflite").exists():
-            return path
-    return pytest.skip(f"{name}.tflite is in neither models/ nor {SHARED_MODELS}")
+    path = MODELS / f"{name}.tflite"
+    return path if path.exists() else shared_model(path.name)
 
 
 def model_paths():

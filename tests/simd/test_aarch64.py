@@ -188,7 +188,7 @@ for content, x, expected in cases:
 """
 
 
-@pytest.mark.skipif(bool(aarch64.missing()), reason=f"{' and '.join(aarch64.missing())} not found")
+@pytest.mark.needs("emulator")
 @pytest.mark.parametrize("lowering", aarch64.FEATURES)
 def test_same_bits_under_emulation(lowering, python, tmp_path):
     cases = [case.model() for case in test_simd.CASES] + [(m, x) for m, (x,) in (p.model() for p in test_simd.PRODUCTS)]

@@ -19,7 +19,7 @@ from int8rt.tools import cli, litert, report
 DIGITS = str(MODELS / "digits_conv_int8.tflite")
 LABELS = str(MODELS / "labels.txt")
 
-needs_litert = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+needs_litert = pytest.mark.needs("litert")
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ def scores(*values):
 # run
 
 
+@pytest.mark.needs("pillow")
 @pytest.mark.parametrize("form", ["int8", "uint8"])
 @pytest.mark.parametrize("net", ["conv", "residual"])
 @pytest.mark.parametrize(("digit", "word"), [("7", "seven"), ("0", "zero")])
 def test_run_reads_a_digit(good, net, form, digit, word):
-    pytest.importorskip("PIL.Image", reason="Pillow is not installed")
     path, picture = MODELS / f"digits_{net}_{form}.tflite", MODELS / "samples" / f"{word}.png"
     lines = good("run", path, "--input", picture, "--labels", LABELS).splitlines()
     assert len(lines) == 5
@@ -261,8 +261,8 @@ def test_compare_equal(good):
 
 
 @needs_litert
+@pytest.mark.needs("pillow")
 def test_compare_given_input(good):
-    pytest.importorskip("PIL.Image", reason="Pillow is not installed")
     assert "1 run," in good("compare", DIGITS, "--input", MODELS / "samples" / "seven.png")
 
 

@@ -11,7 +11,7 @@ from int8rt.tools import compare as module
 from int8rt.tools import litert
 from int8rt.tools.compare import compare
 
-pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+pytestmark = pytest.mark.needs("litert")
 
 
 def chain():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from requirements import need
 from writer import Op, T, model, network
 
 from int8rt.errors import InputError
@@ -164,10 +165,11 @@ def test_pickles_are_not_opened(tmp_path):
 @pytest.fixture
 def picture(tmp_path):
     """Saves pixels as an image and gives its path."""
-    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    need("pillow")
+    from PIL import Image
 
     def save(pixels, name="x.png"):
-        image.fromarray(pixels).save(tmp_path / name)
+        Image.fromarray(pixels).save(tmp_path / name)
         return tmp_path / name
 
     return save

@@ -14,7 +14,7 @@ from writer import Graph, Op, T, model, network
 from int8rt.errors import Error, InputError
 from int8rt.tools import litert
 
-pytestmark = pytest.mark.skipif(not litert.available(), reason="LiteRT is not installed")
+pytestmark = pytest.mark.needs("litert")
 
 
 @pytest.fixture(scope="module")
