@@ -56,10 +56,14 @@ WRONG = {
     ("DYNAMIC_UPDATE_SLICE", "uint8"): "leaves other memory",
     ("MATRIX_DIAG", "bool"): "leaves other memory around the diagonal",
     ("MATRIX_SET_DIAG", "bool"): "leaves other memory around the diagonal",
+    ("CONV_2D", "int16 x int2"): "reads past the weights",
+    ("CONV_2D", "float32 x int2"): "reads past the weights",
+    ("DEPTHWISE_CONV_2D", "int16 x int4"): "takes packed bytes for weights",
+    ("DEPTHWISE_CONV_2D", "int16 x int2"): "takes packed bytes for weights",
 }
 DECLINED = {
     ("DEPTHWISE_CONV_2D", "float32 x int8"): "reads scales of channels where there is one",
-    ("DEPTHWISE_CONV_2D", "int16 x int4"): "takes packed bytes for weights",
+    ("CONV_2D", "float32 x int2"): "with one scale for several groups, which it refuses of int8 weights",
     ("EMBEDDING_LOOKUP", "uint8 -> float32"): "reads a uint8 table as int8",
 }
 

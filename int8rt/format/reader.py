@@ -120,6 +120,9 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
+_TYPED_BY_OPERAND = ("ADD", "SUB")
+
+
 class _Code(NamedTuple):
     """What an operator code says."""
 
@@ -185,6 +188,7 @@ class _Reader:
             self.tensor(i, tensor, i in written or i in fed, f"{where}, tensor {i} {tensor.name!r}")
             for i, tensor in enumerate(table.tensors)
         ]
+        self.retype(table.operators, tensors)
         nodes = [self.node(i, operator, tensors, where) for i, operator in enumerate(table.operators)]
         inputs, outputs = (
             tuple(_pick(tensors, i, "tensor", f"{where}, {side} {position}") for position, i in enumerate(numbers))
@@ -192,9 +196,26 @@ class _Reader:
         )
         subgraph = Subgraph(table.name, tuple(tensors), tuple(nodes), inputs, outputs, index)
         _check_order(subgraph, where)
+        _check_scales(subgraph, where)
         return subgraph
 
     # Operators
+
+    def retype(self, operators: Sequence[SimpleNamespace], tensors: list[Tensor]) -> None:
+        """Give the outputs of ADD and SUB the type of the second operand, as LiteRT does whatever the file says.
+
+        Old test files say float32 of sums of bytes.
+        """
+        for operator in operators:
+            number, inputs, outputs = operator.opcode_index, operator.inputs.tolist(), operator.outputs.tolist()
+            known = 0 <= number < len(self.codes) and all(0 <= i < len(tensors) for i in (*inputs, *outputs))
+            if not known or self.codes[number].op not in _TYPED_BY_OPERAND or (len(inputs), len(outputs)) != (2, 1):
+                continue
+            x, y = tensors[inputs[1]], tensors[outputs[0]]
+            if x.type != y.type and y.data is None:
+                if y.quantization is not None:
+                    _checked(y.quantization, _Type(x.dtype), f"tensor {y.index} {y.name!r}")
+                tensors[y.index] = replace(y, dtype=x.dtype, type_name=x.type_name)
 
     def node(self, index: int, table: SimpleNamespace, tensors: Sequence[Tensor], subgraph: str) -> Node:
         """An operator with its tensors and options."""
@@ -431,6 +452,7 @@ class _Reader:
         if len(zero_point) != len(scale):
             raise ModelError(f"{where} has {len(scale)} scales, but {len(zero_point)} zero points")
         quantization = Quantization(_frozen(scale), _frozen(zero_point), table.quantized_dimension, size)
+        _check_finite(quantization, where)
         return _checked(quantization, _ELEMENT_TYPES["INT32"], where)
 
     def block_values(self, index: int, kind: type, where: str) -> np.ndarray:
@@ -476,15 +498,46 @@ def _shape(dims: np.ndarray, lo: int, where: str) -> tuple[int, ...]:
 
 
 def _checked(quantization: Quantization, type_: _Type, where: str) -> Quantization:
-    """A quantization that can be computed with."""
-    scale, zero_point = quantization.scale, quantization.zero_point
-    if not np.isfinite(scale).all():  # negative ones and 0 do occur
-        raise ModelError(f"{where} has scale {scale[~np.isfinite(scale)][0]}, expected finite scales")
+    """A quantization whose zero points its type can store."""
+    zero_point = quantization.zero_point
     lo, hi = _zero_point_range(type_)
     if zero_point.any() and (zero_point.min() < lo or zero_point.max() > hi):  # 0 always fits
         bad = zero_point[(zero_point < lo) | (zero_point > hi)][0]
         raise ModelError(f"{where} has zero point {bad}, expected {lo} to {hi}")
     return quantization
+
+
+def _check_finite(quantization: Quantization, where: str) -> None:
+    """Negative scales and 0 do occur and can be computed with."""
+    scale = quantization.scale
+    if not np.isfinite(scale).all():
+        raise ModelError(f"{where} has scale {scale[~np.isfinite(scale)][0]}, expected finite scales")
+
+
+# {operator: the inputs, weights and bias, of which LiteRT runs scales that are infinite or NaN; ops._linear says which}
+_MAY_BE_INFINITE = {"CONV_2D": (1, 2), "DEPTHWISE_CONV_2D": (1, 2), "FULLY_CONNECTED": (1, 2), "TRANSPOSE_CONV": (1, 3)}
+
+
+def _check_scales(subgraph: Subgraph, where: str) -> None:
+    """Scales are finite, but for those of constants that are weights or a bias, and nothing else."""
+    infinite = {
+        t.index: t
+        for t in subgraph.tensors
+        if t.quantization is not None and not np.isfinite(t.quantization.scale).all()
+    }
+    if not infinite:
+        return
+    weights: set[int] = set()
+    others = {t.index for t in (*subgraph.inputs, *subgraph.outputs)}
+    for node in subgraph.nodes:
+        positions = () if node.is_custom else _MAY_BE_INFINITE.get(node.op, ())
+        for position, t in enumerate(node.inputs):
+            if t is not None:
+                (weights if position in positions else others).add(t.index)
+    for index, t in infinite.items():
+        if t.data is None or index not in weights or index in others:
+            assert t.quantization is not None
+            _check_finite(t.quantization, f"{where}, tensor {index} {t.name!r}")
 
 
 def _sparse_level(

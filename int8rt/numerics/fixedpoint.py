@@ -121,8 +121,11 @@ def reduced_multiplier(multiplier: Array) -> Array:
 
 @inline
 def requantize_int64(acc: Array, multiplier: Array, shift: Array) -> Array:
-    """Rule I64: MultiplyByQuantizedMultiplier for int64 accumulators (int16 activations); shift <= 14."""
-    return (acc * reduced_multiplier(multiplier) + (np.int64(1) << (14 - shift))) >> (15 - shift)
+    """Rule I64: MultiplyByQuantizedMultiplier for int64 accumulators (int16 activations); shift <= 14.
+
+    It returns an int32: results beyond it wrap.
+    """
+    return wrap_int32((acc * reduced_multiplier(multiplier) + (np.int64(1) << (14 - shift))) >> (15 - shift))
 
 
 # Multipliers

@@ -78,8 +78,13 @@ class Operands(NamedTuple):
 
 
 def scales_differ(w: Tensor) -> bool:
-    """Whether the weights are quantized per channel in more than form."""
-    return w.quantization is not None and bool((w.quantization.scale != w.scale).any())
+    """Whether the weights are quantized per channel in more than form; NaN differs from itself."""
+    return w.quantization is not None and bool((w.quantization.scale[1:] != w.scale).any())
+
+
+def has_infinite_scales(w: Tensor) -> bool:
+    """Whether a scale is infinite or NaN."""
+    return w.quantization is not None and not np.isfinite(w.quantization.scale).all()
 
 
 # Kinds of products
@@ -138,10 +143,23 @@ def _check_scales(o: Operands) -> None:
     is_shifted = o.shifted and len(q.scale) == 1 and o.w.type == "int8" and o.x.dtype != FLOAT32
     if o.x.dtype != np.uint8 and q.zero_point.any() and not is_shifted:
         raise ModelError(f"{node.label}: {o.w.type} weights must have zero point 0")
-    if not np.isfinite(q.scale).all():
-        raise ModelError(f"{node.label}: weight scales from {q.scale.min()} to {q.scale.max()} must be finite")
+    if has_infinite_scales(o.w):
+        _check_infinite(o, q.scale)
     if o.x.dtype == INT16 and (o.x.zero_point or o.y.zero_point):
         raise ModelError(f"{node.label}: int16 activations must have zero point 0")
+
+
+def _check_infinite(o: Operands, scale: np.ndarray) -> None:
+    """Refuse scales that are infinite or NaN but where LiteRT runs them: see ``scales``, and float results.
+
+    Of uint8 LiteRT demands that the bias' scale is that of the products.
+    """
+    given = f"weight scale {scale[~np.isfinite(scale)][0]}"
+    if o.x.dtype == FLOAT32:
+        if o.hybrid == "weight_only":
+            raise ops.refuse(o.node, f"{given}; weight_only needs finite scales")
+    elif o.x.dtype == np.uint8 and (o.b is not None or scale[0] != np.inf):
+        raise ModelError(f"{o.node.label}: {given} of uint8 must be finite")
 
 
 class Into(NamedTuple):
@@ -445,7 +463,11 @@ def _requantized(o: Operands, acc: np.ndarray) -> np.ndarray:
 
 
 def scales(o: Operands) -> np.ndarray:
-    """The real multiplier of each output channel, float64, in the precision in which TFLite computes it for a rule."""
+    """The real multiplier of each output channel, float64, in the precision in which TFLite computes it for a rule.
+
+    One that is infinite or NaN counts as 0: frexp leaves it as it is, with exponent 0, and the cast to int64 of
+    QuantizeMultiplier gives -2**63 on x86-64, of which int32 keeps nothing.
+    """
     node, x, y = o.node, o.x, o.y
     if not (0 < x.scale < np.inf and 0 < y.scale < np.inf):
         raise ModelError(f"{node.label}: input scale {x.scale} and output scale {y.scale} must be positive and finite")
@@ -453,7 +475,9 @@ def scales(o: Operands) -> np.ndarray:
     by_tensor = len(o.w.quantization.scale) == 1
     is_product = (o.rule != "double" and x.dtype == np.uint8) or (o.w.dtype == INT16 and by_tensor)
     joined = scale_float_product if is_product else scale_double
-    return np.asarray(joined(x.scale, o.w.quantization.scale, y.scale), np.float64)
+    with np.errstate(over="ignore"):
+        real = np.asarray(joined(x.scale, o.w.quantization.scale, y.scale), np.float64)
+    return np.where(np.isfinite(real), real, 0)
 
 
 def centered(w: Tensor) -> np.ndarray:

@@ -16,13 +16,15 @@ Of 8-bit values the result is nearly always the same as that of one multiply-add
 with 30-bit multipliers k, worked on as two digits of 15 bits so that int32 holds every step. ``linear`` looks for a c
 that gives the formula's own result for all 65,536 pairs; where there is none the formula itself runs.
 
-Other types are added as they are; integers wrap before they are clamped to the fused activation.
+Other types are added as they are; integers wrap before they are clamped to the fused activation. Whatever type the file
+declares for y, it is that of x2: see the reader.
 
 Sources: TFLite's add.cc, sub.cc, reference/add.h, reference/sub.h.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -31,7 +33,6 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.graph import Node, Tensor
-from int8rt.native.entries import run
 from int8rt.native.kernel import inline, kernel
 from int8rt.numerics import storage
 from int8rt.numerics.fixedpoint import Multiplier, activation_range, multiplier_of, requantize_double_rounding
@@ -126,59 +127,74 @@ def scaling(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Scaling:
     return Scaling(left, first, second, multiplier_of(out))
 
 
-def linear(s: Scaling, zeros: tuple[int, int], t: Stored, sign: int, point: int) -> np.ndarray | None:
-    """Digits of k1, k2 and c, and the clamp, int32, or None where no c gives the right result for every pair.
+def pairs(s: Scaling, zeros: tuple[int, int], t: Stored, sign: int) -> np.ndarray:
+    """The result q[a, b] that each pair of stored bytes must have, int32.
 
-    ``point`` is how many bits of them are fraction.
+    Planning spends most of its time on a sum here. So the last step of rule A is made in place, and in two halves, for
+    the cache's sake. Sums of bytes are below 2^28, so that no shift wraps and int32 has room for what is added.
     """
     stored = np.arange(256, dtype=np.int64)
     v1 = requantize_double_rounding((stored - zeros[0]) << s.left, *s.first)
     v2 = sign * requantize_double_rounding((stored - zeros[1]) << s.left, *s.second)
+    multiplier, right = s.out.multiplier << max(s.out.shift, 0), max(-s.out.shift, 0)
+    result = np.empty((256, 256), np.int32)
+    for rows in (slice(128), slice(128, 256)):
+        products = np.add.outer(v1[rows] * multiplier + (1 << 30), v2 * multiplier)
+        products >>= 31
+        q = result[rows]
+        q[...] = products
+        if right:  # half away from zero: half up, of what is below zero one less
+            q += q >> 31
+            q += np.int32(1 << right >> 1)
+            q >>= right
+        q += np.int32(t.zero_point)
+    return result.clip(t.lo, t.hi, out=result)
+
+
+def linear(s: Scaling, q: np.ndarray, t: Stored, sign: int, point: int) -> np.ndarray | None:
+    """Digits of k1, k2 and c, and the clamp, int32, or None where no c gives q for every pair.
+
+    ``point`` is how many bits of them are fraction.
+    """
     real = s.out.multiplier * 2.0 ** (s.out.shift - 31) * 2.0 ** (s.left + point)
     k1, k2 = (round(m.multiplier * 2.0 ** (m.shift - 31) * real) for m in (s.first, s.second))
-    found = np.zeros(2, np.int64)
+    found = functools.cache(functools.partial(_constants_of_rows, q, t, point))
     for d1, d2 in itertools.product((0, 1, -1), repeat=2):
         factors = k1 + d1, sign * (k2 + d2)
-        run(find_constant, v1, v2, *s.out, t.zero_point, t.lo, t.hi, *factors, point, found)
-        least, most = map(int, found)
-        if least <= most:
-            return _digits(*factors, (least + most) // 2, t)
+        product = factors[0] * np.arange(256, dtype=np.int64)
+        least, most = found(factors[1])
+        lowest, highest = int((least - product).max()), int((most - product).min())
+        if lowest <= highest:
+            return _digits(*factors, (lowest + highest) // 2 if t.lo < t.hi else -1, t)
     return None
 
 
-@kernel
-def find_constant(
-    v1: Any, v2: Any, multiplier: int, shift: int, zero_point: int, lo: int, hi: int, k1: int, k2: int, point: int,
-    found: Any,
-) -> None:  # fmt: skip
-    """The least and the largest c for which (k1 a + k2 b + c) >> point, clamped, is the result for all pairs of
-    bytes.
-    """
-    least, most = -(1 << 62), 1 << 62
-    for a in range(256):
-        for b in range(256):
-            q = requantize_double_rounding(v1[a] + v2[b], multiplier, shift) + zero_point
-            q = min(max(q, lo), hi)
-            product = a * k1 + b * k2
-            if q > lo:
-                least = max(least, (q << point) - product)
-            if q < hi:
-                most = min(most, ((q + 1) << point) - product)
-    found[0], found[1] = least, most - 1
+NO_LIMIT = 1 << 61
+
+
+def _constants_of_rows(q: np.ndarray, t: Stored, point: int, k2: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each a, the least and the largest constant for which (constant + k2 b) >> point, clamped, is q[a, b]."""
+    x = np.left_shift(q, point, dtype=np.int64)
+    x -= k2 * np.arange(256, dtype=np.int64)
+    least = np.max(x, axis=1, where=q > t.lo, initial=-NO_LIMIT)
+    most = np.min(x, axis=1, where=q < t.hi, initial=NO_LIMIT)
+    return least, most + ((1 << point) - 1)
 
 
 def _linear_call(
     s: Scaling, zeros: tuple[int, int], t: Stored, sign: int, a: Tensor, b: Tensor, y: Tensor
 ) -> Call | None:  # fmt: skip
     """The Call for one multiply-add, if there is one."""
+    q = pairs(s, zeros, t, sign)
     whole = a.shape == b.shape and not a.is_constant and not b.is_constant  # only the arena may be read past an end
-    for point in (POINT, POINT - 2) if whole else (POINT,):
-        digits = linear(s, zeros, t, sign, point)
-        if digits is not None and whole and max(abs(digits[0]), abs(digits[2])) < 1 << 15:
-            flat = [Flat(x, storage_dtype(x.dtype)) for x in (a, b, y)]
-            p = np.append(digits, np.int32(point - DIGIT))
-            return Call(sum_bytes, *flat[:2], p, flat[2], writes=[y], in_place=a, work=4 * y.size)
-    digits = linear(s, zeros, t, sign, POINT)
+    digits = linear(s, q, t, sign, POINT)
+    if whole:
+        for point in (POINT, POINT - 2):
+            fewer = digits if point == POINT else linear(s, q, t, sign, point)
+            if fewer is not None and max(abs(fewer[0]), abs(fewer[2])) < 1 << 15:
+                flat = [Flat(x, storage_dtype(x.dtype)) for x in (a, b, y)]
+                p = np.append(fewer, np.int32(point - DIGIT))
+                return Call(sum_bytes, *flat[:2], p, flat[2], writes=[y], in_place=a, work=4 * y.size)
     return None if digits is None else call(linear_sum, digits, a, b, y)
 
 

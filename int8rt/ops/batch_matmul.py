@@ -2,8 +2,9 @@
 
     y = z_y + rule(s1 s2 / s_y, sum over k of (x1[i, k] - z1) (x2[k, j] - z2))
 
-The product of scales is rounded to float32. int8: rule A of an int32 sum, which wraps; int16: rule I64. int8 into int32
-is the plain product of the stored values. float32: each sum in the order of k, from 0.
+The product of scales is rounded to float32. int8: rule A of an int32 sum, which wraps; int16, and int16 with int8:
+rule I64 of an int64 sum. int8 into int32 is the plain product of the stored values. float32: each sum in the order of
+k, from 0.
 
 float32 with int8: each row of x1 is quantized (see ``int8rt.hybrid``), symmetrically unless asked otherwise, and
 
@@ -11,8 +12,8 @@ float32 with int8: each row of x1 is quantized (see ``int8rt.hybrid``), symmetri
 
 or, where hybrid is weight_only, multiplied as it is with constant matrices (see ``int8rt.weight_only``).
 
-Bytes and floats meet a constant matrix in the kernels of FULLY_CONNECTED. In all other cases a row of y is kept as sums
-over which four rows of x2 pass at a time.
+Bytes, floats, and int16 with int8 meet a constant matrix in the kernels of FULLY_CONNECTED. In all other cases a row
+of y is kept as sums over which four rows of x2 pass at a time.
 
 Sources: TFLite's batch_matmul.cc, reference/batch_matmul.h.
 """
@@ -50,6 +51,7 @@ KINDS = {
     ("int8", "int8", "int8"): "bytes",
     ("int8", "int8", "int32"): "stored",
     ("int16", "int16", "int16"): "int16",
+    ("int16", "int8", "int16"): "int16",
     ("float32", "float32", "float32"): "float",
     ("float32", "int8", "float32"): "hybrid",
 }
@@ -121,7 +123,8 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     steps, rows = _untransposed(node, x, bool(node.options.adj_x), "rows")
     if kind == "hybrid":
         return [*steps, *_weight_only(node, s, rows, w)]
-    if w.data is not None and math.prod(w.shape[:-2]) == 1 and kind in ("bytes", "float") and s.depth:
+    is_fast = kind in ("bytes", "float") or (kind == "int16" and w.dtype == np.int8)
+    if w.data is not None and math.prod(w.shape[:-2]) == 1 and is_fast and s.depth:
         return [*steps, *_with_matrix(node, kind, s, rows, w)]
     more: list[Step] = []
     matrix: Tensor | np.ndarray
@@ -222,10 +225,15 @@ def _with_matrix(node: Node, kind: str, s: Sizes, rows: Tensor, w: Tensor) -> li
         zeros = np.zeros(s.columns, np.float32)
         return wide.float_call(rows, segments, np.ascontiguousarray(matrix), zeros, unlimited, y)
     out = storage.stored(y)
+    m = _multiplier(node)
+    if kind == "int16":
+        multiplier, shift = (np.full(s.columns, n, np.int64) for n in m)
+        no_bias, no_scale = np.zeros(s.columns, np.int64), np.zeros(s.columns)
+        rules = wide.Rules(wide.RULE_I64, no_bias, multiplier, shift, no_scale, 64, out.lo, out.hi)
+        return [wide.int16_call(rows, segments, matrix.astype(np.int16), rules, y)]
     centered = matrix.astype(np.int16) - np.int16(w.zero_point)
     bias = -stored_zero(x) * centered.astype(np.int64).sum(axis=1)
     real = np.full(s.columns, scale_float_product(x.scale, w.scale, y.scale))
-    _multiplier(node)
     return dot.call(rows, segments, Columns(centered, bias, rule_a(real, out.zero_point, out.lo, out.hi)), y)
 
 

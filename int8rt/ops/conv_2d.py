@@ -73,16 +73,19 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
 
 
 def _operands(node: Node, numerics: Numerics) -> Operands:
-    """Float activations are quantized symmetrically for weights that have one scale."""
+    """Float activations are quantized symmetrically for weights that have one scale.
+
+    int2 weights are those of int16 and float activations, as if they were unpacked: LiteRT reads past their end. With
+    int8 activations it refuses them.
+    """
     x, w = _inputs(node)
     several = scales_differ(w)
     is_dynamic = x.dtype == FLOAT32 and w.dtype == np.int8 and numerics.hybrid == "dynamic"
     if is_dynamic and not several and x.shape[3] != w.shape[3]:
         raise ops.refuse(node, "LiteRT has no grouped convolution of float activations with one weight scale")
-    if w.type_name == "INT2":
-        raise ops.refuse(node, "LiteRT accepts int2 weights and reads past their end")
+    narrow = ("INT4",) if x.dtype == np.int8 else ("INT4", "INT2")
     return Operands(
-        node, x, w, optional(node, 2), node.outputs[0], 0, numerics.convolution, ("INT4",), symmetric=not several,
+        node, x, w, optional(node, 2), node.outputs[0], 0, numerics.convolution, narrow, symmetric=not several,
         weight_first=several, hybrid=numerics.hybrid,
     )  # fmt: skip
 

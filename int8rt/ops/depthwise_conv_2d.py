@@ -49,11 +49,12 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
 
 
 def _operands(node: Node, numerics: Numerics) -> Operands:
-    """Of weights below 8 bits LiteRT has int4, for int8 activations. Float activations need a scale per channel."""
+    """Of weights below 8 bits LiteRT has int4, for int8 activations. Float activations need a scale per channel.
+
+    For int16 activations LiteRT takes packed int4 and int2 for weights of 8 bits; here they are unpacked.
+    """
     x, w = _inputs(node)
-    if x.dtype == np.int16 and w.type_name in ("INT4", "INT2"):
-        raise ops.refuse(node, f"LiteRT accepts {w.type} weights but takes their packed bytes for weights")
-    narrow = ("INT4",) if x.dtype == np.int8 else ()
+    narrow = ("INT4",) if x.dtype == np.int8 else ("INT4", "INT2") if x.dtype == np.int16 else ()
     if (
         x.dtype == FLOAT32
         and w.dtype == np.int8

@@ -18,12 +18,12 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.kernels import dot, hybrid, weight_only, wide
 from int8rt.native.kernel import kernel
-from int8rt.numerics.fixedpoint import requantize_double, requantize_double_rounding
+from int8rt.numerics.fixedpoint import activation_range, requantize_double, requantize_double_rounding, wrap_int32
 from int8rt.numerics.requantization import rule_a, rule_c
 from int8rt.numerics.rules import NUMERICS, Numerics
 from int8rt.numerics.storage import stored, stored_zero
-from int8rt.ops._elementwise import limits
-from int8rt.ops._linear import Into, Operands, kind_of, meaning, optional, product, scales
+from int8rt.ops._elementwise import clamp, limits
+from int8rt.ops._linear import Into, Operands, has_infinite_scales, kind_of, meaning, optional, product, scales
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Step, scratch
 
@@ -49,7 +49,29 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
     m = meaning(_operands(node, NUMERICS["reference"]), x.reshape(-1, w.shape[1]), w, b)
     acc = np.zeros((len(m.x), w.shape[0]), m.x.dtype)
     m.add(acc, m.x, m.w)
-    return m.finish(acc).reshape(y.shape)
+    result = m.finish(acc)
+    if has_infinite_scales(_inputs(node)[1]):
+        result = _with_infinite_scales(node, x, b, result)
+    return result.reshape(y.shape)
+
+
+def _with_infinite_scales(node: Node, x: np.ndarray, b: np.ndarray | None, result: np.ndarray) -> np.ndarray:
+    """What scales that are infinite or NaN make of a result.
+
+    Integers: the float64 product is infinite or NaN, and x86-64 casts it to -2^31, to which the zero point is added.
+    Floats: LiteRT copies the bias where all of x is zero, and its vectors give an activation's lower bound for NaN.
+    """
+    (y,) = node.outputs
+    if y.dtype != np.float32:
+        lo, hi = activation_range(y, node.options.fused_activation_function)
+        q = np.clip(wrap_int32(np.int64(y.zero_point) - 2**31), lo, hi)
+        quantization = _inputs(node)[1].quantization
+        assert quantization is not None
+        return np.where(np.isfinite(quantization.scale), result, y.dtype.type(q))
+    bounds = limits(node, y)
+    if not x.any():
+        result = np.broadcast_to(np.float32(0) if b is None else clamp(b.reshape(-1), bounds), result.shape)
+    return np.where(np.isnan(result), bounds[0], result) if node.options.fused_activation_function else result
 
 
 def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
@@ -64,6 +86,8 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     if not operands.is_constant or w.dtype == np.int16:
         return _at_run_time(operands, segments)
     f = product(operands)
+    if has_infinite_scales(w):
+        return ops.by_reference(node, reference)
     rows = f.rows()
     return [*rows.calls, *f.dot(rows, segments, f.w, np.arange(w.shape[0]), Into(y))]
 

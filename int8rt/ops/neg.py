@@ -1,7 +1,6 @@
 """NEG: y = -x, of int8 and int16 as they are stored; the smallest integer stays what it is.
 
-LiteRT negates stored integers whatever their quantization says. Where that is not what the tensors mean, because there
-is a zero point or because scales differ, the node is refused.
+LiteRT negates stored integers whatever scales and zero points say, also where they differ between x and y.
 """
 
 from __future__ import annotations
@@ -29,10 +28,6 @@ def prepare(node: Node, numerics: Numerics) -> Step:
         return ops.by_reference(node, reference)
     if x.dtype not in (np.int8, np.int16):
         return each(negative, x, y)
-    if x.zero_point or y.zero_point or x.scale != y.scale:
-        raise ops.refuse(
-            node, f"{x!r} and {y!r} are quantized; LiteRT negates correctly with one scale and zero points 0"
-        )
     return table(node, reference)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.graph import Node, Tensor
-from int8rt.numerics.fixedpoint import Multiplier, multiplier_of, requantize_int64, wrap_int32
+from int8rt.numerics.fixedpoint import Multiplier, multiplier_of, requantize_int64
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import is_quantized
 from int8rt.ops._reduce import (
@@ -63,9 +63,9 @@ def _rescaled(node: Node, x: Tensor, y: Tensor, values: np.ndarray) -> np.ndarra
     first, *rest = (values.astype(np.int64) - x.zero_point).T
     product = first
     for factor in rest:
-        product = wrap_int32(requantize_int64(product * factor, *multiplier))
+        product = requantize_int64(product * factor, *multiplier)
     info = np.iinfo(y.dtype)
-    return (wrap_int32(requantize_int64(product, *multiplier)) + y.zero_point).clip(info.min, info.max)
+    return (requantize_int64(product, *multiplier) + y.zero_point).clip(info.min, info.max)
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:

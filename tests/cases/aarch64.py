@@ -40,12 +40,9 @@ def target(features: str, cpu: str = "generic") -> None:
     os.environ.update(NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=features)
     platform.machine = lambda: "aarch64"
     codegen = context._internal_codegen = _codegen(features, cpu)
-    from int8rt.native import abi, entries
     from int8rt.simd import features as on_target
 
     on_target.target_machine = lambda: codegen._tm
-    # ADD's preparation runs a kernel
-    entries.run = lambda kernel, *args: run([Job(kernel, abi.signature_of(args), args)])
 
 
 def _codegen(features: str, cpu: str) -> Any:

@@ -21,6 +21,7 @@ class Product:
     w: tuple[int, ...]
     activations: Any = np.float32
     weights: str = "int8"  # or float32, INT4, INT2
+    is_unpacked: bool = False  # whether weights of 4 and 2 bits are written as int8
     per_channel: bool = True
     bias: Any = None  # its type; None: there is none
     activation: int = NONE
@@ -28,6 +29,7 @@ class Product:
     zero_points: tuple[int, int] = (0, 0)  # of x and y
     fit: float = 3.0  # output scale in standard deviations of a random sum over the type's limit
     scale: float = 0.01  # of weights
+    odd_scale: float | None = None  # of the weights of every third channel, or of all where they have one scale
     size: tuple[int, int] | None = None  # of TRANSPOSE_CONV's output
     constant_weights: bool = True
     constant_bias: bool = True
@@ -57,9 +59,11 @@ class Product:
             limit = np.iinfo(self.activations).max
             weight = WEIGHT_LIMIT[self.weights] / 1.7
             y_scale = np.float32(x_scale * np.mean(w_scale) * self.fit * spread * weight * np.sqrt(depth) / limit)
+        if self.odd_scale is not None:
+            w_scale[::3] = self.odd_scale
         axis = AXIS[self.op]
         x_ = T(self.activations, self.x, x_scale, self.zero_points[0])
-        type_name = self.weights if self.weights.isupper() else None
+        type_name = self.weights if self.weights.isupper() and not self.is_unpacked else None
         w_ = T(w.dtype, self.w, w_scale, 0, data=w if self.constant_weights else None,
                axis=axis if np.size(w_scale) > 1 else 0, type_name=type_name)  # fmt: skip
         b_, b = None, None

@@ -495,6 +495,10 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "negative axis": (quantized(scale=[1.0, 2.0], quantized_dimension=-1), "axis -1"),
     "zero points": (quantized(scale=[1.0, 2.0], zero_point=[0]), "2 scales, but 1 zero points"),
     "zero point": (quantized(scale=[1.0], zero_point=[128]), "zero point 128, expected -128 to 127"),
+    "zero point of a sum": (
+        model("ADD", [T(np.int8, (4,), 0.1)] * 2, [T(np.float32, (4,), 0.1, 128)]),
+        "zero point 128, expected -128 to 127",
+    ),
     "scale inf": (quantized(scale=[float("inf")]), "scale inf"),
     "scale nan": (quantized(scale=[float("nan")]), "scale nan"),
     "block scales": (quantized(**BLOCKS), "tensor 9 does not exist"),

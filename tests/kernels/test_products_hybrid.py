@@ -84,7 +84,7 @@ REFUSED = {
     "DEPTHWISE with one scale": Product(**GEOMETRIES["DEPTHWISE_CONV_2D"][0], bias=F32, per_channel=False),
     "DEPTHWISE with int4": Product(**GEOMETRIES["DEPTHWISE_CONV_2D"][0], bias=F32, weights="INT4"),
     "groups with one scale": Product(**GEOMETRIES["GROUPED"][0], bias=F32, per_channel=False),
-    "int2 of CONV_2D": Product(**GEOMETRIES["CONV_2D"][0], bias=F32, weights="INT2"),
+    "DEPTHWISE with int2": Product(**GEOMETRIES["DEPTHWISE_CONV_2D"][0], bias=F32, weights="INT2"),
     "int4 of TRANSPOSE_CONV": Product(**GEOMETRIES["TRANSPOSE_CONV"][0], bias=F32, weights="INT4"),
     "activation": Product(**GEOMETRIES["FULLY_CONNECTED"][0], bias=F32, activation=TANH),
 }

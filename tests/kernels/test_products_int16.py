@@ -36,6 +36,7 @@ CASES = [
     *some(*ALL, activations=I16, bias=np.int64, fit=100),
     *some(*ALL, activations=I16, bias=np.int64, fit=1e7),
     *some(*ALL, activations=I16, bias=np.int64, fit=0.0002),
+    *some(*CONVOLUTIONS, "DEPTHWISE_CONV_2D", step=5, activations=I16, bias=np.int64, fit=2e-6),  # I64 wraps to int32
     *some("CONV_2D", "GROUPED", "FULLY_CONNECTED", activations=I16, bias=np.int64, weights="INT4"),
     *some("FULLY_CONNECTED", activations=I16, bias=np.int64, weights="INT2"),
 ]
@@ -111,7 +112,6 @@ def test_threads():
 CONV, DEPTHWISE = GEOMETRIES["CONV_2D"][0], GEOMETRIES["DEPTHWISE_CONV_2D"][0]
 REFUSED = {
     "int32 bias of DEPTHWISE": (Product(**DEPTHWISE, activations=I16, bias=np.int32), ModelError),
-    "int4 of DEPTHWISE": (Product(**DEPTHWISE, activations=I16, weights="INT4"), UnsupportedError),
     "option and bias": (
         replace(Product(**CONV, activations=I16, bias=np.int64), options={"quantized_bias_type": INT32}), ModelError,
     ),
@@ -121,7 +121,6 @@ REFUSED = {
     "zero point": (Product(**CONV, activations=I16, bias=np.int64, zero_points=(1, 0)), ModelError),
     "zero point of y": (Product(**CONV, activations=I16, bias=np.int64, zero_points=(0, 1)), ModelError),
     "activation": (Product(**CONV, activations=I16, bias=np.int64, activation=SIGN_BIT), UnsupportedError),
-    "int2 of CONV_2D": (Product(**CONV, activations=I16, bias=np.int64, weights="INT2"), UnsupportedError),
     "scale": (Product(**CONV, activations=I16, bias=np.int64, fit=1e-9), UnsupportedError),
     "int4 of TRANSPOSE_CONV": (
         Product(**GEOMETRIES["TRANSPOSE_CONV"][0], activations=I16, weights="INT4"), UnsupportedError,

@@ -196,10 +196,12 @@ def test_rule_s_is_one_rounding(acc, multiplier, shift):
 @given(st.integers(-(2**40), 2**40), MULTIPLIER, st.integers(-31, 7))
 @example(1, 0x7FFEFFFF, 0)
 @example(1, 0x7FFF0000, 0)
+@example(2**40, 0x40000000, 7)  # results beyond int32 wrap
+@example(-(2**31) - 1, 0x40000000, 1)
 def test_rule_i64(acc, multiplier, shift):
     reduced = (multiplier + 2**15) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF
     assert fp.reduced_multiplier(multiplier) == reduced
-    expected = half_up(Fraction(acc * reduced, 2 ** (15 - shift)))
+    expected = int32(half_up(Fraction(acc * reduced, 2 ** (15 - shift))))
     assert fp.requantize_int64(np.int64(acc), multiplier, shift) == expected
 
 

@@ -101,6 +101,32 @@ def test_int16_ends() -> None:
 
 @pytest.mark.parametrize("constant", ["", "w"])
 @pytest.mark.parametrize("adjoint", ADJOINTS)
+@pytest.mark.parametrize(("shape1", "shape2"), SHAPES[::2])
+def test_int16_with_int8(shape1: Any, shape2: Any, adjoint: Any, constant: str) -> None:
+    x, w = operand(shape1, np.int16, adjoint[0]), operand(shape2, np.int8, adjoint[1], 1)
+    depth = shape1[-1]
+    check(matmul(x, w, adjoint, constant, (0.01, 0.02, 0.01 * depth)), *([x] if constant else [x, w]))
+
+
+@pytest.mark.parametrize("constant", ["", "w"])
+@pytest.mark.parametrize("ratio", [2.0**-33, 1e-4, 0.3, 1.7, 30.0, 5000.0])
+@pytest.mark.parametrize("other", [np.int8, np.int16])
+def test_int16_scales(other: Any, ratio: float, constant: str) -> None:
+    """Results beyond int32 wrap before they are clamped."""
+    x, w = values((9, 20), np.int16), values((20, 33), other, 1)
+    check(matmul(x, w, (False, False), constant, (ratio, 0.5, 0.5)), *([x] if constant else [x, w]))
+
+
+@pytest.mark.parametrize("constant", ["", "w"])
+def test_int16_with_int8_sums_beyond_32_bits(constant: str) -> None:
+    x, w = np.full((3, 6000), -32768, np.int16), np.full((6000, 20), -128, np.int8)
+    x[1] = 32767
+    x[2] = values((6000,), np.int16)
+    check(matmul(x, w, (False, False), constant, (0.1, 0.1, 9e3)), *([x] if constant else [x, w]))
+
+
+@pytest.mark.parametrize("constant", ["", "w"])
+@pytest.mark.parametrize("adjoint", ADJOINTS)
 def test_int8_into_int32(adjoint: Any, constant: str) -> None:
     """Stored values are multiplied: LiteRT leaves the zero points out."""
     x, w = operand((2, 9, 20), np.int8, adjoint[0]), operand((20, 33), np.int8, adjoint[1], 1)
@@ -153,8 +179,12 @@ def test_nothing() -> None:
 
 
 def test_threads() -> None:
-    for dtype, scales in ((np.int8, (0.05, 0.03, 0.9)), (np.float32, (None, None, None))):
-        x, w = values((4, 50, 60), dtype), values((4, 60, 70), dtype, 1)
+    for dtype, other, scales in (
+        (np.int8, np.int8, (0.05, 0.03, 0.9)),
+        (np.int16, np.int8, (0.05, 0.03, 90)),
+        (np.float32, np.float32, (None, None, None)),
+    ):
+        x, w = values((4, 50, 60), dtype), values((4, 60, 70), other, 1)
         content = matmul(x, w, scales=scales)
         same("reference", run_reference(content, x, w), run_program(content, x, w, threads=3))
 
@@ -173,6 +203,13 @@ def test_threads() -> None:
             {"scales": (0.1, 0.1, 0.1), "zero_points": (1, 0, 0)},
             ModelError,
         ),
+        (
+            np.ones((2, 3), np.int16),
+            np.ones((3, 5), np.int8),
+            {"scales": (0.1, 0.1, 0.1), "zero_points": (0, 1, 0)},
+            ModelError,
+        ),
+        (np.ones((2, 3), np.int8), np.ones((3, 5), np.int16), {"scales": (0.1, 0.1, 0.1)}, UnsupportedError),
         (np.ones((2, 3), np.uint8), np.ones((3, 5), np.uint8), {"scales": (0.1, 0.1, 0.1)}, UnsupportedError),
         (np.ones((2, 3), np.int32), np.ones((3, 5), np.int32), {}, UnsupportedError),
         (np.ones((2, 3), np.int16), np.ones((3, 5), np.int16), {"out": np.int32}, UnsupportedError),

@@ -223,7 +223,6 @@ MALFORMED = {
     "negative scale of y": ({"y": T(np.int8, (1, 2, 2, 8), -1.0)}, "scale"),
     "infinite scale of y": ({"y": T(np.int8, (1, 2, 2, 8), np.inf)}, "scale"),
     "no scale of w": ({"w": weights((8, 3, 3, 3), None)}, "0 scales"),
-    "scale nan of w": ({"w": weights((8, 3, 3, 3), [np.nan] * 8)}, "scale"),
     "number of scales": ({"w": weights((8, 3, 3, 3), [0.1] * 7)}, "scales"),
     "axis of scales": ({"w": weights((8, 8, 1, 3), [0.1] * 8, axis=1), "padding": SAME}, "axis"),
     "zero point of int8 weights": ({"w": weights((8, 3, 3, 3), 0.1, zero_point=3)}, "zero point"),
