@@ -77,7 +77,7 @@ def method(function: Callable[..., Any]) -> Kernel:
 
 
 def family(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
-    """functools.cache for what makes kernels of numbers, words and Inlines: other processes can make them too."""
+    """functools.cache for what makes kernels of numbers, strings and Inlines: other processes can make them too."""
 
     @functools.cache
     def made(*args: P.args, **kwargs: P.kwargs) -> Kernel:
@@ -136,22 +136,38 @@ def inline(function: Callable[..., Any]) -> Inline:
     return Inline(function)
 
 
-class Word:
-    """A primitive that kernels call and that speaks LLVM: made by ``define(context)`` when Numba first needs it."""
+class Intrinsic:
+    """A primitive that kernels call and that emits LLVM IR; ``simd.intrinsics`` says how one is declared.
 
-    def __init__(self, define: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, define)
-        self.define = define
+    ``emit(builder, ...)`` has the intrinsic's parameters. Nothing is made until Numba meets it in a kernel.
+    """
+
+    __name__: str
+
+    def __init__(self, emit: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, emit)
+        self.emit = emit
+
+    def define(self, *given: Any) -> Any:
+        """Numba's signature for arguments of the given types, and what emits the code."""
+        raise NotImplementedError
 
     @functools.cached_property
     def intrinsic(self) -> Any:
         """The Numba intrinsic."""
+        import inspect
+
         from numba.extending import intrinsic
 
-        return intrinsic(self.define)
+        def define(typing: Any, *given: Any) -> Any:  # typing takes the place of builder
+            return self.define(*given)
+
+        define.__name__ = self.__name__
+        define.__signature__ = inspect.signature(self.emit)  # type: ignore[attr-defined]
+        return intrinsic(define)
 
     def __call__(self, *args: Any) -> Any:
-        raise TypeError(f"{self.define.__name__} exists only inside kernels")
+        raise TypeError(f"{self.__name__} exists only inside kernels")
 
 
 def import_numba() -> None:
@@ -161,7 +177,7 @@ def import_numba() -> None:
 
 @functools.cache
 def teach_numba() -> None:
-    """Let kernels mention Inline functions, Words and other Kernels as if they were Numba's own."""
+    """Let kernels mention Inline functions, Intrinsics and other Kernels as if they were Numba's own."""
     from numba.core import registry, types
     from numba.extending import typeof_impl
 
@@ -172,8 +188,8 @@ def teach_numba() -> None:
     def typeof_function(value: Any, context: Any) -> Any:
         return types.Dispatcher(value.dispatcher)
 
-    @typeof_impl.register(Word)
-    def typeof_word(value: Any, context: Any) -> Any:
+    @typeof_impl.register(Intrinsic)
+    def typeof_intrinsic(value: Any, context: Any) -> Any:
         intrinsic = value.intrinsic  # made before the refresh that lets typing know of it
         typing.refresh()
         return typing.resolve_value_type(intrinsic)

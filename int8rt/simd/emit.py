@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from int8rt.memory import CACHE_LINE
 from int8rt.simd import llvm
 
 PREFETCH = 2048  # bytes; 1 to 8 KB were equally good, 512 useless
@@ -26,6 +27,11 @@ def spread(builder: Any, scalar: Any, lanes: int = llvm.LANES) -> Any:
     return builder.shuffle_vector(one, one, splat(llvm.ir.VectorType(llvm.I32, lanes), 0))
 
 
+def spread_byte(builder: Any, number: Any) -> Any:
+    """The vector that has the low byte of an int64 in every byte."""
+    return spread(builder, builder.trunc(number, llvm.I8), llvm.VECTOR_NBYTES)
+
+
 def indices(values: Any) -> Any:
     values = list(values)
     return llvm.ir.Constant(llvm.ir.VectorType(llvm.I32, len(values)), values)
@@ -41,18 +47,53 @@ def join(builder: Any, *vectors: Any) -> Any:
     return builder.shuffle_vector(a, b, indices(range(2 * a.type.count)))
 
 
-def address(context: Any, builder: Any, type_: Any, array: Any, at: Any) -> Any:
-    """Pointer to byte ``at`` elements after the start of an array of any dimension."""
-    data = context.make_array(type_)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [at]), llvm.I8.as_pointer())
-
-
 def load(builder: Any, pointer: Any, type_: Any) -> Any:
     return builder.load(builder.bitcast(pointer, type_.as_pointer()), align=1)
 
 
 def store(builder: Any, value: Any, pointer: Any) -> None:
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=1)
+
+
+def beyond(builder: Any, pointer: Any, nbytes: int) -> Any:
+    """The pointer so many bytes further on."""
+    return builder.gep(pointer, [llvm.I64(nbytes)])
+
+
+def load_vector(builder: Any, pointer: Any, type_: Any, number: int) -> Any:
+    """The vector of 64 bytes before which lie so many others."""
+    return load(builder, beyond(builder, pointer, llvm.VECTOR_NBYTES * number), type_)
+
+
+def load_vectors(builder: Any, pointer: Any, type_: Any, count: int) -> list[Any]:
+    """Vectors of 64 bytes that lie one after the other."""
+    return [load_vector(builder, pointer, type_, v) for v in range(count)]
+
+
+def store_vectors(builder: Any, values: list[Any], pointer: Any) -> None:
+    """Store vectors of 64 bytes one after the other."""
+    for v, value in enumerate(values):
+        store(builder, value, beyond(builder, pointer, llvm.VECTOR_NBYTES * v))
+
+
+def loop(builder: Any, count: Any, start: Any = None) -> Any:
+    """A context whose ``index`` counts from start, 0 if not given, to ``count``."""
+    from numba.core.cgutils import for_range
+
+    return for_range(builder, count, start=start)
+
+
+def variable(builder: Any, value: Any) -> Any:
+    """The pointer to a variable of the function that begins as the value."""
+    from numba.core.cgutils import alloca_once_value
+
+    return alloca_once_value(builder, value)
+
+
+def reduce(builder: Any, v: Any, operation: str) -> Any:
+    """All lanes as one number: "add" or "umax"."""
+    name = f"llvm.vector.reduce.{operation}.v{v.type.count}i{v.type.element.width}"
+    return builder.call(declare(builder, name, v.type.element, [v.type]), [v])
 
 
 def clamp(builder: Any, v: Any, lo: Any, hi: Any) -> Any:
@@ -84,7 +125,7 @@ def prefetch(builder: Any, pointer: Any, count: int) -> None:
     function = declare(
         builder, "llvm.prefetch.p0", llvm.ir.VoidType(), [llvm.I8.as_pointer(), llvm.I32, llvm.I32, llvm.I32]
     )
-    for line in range(0, count, 64):
+    for line in range(0, count, CACHE_LINE):
         ahead = builder.gep(pointer, [llvm.I64(line + PREFETCH)])
         builder.call(function, [ahead, llvm.I32(0), llvm.I32(3), llvm.I32(1)])  # to read, keep near, data
 
@@ -123,10 +164,11 @@ def spread_out(builder: Any, values: Any) -> list[Any]:
 
 
 def first_bytes(builder: Any, count: Any) -> Any:
-    """Which of 64 lanes are below count."""
-    count = builder.select(builder.icmp_signed("<", count, llvm.I64(64)), count, llvm.I64(64))
-    order = llvm.ir.Constant(llvm.BYTES, list(range(64)))
-    return builder.icmp_unsigned("<", order, spread(builder, builder.trunc(count, llvm.I8), 64))
+    """Which lanes of a vector of bytes are below count."""
+    most = llvm.I64(llvm.VECTOR_NBYTES)
+    count = builder.select(builder.icmp_signed("<", count, most), count, most)
+    order = llvm.ir.Constant(llvm.BYTES, list(range(llvm.VECTOR_NBYTES)))
+    return builder.icmp_unsigned("<", order, spread_byte(builder, count))
 
 
 def interleave(builder: Any, a: Any, b: Any, start: int) -> Any:
@@ -136,12 +178,13 @@ def interleave(builder: Any, a: Any, b: Any, start: int) -> Any:
 
 
 def unpack(builder: Any, a: Any, b: Any, size: int, high: int) -> Any:
-    """Within each 128 bits, the low or high elements of ``size`` bytes of a and b by turns."""
+    """Within each 128 bits, the low or high elements of ``size`` bytes of a and b, interleaved."""
     order = []
     for element in range(8 // size):
-        for source in (0, 64):
+        for source in (0, llvm.VECTOR_NBYTES):
             order += [source + 8 * high + element * size + i for i in range(size)]
-    return builder.shuffle_vector(a, b, indices(lane + i for lane in range(0, 64, 16) for i in order))
+    lanes = range(0, llvm.VECTOR_NBYTES, 16)
+    return builder.shuffle_vector(a, b, indices(lane + i for lane in lanes for i in order))
 
 
 def concatenate(builder: Any, vectors: list[Any]) -> Any:

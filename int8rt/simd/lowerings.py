@@ -1,47 +1,90 @@
-"""The products of bytes and of 16-bit pairs, as each kind of CPU has them: ``DOT``, whose order is priority."""
+"""What each kind of CPU has of its own: tables of {name: (CPU features, lowering)}, whose order is priority.
+
+    DOT          products of bytes, four to a sum
+    PAIRS        products of 16-bit numbers, two to a sum
+    MULTIPLY_ADD a float32 product and sum; whether it is rounded once
+    FLOAT16      float16 to float32
+    NARROW       int32 to bytes, and in which order lanes come out
+    LOOK_UP      tables of 256 bytes
+    TILES        how large tiles are; SINGLE_ROWS: those of one row
+
+``CHOICES`` has them all, for tests and benchmarks. ``chosen(table)`` is the name that this CPU gets, ``lower(table)``
+what stands there. A new CPU is a line in each table that it does better by.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from int8rt.simd import emit, llvm
 from int8rt.simd.features import has
 
+T = TypeVar("T")
+Table = dict[str, tuple[tuple[str, ...], T]]
+
+
+def chosen(table: Table[Any]) -> str:
+    """The first name in a table of which the CPU has all features."""
+    return next(name for name, (features, _) in table.items() if has(*features))
+
+
+def lower(table: Table[T]) -> T:
+    """What a table has for this CPU."""
+    return table[chosen(table)][1]
+
+
+# Products of bytes
+
 
 def _dot_vnni_512(builder: Any, acc: Any, a: Any, b: Any) -> Any:
-    function = emit.declare(builder, "llvm.x86.avx512.vpdpbusd.512", llvm.INT32S, [llvm.INT32S, llvm.BYTES, llvm.BYTES])
-    return builder.call(function, [acc, a, b])
+    return _accumulated_512(builder, "vpdpbusd", llvm.BYTES, acc, a, b)
 
 
 def _dot_vnni_256(builder: Any, acc: Any, a: Any, b: Any) -> Any:
-    half_sum, half = llvm.ir.VectorType(llvm.I32, 8), llvm.ir.VectorType(llvm.I8, 32)
-    function = emit.declare(builder, "llvm.x86.avx512.vpdpbusd.256", half_sum, [half_sum, half, half])
-    parts = [
-        builder.call(function, [emit.part(builder, v, i) for v in (acc, a, b)]) for i in range(2)
-    ]  # fmt: skip
+    return _accumulated_256(builder, "vpdpbusd", llvm.BYTES, acc, a, b)
+
+
+def _accumulated_512(builder: Any, instruction: str, type_: Any, *values: Any) -> Any:
+    name = f"llvm.x86.avx512.{instruction}.512"
+    return builder.call(emit.declare(builder, name, llvm.INT32S, [llvm.INT32S, type_, type_]), values)
+
+
+def _accumulated_256(builder: Any, instruction: str, type_: Any, *values: Any) -> Any:
+    sums = llvm.ir.VectorType(llvm.I32, llvm.LANES // 2)
+    half = llvm.ir.VectorType(type_.element, type_.count // 2)
+    function = emit.declare(builder, f"llvm.x86.avx512.{instruction}.256", sums, [sums, half, half])
+    parts = [builder.call(function, [emit.part(builder, v, i) for v in values]) for i in range(2)]
     return emit.join(builder, *parts)
 
 
-def _dot_words(builder: Any, acc: Any, a: Any, b: Any, madd: str, parts: int) -> Any:
+def _dot_words(builder: Any, acc: Any, a: Any, b: Any, madd: Callable[..., Any]) -> Any:
     """Products of even and of odd bytes, widened to 16 bits, which the CPU adds in pairs without overflow."""
-    a, b = builder.bitcast(a, llvm.WORDS), builder.bitcast(b, llvm.WORDS)
-    eight = emit.splat(llvm.WORDS, 8)
-    evens = builder.and_(a, emit.splat(llvm.WORDS, 255)), builder.ashr(builder.shl(b, eight), eight)
-    odds = builder.lshr(a, eight), builder.ashr(b, eight)
-    for x, w in (evens, odds):
-        acc = builder.add(acc, _multiply_add(builder, x, w, madd, parts))
+    for x, w in _evens_and_odds(builder, a, b):
+        acc = builder.add(acc, madd(builder, x, w))
     return acc
 
 
-def _multiply_add(builder: Any, x: Any, w: Any, madd: str, parts: int) -> Any:
-    words, sums = llvm.ir.VectorType(llvm.I16, 32 // parts), llvm.ir.VectorType(llvm.I32, 16 // parts)
-    function = emit.declare(builder, madd, sums, [words, words])
-    pieces = [builder.call(function, [emit.part(builder, v, i, parts) for v in (x, w)]) for i in range(parts)]
-    while len(pieces) > 1:
-        pieces = [emit.join(builder, *pieces[i : i + 2]) for i in range(0, len(pieces), 2)]
-    return pieces[0]
+def _evens_and_odds(builder: Any, a: Any, b: Any) -> list[tuple[Any, Any]]:
+    """Bytes of a, unsigned, and of b, signed, as 16-bit numbers."""
+    a, b, eight = builder.bitcast(a, llvm.WORDS), builder.bitcast(b, llvm.WORDS), emit.splat(llvm.WORDS, 8)
+    evens = builder.and_(a, emit.splat(llvm.WORDS, 255)), builder.ashr(builder.shl(b, eight), eight)
+    odds = builder.lshr(a, eight), builder.ashr(b, eight)
+    return [evens, odds]
+
+
+def _madd_512(builder: Any, x: Any, w: Any) -> Any:
+    """pmaddwd: x[2 i] * w[2 i] + x[2 i + 1] * w[2 i + 1] of 16-bit numbers."""
+    function = emit.declare(builder, "llvm.x86.avx512.pmaddw.d.512", llvm.INT32S, [llvm.WORDS, llvm.WORDS])
+    return builder.call(function, [x, w])
+
+
+def _madd_256(builder: Any, x: Any, w: Any) -> Any:
+    """The same by halves."""
+    words, sums = llvm.ir.VectorType(llvm.I16, llvm.LANES), llvm.ir.VectorType(llvm.I32, llvm.LANES // 2)
+    function = emit.declare(builder, "llvm.x86.avx2.pmadd.wd", sums, [words, words])
+    return emit.join(builder, *(builder.call(function, [emit.part(builder, v, i) for v in (x, w)]) for i in range(2)))
 
 
 def _dot_portable(builder: Any, acc: Any, a: Any, b: Any) -> Any:
@@ -55,11 +98,11 @@ def _dot_portable(builder: Any, acc: Any, a: Any, b: Any) -> Any:
     return acc
 
 
-def dot_neon(builder: Any, acc: Any, a: Any, b: Any, function: str) -> Any:
+def _dot_neon(builder: Any, acc: Any, a: Any, b: Any, function: str) -> Any:
     """One instruction for four sums, of which there are 16."""
     sums, bytes_ = llvm.ir.VectorType(llvm.I32, 4), llvm.ir.VectorType(llvm.I8, 16)
     dot = emit.declare(builder, f"llvm.aarch64.neon.{function}.v4i32.v16i8", sums, [sums, bytes_, bytes_])
-    return quarters(builder, lambda *parts: builder.call(dot, parts), acc, a, b)
+    return _quarters(builder, lambda *parts: builder.call(dot, parts), acc, a, b)
 
 
 def _dot_words_neon(builder: Any, acc: Any, a: Any, b: Any) -> Any:
@@ -70,34 +113,29 @@ def _dot_words_neon(builder: Any, acc: Any, a: Any, b: Any) -> Any:
     """
     sums, words = llvm.ir.VectorType(llvm.I32, 4), llvm.ir.VectorType(llvm.I16, 8)
     add_pairs = emit.declare(builder, "llvm.aarch64.neon.saddlp.v4i32.v8i16", sums, [words])
-    a, b, eight = builder.bitcast(a, llvm.WORDS), builder.bitcast(b, llvm.WORDS), emit.splat(llvm.WORDS, 8)
-    evens = builder.and_(a, emit.splat(llvm.WORDS, 255)), builder.ashr(builder.shl(b, eight), eight)
-    odds = builder.lshr(a, eight), builder.ashr(b, eight)
 
     def add(acc: Any, x: Any, w: Any) -> Any:
         return builder.add(acc, builder.call(add_pairs, [builder.mul(x, w)]))
 
-    for x, w in (evens, odds):
-        acc = quarters(builder, add, acc, x, w)
+    for x, w in _evens_and_odds(builder, a, b):
+        acc = _quarters(builder, add, acc, x, w)
     return acc
 
 
-def quarters(builder: Any, function: Callable[..., Any], *vectors: Any) -> Any:
+def _quarters(builder: Any, function: Callable[..., Any], *vectors: Any) -> Any:
     """The results of a function of vectors of 128 bits, for the quarters of longer ones."""
     results = [function(*(emit.part(builder, v, i, 4) for v in vectors)) for i in range(4)]
     return emit.join(builder, emit.join(builder, *results[:2]), emit.join(builder, *results[2:]))
 
 
-DOT: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
+# acc[i] + the sum over j < 4 of a[4 i + j] * b[4 i + j]; a is unsigned (less ``offset()``, signed), b signed.
+DOT: Table[Callable[..., Any]] = {
     "avx512vnni": (("avx512vnni", "avx512bw"), _dot_vnni_512),
     "avxvnni": (("avxvnni", "avx2"), _dot_vnni_256),
-    "avx512bw": (
-        ("avx512bw",),
-        functools.partial(_dot_words, madd="llvm.x86.avx512.pmaddw.d.512", parts=1),
-    ),
-    "avx2": (("avx2",), functools.partial(_dot_words, madd="llvm.x86.avx2.pmadd.wd", parts=2)),
-    "i8mm": (("i8mm",), functools.partial(dot_neon, function="usdot")),
-    "dotprod": (("dotprod",), functools.partial(dot_neon, function="sdot")),
+    "avx512bw": (("avx512bw",), functools.partial(_dot_words, madd=_madd_512)),
+    "avx2": (("avx2",), functools.partial(_dot_words, madd=_madd_256)),
+    "i8mm": (("i8mm",), functools.partial(_dot_neon, function="usdot")),
+    "dotprod": (("dotprod",), functools.partial(_dot_neon, function="sdot")),
     "neon": (("neon",), _dot_words_neon),
     "portable": ((), _dot_portable),
 }
@@ -105,7 +143,7 @@ DOT: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
 
 def lowering() -> str:
     """The name of the lowering of dot in use."""
-    return next(name for name, (features, _) in DOT.items() if has(*features))
+    return chosen(DOT)
 
 
 def offset() -> int:
@@ -125,20 +163,234 @@ def less_offset(builder: Any, bytes_: Any) -> Any:
     return builder.xor(bytes_, emit.splat(llvm.BYTES, 128)) if offset() else bytes_
 
 
+def add_fours(builder: Any, acc: Any, a: Any) -> Any:
+    """acc[i] + a[4 i] + a[4 i + 1] + a[4 i + 2] + a[4 i + 3] of unsigned bytes, which sdot would not take."""
+    dot = functools.partial(_dot_neon, function="udot") if has("dotprod") else lower(DOT)
+    return dot(builder, acc, a, emit.splat(llvm.BYTES, 1))
+
+
+# Products of 16-bit numbers
+
+
+def _pairs_vnni_512(builder: Any, acc: Any, a: Any, b: Any) -> Any:
+    return _accumulated_512(builder, "vpdpwssd", llvm.WORDS, acc, a, b)
+
+
+def _pairs_vnni_256(builder: Any, acc: Any, a: Any, b: Any) -> Any:
+    return _accumulated_256(builder, "vpdpwssd", llvm.WORDS, acc, a, b)
+
+
+def _pairs_madd(builder: Any, acc: Any, a: Any, b: Any, madd: Callable[..., Any]) -> Any:
+    return builder.add(acc, madd(builder, a, b))
+
+
+def _pairs_portable(builder: Any, acc: Any, a: Any, b: Any) -> Any:
+    a, b, half = builder.bitcast(a, llvm.INT32S), builder.bitcast(b, llvm.INT32S), emit.splat(llvm.INT32S, 16)
+    for upper in (False, True):
+        x, w = (builder.ashr(v if upper else builder.shl(v, half), half) for v in (a, b))
+        acc = builder.add(acc, builder.mul(x, w))
+    return acc
+
+
+# acc[i] + a[2 i] * b[2 i] + a[2 i + 1] * b[2 i + 1], modulo 2**32.
+PAIRS: Table[Callable[..., Any]] = {
+    "avx512vnni": (("avx512vnni", "avx512bw"), _pairs_vnni_512),
+    "avxvnni": (("avxvnni", "avx2"), _pairs_vnni_256),
+    "avx512bw": (("avx512bw",), functools.partial(_pairs_madd, madd=_madd_512)),
+    "avx2": (("avx2",), functools.partial(_pairs_madd, madd=_madd_256)),
+    "portable": ((), _pairs_portable),
+}
+
+
+def dot_pairs(builder: Any, acc: Any, a: Any, b: Any) -> Any:
+    """acc[i] + a[2 i] * b[2 i] + a[2 i + 1] * b[2 i + 1] of 16-bit a and b."""
+    return lower(PAIRS)(builder, acc, builder.bitcast(a, llvm.WORDS), builder.bitcast(b, llvm.WORDS))
+
+
 def two_words(builder: Any, first: Any, second: Any) -> Any:
     """An int32 of two 16-bit numbers."""
     return builder.or_(builder.and_(first, llvm.I32(0xFFFF)), builder.shl(second, llvm.I32(16)))
 
 
-def dot_pairs(builder: Any, acc: Any, a: Any, b: Any) -> Any:
-    """acc[i] + a[2 i] * b[2 i] + a[2 i + 1] * b[2 i + 1] of 16-bit a and b (b as 16 int32)."""
-    if has("avx512vnni", "avx512bw"):
-        function = emit.declare(
-            builder, "llvm.x86.avx512.vpdpwssd.512", llvm.INT32S, [llvm.INT32S, llvm.WORDS, llvm.WORDS]
-        )
-        return builder.call(function, [acc, a, builder.bitcast(b, llvm.WORDS)])
-    a, sixteen = builder.bitcast(a, llvm.INT32S), emit.splat(llvm.INT32S, 16)
-    for upper in (False, True):
-        x, w = (v if upper else builder.shl(v, sixteen) for v in (a, b))
-        acc = builder.add(acc, builder.mul(builder.ashr(x, sixteen), builder.ashr(w, sixteen)))
-    return acc
+# float32
+
+
+def add_product(builder: Any, acc: Any, x: Any, w: Any) -> Any:
+    """acc + x * w, rounded twice."""
+    return builder.fadd(acc, builder.fmul(x, w))
+
+
+def _add_product_once(builder: Any, acc: Any, x: Any, w: Any) -> Any:
+    name = f"llvm.fma.v{llvm.LANES}f32" if isinstance(acc.type, llvm.ir.VectorType) else "llvm.fma.f32"
+    return builder.call(emit.declare(builder, name, acc.type, [acc.type] * 3), [x, w, acc])
+
+
+MULTIPLY_ADD: Table[Callable[..., Any]] = {
+    "fma": (("fma", "avx"), _add_product_once),
+    "neon": (("neon",), _add_product_once),
+    "twice": ((), add_product),
+}
+
+
+def has_fused() -> bool:
+    """Whether the CPU multiplies and adds in one instruction."""
+    return lower(MULTIPLY_ADD) is _add_product_once
+
+
+def add_fused(builder: Any, acc: Any, x: Any, w: Any) -> Any:
+    """acc + x * w, of vectors or numbers, rounded once where the CPU can."""
+    return lower(MULTIPLY_ADD)(builder, acc, x, w)
+
+
+def _extended(builder: Any, halves: Any) -> Any:
+    return builder.fpext(halves, llvm.FLOATS)
+
+
+def _extended_by_bits(builder: Any, halves: Any) -> Any:
+    """Finite values: their bits at float32's places are 2^-112 of them."""
+    bits = builder.zext(builder.bitcast(halves, llvm.ir.VectorType(llvm.I16, llvm.LANES)), llvm.INT32S)
+    sign = builder.shl(builder.and_(bits, emit.splat(llvm.INT32S, 0x8000)), emit.splat(llvm.INT32S, 16))
+    rest = builder.shl(builder.and_(bits, emit.splat(llvm.INT32S, 0x7FFF)), emit.splat(llvm.INT32S, 13))
+    scaled = builder.fmul(builder.bitcast(rest, llvm.FLOATS), emit.splat(llvm.FLOATS, 2.0**112))
+    return builder.bitcast(builder.or_(builder.bitcast(scaled, llvm.INT32S), sign), llvm.FLOATS)
+
+
+FLOAT16: Table[Callable[..., Any]] = {
+    "avx512f": (("avx512f",), _extended),
+    "f16c": (("f16c", "avx"), _extended),
+    "portable": ((), _extended_by_bits),
+}
+
+
+# From int32 to bytes
+
+
+def _narrow_by_packs(builder: Any, vectors: list[Any], interleaved: bool) -> Any:
+    """x86's packs work within lanes of 128 bits: byte 4 v + d of lane l comes from vector v, lane l, element d."""
+    count = len(vectors)
+    to_words = emit.declare(builder, "llvm.x86.avx512.packssdw.512", llvm.WORDS, [llvm.INT32S, llvm.INT32S])
+    to_bytes = emit.declare(builder, "llvm.x86.avx512.packuswb.512", llvm.BYTES, [llvm.WORDS, llvm.WORDS])
+    low = builder.call(to_words, [vectors[0], vectors[min(1, count - 1)]])
+    high = builder.call(to_words, [vectors[2], vectors[count - 1]]) if count > 2 else low
+    packed = builder.bitcast(builder.call(to_bytes, [low, high]), llvm.INT32S)
+    if count < 4:
+        order = emit.indices(4 * lane + v for lane in range(4) for v in range(count))
+        packed = builder.shuffle_vector(packed, packed, order)
+    return builder.bitcast(packed, llvm.ir.VectorType(llvm.I8, count * llvm.LANES))
+
+
+def _narrow_by_clamps(builder: Any, vectors: list[Any], interleaved: bool) -> Any:
+    bytes_ = llvm.ir.VectorType(llvm.I8, llvm.LANES)
+    zero, top = emit.splat(llvm.INT32S, 0), emit.splat(llvm.INT32S, 255)
+    value = emit.concatenate(builder, [builder.trunc(emit.clamp(builder, v, zero, top), bytes_) for v in vectors])
+    if interleaved:
+        value = builder.shuffle_vector(value, value, emit.indices(INTERLEAVED))  # the order is its own inverse
+    return value
+
+
+# Lane number 16 v + 4 l + d of interleaved rows stands for byte 16 l + 4 v + d.
+INTERLEAVED = [16 * lane + 4 * v + d for v in range(4) for lane in range(4) for d in range(4)]
+
+# One to four vectors of int32 as bytes, limited to 0 ... 255. Lanes come as the CPU has it cheapest, which is the order
+# of ``narrow.column_order``; or, of four vectors that are interleaved, as the bytes that they stand for.
+NARROW: Table[Callable[..., Any]] = {
+    "packs": (("avx512bw",), _narrow_by_packs),
+    "clamps": ((), _narrow_by_clamps),
+}
+
+
+# Look-ups
+
+
+def look_up_by_permutes(builder: Any, table: Any) -> Callable[[Any], Any]:
+    """Two permutations of 128 bytes each."""
+    quarters = emit.load_vectors(builder, table, llvm.BYTES, 4)
+    permute = emit.declare(builder, "llvm.x86.avx512.vpermi2var.qi.512", llvm.BYTES, [llvm.BYTES] * 3)
+
+    def look_up(x: Any) -> Any:
+        low, high = (builder.call(permute, [a, x, b]) for a, b in (quarters[:2], quarters[2:]))
+        return builder.select(builder.icmp_signed("<", x, emit.splat(llvm.BYTES, 0)), high, low)
+
+    return look_up
+
+
+def _look_up_by_tables(builder: Any, table: Any) -> Callable[[Any], Any]:
+    """Four look-ups in 64 bytes each, of which those out of range change nothing."""
+    row = llvm.ir.VectorType(llvm.I8, 16)
+    first = emit.declare(builder, "llvm.aarch64.neon.tbl4.v16i8", row, [row] * 5)
+    other = emit.declare(builder, "llvm.aarch64.neon.tbx4.v16i8", row, [row] * 6)
+    rows = [emit.load(builder, emit.beyond(builder, table, 16 * i), row) for i in range(16)]
+
+    def quarter(index: Any) -> Any:
+        result = builder.call(first, [*rows[:4], index])
+        for i in (4, 8, 12):
+            index = builder.sub(index, emit.splat(row, 64))
+            result = builder.call(other, [result, *rows[i : i + 4], index])
+        return result
+
+    return lambda x: _quarters(builder, quarter, x)
+
+
+def _look_up_by_shuffles(builder: Any, table: Any) -> Callable[[Any], Any]:
+    """Sixteen shuffles of 16 bytes each, as XNNPACK has it: a shuffle gives 0 where its index is negative.
+
+    With row k of the table exclusive-ored to row k - 1, rows 0 ... x // 16, whose indices are not negative, add up to
+    row x // 16.
+    """
+    half, row = llvm.ir.VectorType(llvm.I8, 32), llvm.ir.VectorType(llvm.I8, 16)
+    shuffle = emit.declare(builder, "llvm.x86.avx2.pshuf.b", half, [half, half])
+    subtract = emit.declare(builder, "llvm.ssub.sat.v32i8", half, [half, half])
+    rows = [emit.load(builder, emit.beyond(builder, table, 16 * i), row) for i in range(16)]
+    steps = [v if i % 8 == 0 else builder.xor(v, rows[i - 1]) for i, v in enumerate(rows)]
+    steps = [emit.join(builder, v, v) for v in steps]
+
+    def look_up(x: Any) -> Any:
+        results = []
+        for v in (emit.part(builder, x, 0), emit.part(builder, x, 1)):
+            total = emit.splat(half, 0)
+            for first, index in ((0, v), (8, builder.xor(v, emit.splat(half, 128)))):
+                for step in steps[first : first + 8]:
+                    total = builder.xor(total, builder.call(shuffle, [step, index]))
+                    index = builder.call(subtract, [index, emit.splat(half, 16)])
+            results.append(total)
+        return emit.join(builder, *results)
+
+    return look_up
+
+
+# What makes the function that looks up 64 bytes in registers that hold the table; None where one at a time is faster.
+LOOK_UP: Table[Callable[..., Callable[[Any], Any]] | None] = {
+    "avx512vbmi": (("avx512vbmi",), look_up_by_permutes),
+    "neon": (("neon",), _look_up_by_tables),
+    "avx2": (("avx2",), _look_up_by_shuffles),
+    "bytewise": ((), None),
+}
+
+
+# Tiles
+
+# {vectors: rows} of the tiles of int32 sums that fit the registers beside their weights.
+TILES: Table[dict[int, int]] = {
+    "avx512bw": (("avx512bw",), {4: 6, 3: 8, 2: 8, 1: 12}),
+    # A vector takes four of 32 registers; with eight for weights, as 3 x 2 has them, LLVM spills.
+    "dotprod": (("dotprod",), {1: 6}),
+    "avx2": (("avx2",), {1: 6}),
+    "portable": ((), {1: 4}),
+}
+
+# The same for one row, which waits for its weights; on AArch64, more vectors would make it wait for spills too.
+SINGLE_ROWS: Table[dict[int, int]] = {
+    "neon": (("neon",), {2: 1, 1: 1}),
+    "x86": ((), {8: 1, 4: 1, 2: 1, 1: 1}),
+}
+
+CHOICES: dict[str, Table[Any]] = {
+    "dot": DOT,
+    "pairs": PAIRS,
+    "multiply_add": MULTIPLY_ADD,
+    "float16": FLOAT16,
+    "narrow": NARROW,
+    "look_up": LOOK_UP,
+    "tiles": TILES,
+    "single_rows": SINGLE_ROWS,
+}

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from int8rt.simd import emit, llvm
-from int8rt.simd.features import has
-
-# Lane number 16 v + 4 l + d of interleaved rows stands for byte 16 l + 4 v + d.
-INTERLEAVED = [16 * lane + 4 * v + d for v in range(4) for lane in range(4) for d in range(4)]
+from int8rt.simd.lowerings import INTERLEAVED as INTERLEAVED
+from int8rt.simd.lowerings import NARROW, chosen, lower
 
 
 def column_order(vectors: int) -> list[int]:
     """Which column each lane of a tile's row stands for: the order in which the CPU narrows int32 to bytes cheapest."""
-    if not has("avx512bw"):
+    if chosen(NARROW) != "packs":
         return list(range(llvm.LANES * vectors))
     if vectors > 4:
         groups = (column_order(min(4, vectors - first)) for first in range(0, vectors, 4))
@@ -25,43 +23,17 @@ def narrow(builder: Any, vectors: list[Any], lo: Any, hi: Any, interleaved: bool
     """Vectors of int32 as bytes clamped to lo and hi, i8 scalars in 0 ... 255; lanes are in column_order or
     INTERLEAVED.
     """
-    count = len(vectors)
-    if has("avx512bw"):
-        value = _narrow_by_packs(builder, vectors)
-    else:
-        bytes_ = llvm.ir.VectorType(llvm.I8, llvm.LANES)
-        zero, top = emit.splat(llvm.INT32S, 0), emit.splat(llvm.INT32S, 255)
-        value = emit.concatenate(builder, [builder.trunc(emit.clamp(builder, v, zero, top), bytes_) for v in vectors])
-        if interleaved:
-            value = builder.shuffle_vector(value, value, emit.indices(INTERLEAVED))  # the order is its own inverse
-    lo, hi = (emit.spread(builder, limit, count * llvm.LANES) for limit in (lo, hi))
+    value = lower(NARROW)(builder, vectors, interleaved)
+    lo, hi = (emit.spread(builder, limit, value.type.count) for limit in (lo, hi))
     value = builder.select(builder.icmp_unsigned("<", value, lo), lo, value)
     return builder.select(builder.icmp_unsigned(">", value, hi), hi, value)
-
-
-def _narrow_by_packs(builder: Any, vectors: list[Any]) -> Any:
-    """x86's packs work within lanes of 128 bits: byte 4 v + d of lane l comes from vector v, lane l, element d."""
-    count = len(vectors)
-    to_words = emit.declare(builder, "llvm.x86.avx512.packssdw.512", llvm.WORDS, [llvm.INT32S, llvm.INT32S])
-    to_bytes = emit.declare(builder, "llvm.x86.avx512.packuswb.512", llvm.BYTES, [llvm.WORDS, llvm.WORDS])
-    low = builder.call(to_words, [vectors[0], vectors[min(1, count - 1)]])
-    high = builder.call(to_words, [vectors[2], vectors[count - 1]]) if count > 2 else low
-    packed = builder.bitcast(builder.call(to_bytes, [low, high]), llvm.INT32S)
-    if count < 4:
-        packed = builder.shuffle_vector(
-            packed, packed, emit.indices(4 * lane + v for lane in range(4) for v in range(count))
-        )
-    return builder.bitcast(packed, llvm.ir.VectorType(llvm.I8, count * llvm.LANES))
 
 
 def double(builder: Any, x: Any, low_scale: Any, high_scale: Any, zero_point: Any) -> Any:
     """round(x * scale) + zero point, the product in float64, halves away from zero; 2**30 bounds what is out of
     range.
     """
-    bound, half = (
-        llvm.ir.Constant(llvm.DOUBLES, [2.0**30] * 8),
-        llvm.ir.Constant(llvm.DOUBLES, [0.49999999999999994] * 8),
-    )
+    bound, half = emit.splat(llvm.DOUBLES, 2.0**30), emit.splat(llvm.DOUBLES, 0.49999999999999994)
     sign = emit.declare(builder, "llvm.copysign.v8f64", llvm.DOUBLES, [llvm.DOUBLES, llvm.DOUBLES])
     parts = []
     for i, scale in enumerate((low_scale, high_scale)):
@@ -69,7 +41,7 @@ def double(builder: Any, x: Any, low_scale: Any, high_scale: Any, zero_point: An
         real = builder.fadd(real, builder.call(sign, [half, real]))
         real = builder.select(builder.fcmp_ordered("<", real, bound), real, bound)
         real = builder.select(builder.fcmp_ordered(">", real, builder.fneg(bound)), real, builder.fneg(bound))
-        parts.append(builder.fptosi(real, llvm.ir.VectorType(llvm.I32, 8)))
+        parts.append(builder.fptosi(real, llvm.ir.VectorType(llvm.I32, llvm.DOUBLES.count)))
     return builder.add(emit.join(builder, *parts), zero_point)
 
 
@@ -81,7 +53,7 @@ def fixed(builder: Any, x: Any, multiplier: Any, constant: Any, shift: Any, bias
 
 
 def plain(builder: Any, x: Any, multiplier: Any, constant: Any, shift: Any) -> Any:
-    """``_fixed`` without the correction of negative values."""
+    """``fixed`` without the correction of negative values."""
     return builder.ashr(builder.add(_high_product(builder, x, multiplier), constant), shift)
 
 

@@ -1,238 +1,268 @@
-"""Tiles of int32 accumulators: R rows by V vectors that live in registers.
+"""Tiles of accumulators: R rows by V vectors that live in registers.
 
-``byte_tile(R, V)`` gives the intrinsics over a tile:
+``byte_tile(R, V)`` gives the intrinsics over a tile of int32:
 
-    rows  = t.rows(x, offsets, m)         addresses of R rows of bytes: x + offsets[m + r]
+    rows  = t.rows(x, offsets, m)         addresses of R rows: x + offsets[m + r]
     acc   = t.start(bias, at)             V vectors, the same for every row
     acc   = t.dot(acc, rows, k, w, at)    acc[r, 16 v + i] += sum over j < 4 of x_j * w[at + 64 v + 4 i + j]
                                           with x_j = rows[r][k + j] - offset()
-    t.requantize(acc, p, at, lo, hi, y, to, stride, columns)
-    t.store(acc, scratch)                 R x 16 V int32
+    t.requantize[kind](acc, p, at, lo, hi, y, to, stride, columns)
+    t.store(acc, scratch, at)             R x 16 V int32
 
-Bytes of x are unsigned (storage form), bytes of w signed.
+Bytes of x are unsigned (storage form), bytes of w signed. Tiles of other elements are in ``floats``.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
-from int8rt.native.kernel import Word
-from int8rt.simd import emit, llvm
-from int8rt.simd.features import has, is_aarch64
-from int8rt.simd.lowerings import DOT, lowering, offset
+from int8rt.native.kernel import Intrinsic
+from int8rt.simd import emit, llvm, lowerings
+from int8rt.simd.intrinsics import Array, Builder, Value, Vectors, intrinsic
 from int8rt.simd.narrow import double, fixed, narrow, plain
 
 
 def tile_shapes() -> dict[int, int]:
     """{vectors: rows} of the tiles whose accumulators fit this CPU's registers."""
-    if has("avx512bw"):
-        return {4: 6, 3: 8, 2: 8, 1: 12}
-    if has("dotprod"):  # a vector takes four of 32 registers; with eight for weights, as 3 x 2 has them, LLVM spills
-        return {1: 6}
-    return {1: 6 if has("avx2") else 4}
+    return lowerings.lower(lowerings.TILES)
 
 
 def single_row_shapes() -> dict[int, int]:
-    """The same for one row, which waits for its weights; on AArch64, more vectors would make it wait for spills too."""
-    return {2: 1, 1: 1} if is_aarch64() else {8: 1, 4: 1, 2: 1, 1: 1}
+    """The same for one row, which waits for its weights."""
+    return lowerings.lower(lowerings.SINGLE_ROWS)
+
+
+class Kind(NamedTuple):
+    """What a tile multiplies: each step loads ``step`` elements of x and adds their products with a vector of w."""
+
+    sums: Any  # LLVM type of a vector
+    weights: Any  # the same in memory
+    loaded: Any  # LLVM type of a step's elements of x together
+    itemsize: int  # of x
+    step: int
+    add: Callable[..., Any]  # (builder, acc, x spread to all lanes, w)
+    prepare: Callable[..., Any] | None = None  # of what is loaded, before it is spread
+    widen: Callable[..., Any] | None = None  # makes float32 of weights that are stored narrower
+    streams: bool = False  # weights for one row are read once, so that nothing but their way from memory takes time
 
 
 @functools.cache
-def byte_tile(rows: int, vectors: int, streams: bool = False) -> SimpleNamespace:
-    """The words over a tile of ``rows`` by ``16 * vectors`` int32 accumulators; see the module's docstring.
-
-    streams: weights are read once, so that nothing but their way from memory takes time; so it is with one row.
-    """
-    return _Tile(rows, vectors, streams or rows == 1).words()
-
-
-@functools.cache
-def row_addresses(count: int) -> Word:
-    """The word ``rows(x, offsets, m)``: the addresses of x + offsets[m + r], in elements of x, for r below count."""
-
-    def rows(typing: Any, x: Any, offsets: Any, m: Any) -> Any:
-        from numba.core import types
-
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            x, offsets, m = args
-            first = emit.address(context, builder, sig.args[1], offsets, m)
-            pointers = []
-            for r in range(count):
-                offset = emit.load(builder, builder.gep(first, [llvm.I64(4 * r)]), llvm.I32)
-                pointers.append(emit.address(context, builder, sig.args[0], x, builder.sext(offset, llvm.I64)))
-            return emit.gather(builder, pointers)
-
-        return emit.array_type(f"Rows{count}", llvm.I8.as_pointer(), count)(x, offsets, types.int64), generate
-
-    return Word(rows)
+def kinds() -> dict[str, Kind]:
+    """The kinds of tiles by x's type or, where x is float32, by that of the weights."""
+    bytes_, halves = (llvm.ir.VectorType(t, llvm.LANES) for t in (llvm.I8, llvm.ir.HalfType()))
+    real, fused = llvm.ir.FloatType(), lowerings.add_fused
+    extended = lowerings.lower(lowerings.FLOAT16)
+    return {
+        "uint8": Kind(llvm.INT32S, llvm.BYTES, llvm.I32, 1, 4, _add_bytes, prepare=_less_offset, streams=True),
+        "int16": Kind(llvm.INT32S, llvm.WORDS, llvm.I32, 2, 2, lowerings.dot_pairs),
+        "float32": Kind(llvm.FLOATS, llvm.FLOATS, real, 4, 1, lowerings.add_product),
+        "from int8": Kind(llvm.FLOATS, bytes_, real, 4, 1, fused, widen=from_int8, streams=True),
+        "from float16": Kind(llvm.FLOATS, halves, real, 4, 1, fused, widen=extended, streams=True),
+    }
 
 
-def accumulators(rows: int, vectors: int) -> Any:
-    """The Numba type of a tile's int32 sums."""
-    return emit.array_type(f"Tile{rows}x{vectors}", llvm.INT32S, rows * vectors)
+def _add_bytes(builder: Builder, acc: Value, x: Value, w: Value) -> Value:
+    return lowerings.lower(lowerings.DOT)(builder, acc, builder.bitcast(x, llvm.BYTES), w)
 
 
-class _Tile:
-    def __init__(self, rows: int, vectors: int, streams: bool) -> None:
-        self.rows, self.vectors, self.streams = rows, vectors, streams
+def _less_offset(builder: Builder, four: Value) -> Value:
+    """Four bytes less offset(), before they are spread: other units than the vectors' do that."""
+    return builder.xor(four, llvm.I32(0x80808080)) if lowerings.offset() else four
 
-    def words(self) -> SimpleNamespace:
-        return SimpleNamespace(
-            rows=row_addresses(self.rows), start=Word(self._start), start_rows=Word(self._start_rows),
-            start_alike=Word(self._start_alike), dot=Word(self._dot), store=Word(self._store),
-            requantize={
-                "plain": Word(self._requantize_plain), "fixed": Word(self._requantize_fixed),
-                "double": Word(self._requantize_double),
-            },
-        )  # fmt: skip
+
+def from_int8(builder: Builder, w: Value) -> Value:
+    """16 int8 as float32."""
+    return builder.sitofp(builder.sext(w, llvm.INT32S), llvm.FLOATS)
+
+
+class Tile:
+    """The intrinsics over tiles of every kind."""
+
+    def __init__(self, name: str, rows: int, vectors: int, streams: bool = False) -> None:
+        self.name, self.row_count, self.vectors = name, rows, vectors
+        self._streams = streams
 
     @property
-    def accumulators(self) -> Any:
-        return accumulators(self.rows, self.vectors)
+    def kind(self) -> Kind:
+        """What the tile multiplies."""
+        return kinds()[self.name]
 
-    def _start(self, typing: Any, bias: Any, at: Any) -> Any:
-        from numba.core import types
+    def registers(self) -> dict[str, Callable[[], Any]]:
+        """The types of vectors in signatures: sums, int32s (those of a tile of int32) and addresses of rows."""
+        return {"sums": self._sums, "int32s": self._int32s, "addresses": self._addresses}
 
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            pointer = emit.address(context, builder, sig.args[0], *args)
-            row = [
-                emit.load(builder, builder.gep(pointer, [llvm.I64(64 * v)]), llvm.INT32S) for v in range(self.vectors)
-            ]
-            return emit.gather(builder, row * self.rows)
+    def _sums(self) -> Any:
+        if self.kind.sums == llvm.INT32S:
+            return self._int32s()
+        name = f"Tile {self.name} {self.row_count}x{self.vectors}"
+        return emit.array_type(name, self.kind.sums, self.row_count * self.vectors)
 
-        return self.accumulators(bias, types.int64), generate
+    def _int32s(self) -> Any:
+        return emit.array_type(f"Tile{self.row_count}x{self.vectors}", llvm.INT32S, self.row_count * self.vectors)
 
-    def _start_alike(self, typing: Any, bias: Any, at: Any, sums: Any, m: Any) -> Any:
-        """As start; with the arguments of start_rows, so that a kernel can choose."""
-        from numba.core import types
+    def _addresses(self) -> Any:
+        return emit.array_type(f"Rows{self.row_count}", llvm.I8.as_pointer(), self.row_count)
 
-        signature, generate = self._start(typing, bias, at)
+    def reads_past_row(self) -> int:
+        """Bytes of a row's last step that may lie behind its end."""
+        return (self.kind.step - 1) * self.kind.itemsize
 
-        def generate_without(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return generate(context, builder, sig, args[:2])
+    @intrinsic("addresses(T[], int32[], int64)")
+    def rows(self, builder: Builder, x: Array, offsets: Array, m: Value) -> Vectors:
+        """The addresses of x + offsets[m + r], in elements of x."""
+        first = offsets.at(m)
+        places = [emit.beyond(builder, first, 4 * r) for r in range(self.row_count)]
+        return [x.at(builder.sext(emit.load(builder, place, llvm.I32), llvm.I64)) for place in places]
 
-        return signature.return_type(bias, types.int64, sums, types.int64), generate_without
+    @intrinsic("sums(sums, addresses, int64, T[], int64)", reads_past=reads_past_row)
+    def dot(self, builder: Builder, acc: Vectors, rows: Vectors, k: Value, w: Array, at: Value) -> Vectors:
+        """acc[r, lane] + the products of x from rows[r][k] with the lane's weights from w[at]."""
+        kind, pointer = self.kind, w.at(at)
+        weights = self.load_weights(builder, pointer)
+        if self._streams or (kind.streams and self.row_count == 1):
+            emit.prefetch(builder, pointer, self.weights_nbytes * self.vectors)
+        start = builder.mul(k, llvm.I64(kind.itemsize))
+        result = []
+        for r, row in enumerate(rows):
+            x = emit.load(builder, builder.gep(row, [start]), kind.loaded)
+            x = emit.spread(builder, kind.prepare(builder, x) if kind.prepare else x)
+            result += [kind.add(builder, acc[r * self.vectors + v], x, four) for v, four in enumerate(weights)]
+        return result
 
-    def _start_rows(self, typing: Any, bias: Any, at: Any, sums: Any, m: Any) -> Any:
-        """As start, plus sums[m + r] in row r; sums is int32."""
-        from numba.core import types
+    @property
+    def weights_nbytes(self) -> int:
+        """Bytes of a vector of weights in memory."""
+        type_ = self.kind.weights
+        return int(type_.count * {"i8": 1, "i16": 2, "half": 2, "float": 4}[str(type_.element)])
 
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            bias, at, sums, m = args
-            pointer = emit.address(context, builder, sig.args[0], bias, at)
-            row = [
-                emit.load(builder, builder.gep(pointer, [llvm.I64(64 * v)]), llvm.INT32S) for v in range(self.vectors)
-            ]
-            first = emit.address(context, builder, sig.args[2], sums, m)
-            values = []
-            for r in range(self.rows):
-                more = emit.spread(builder, emit.load(builder, builder.gep(first, [llvm.I64(4 * r)]), llvm.I32))
-                values += [builder.add(v, more) for v in row]
-            return emit.gather(builder, values)
+    def load_weights(self, builder: Builder, pointer: Value) -> Vectors:
+        """The next vectors of weights, as wide as the sums."""
+        places = [emit.beyond(builder, pointer, self.weights_nbytes * v) for v in range(self.vectors)]
+        weights = [emit.load(builder, place, self.kind.weights) for place in places]
+        return weights if self.kind.widen is None else [self.kind.widen(builder, w) for w in weights]
 
-        return self.accumulators(bias, types.int64, sums, types.int64), generate
+    @intrinsic("none(sums, T[], int64)")
+    def store(self, builder: Builder, acc: Vectors, scratch: Array, at: Value) -> None:
+        """scratch[at:] = acc, row by row."""
+        emit.store_vectors(builder, acc, scratch.at(at))
 
-    def _dot(self, typing: Any, acc: Any, rows: Any, k: Any, w: Any, at: Any) -> Any:
-        from numba.core import types
+    def row_pointers(self, builder: Builder, start: Value, nbytes: Value) -> Vectors:
+        """The pointers to rows that lie so many bytes apart."""
+        return [builder.gep(start, [builder.mul(nbytes, llvm.I64(r))]) for r in range(self.row_count)]
 
-        lower = DOT[lowering()][1]
 
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            acc, rows, k, w, at = args
-            acc, rows = emit.spread_out(builder, acc), emit.spread_out(builder, rows)
-            pointer = emit.address(context, builder, sig.args[3], w, at)
-            weights = [
-                emit.load(builder, builder.gep(pointer, [llvm.I64(64 * v)]), llvm.BYTES) for v in range(self.vectors)
-            ]
-            if self.streams:
-                emit.prefetch(builder, pointer, 64 * self.vectors)
-            result = []
-            for r, row in enumerate(rows):
-                four = emit.load(builder, builder.gep(row, [k]), llvm.I32)
-                if offset():  # before it is spread: other units than the vectors' do that
-                    four = builder.xor(four, llvm.I32(0x80808080))
-                bytes_ = builder.bitcast(emit.spread(builder, four), llvm.BYTES)
-                result += [lower(builder, acc[r * self.vectors + v], bytes_, b) for v, b in enumerate(weights)]
-            return emit.gather(builder, result)
+REQUANTIZE = "none(sums, int32[], int64, int64, int64, uint8[], int64, int64, int64)"
 
-        return self.accumulators(acc, rows, types.int64, w, types.int64), generate
 
-    def _store(self, typing: Any, acc: Any, scratch: Any, at: Any) -> Any:
-        from numba.core import types
+class ByteTile(Tile):
+    """The intrinsics over a tile of int32 sums of products of bytes; see the module's docstring."""
 
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            acc, scratch, at = args
-            pointer = emit.address(context, builder, sig.args[1], scratch, at)
-            for i, value in enumerate(emit.spread_out(builder, acc)):
-                emit.store(builder, value, builder.gep(pointer, [llvm.I64(64 * i)]))
-            return context.get_dummy_value()
+    def __init__(self, rows: int, vectors: int, streams: bool) -> None:
+        super().__init__("uint8", rows, vectors, streams)
 
-        return types.none(acc, scratch, types.int64), generate
+    @intrinsic("sums(int32[], int64)")
+    def start(self, builder: Builder, bias: Array, at: Value) -> Vectors:
+        """bias[at:] in every row."""
+        return self._biases(builder, bias, at) * self.row_count
 
-    def _requantize_fixed(
-        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, to: Any, stride: Any, columns: Any
-    ) -> Any:  # fmt: skip
-        """The fixed-point formula of requantization, and a store of ``columns`` bytes per row, to y[to + r * stride:].
+    @intrinsic("sums(int32[], int64, T[], int64)")
+    def start_alike(self, builder: Builder, bias: Array, at: Value, sums: Array, m: Value) -> Vectors:
+        """As start; with the parameters of start_rows, so that a kernel can choose."""
+        return self._biases(builder, bias, at) * self.row_count
+
+    @intrinsic("sums(int32[], int64, int32[], int64)")
+    def start_rows(self, builder: Builder, bias: Array, at: Value, sums: Array, m: Value) -> Vectors:
+        """bias[at:] + sums[m + r] in row r."""
+        biases, first = self._biases(builder, bias, at), sums.at(m)
+        result = []
+        for r in range(self.row_count):
+            more = emit.spread(builder, emit.load(builder, emit.beyond(builder, first, 4 * r), llvm.I32))
+            result += [builder.add(v, more) for v in biases]
+        return result
+
+    def _biases(self, builder: Builder, bias: Array, at: Value) -> Vectors:
+        return emit.load_vectors(builder, bias.at(at), llvm.INT32S, self.vectors)
+
+    @functools.cached_property
+    def requantize(self) -> dict[str, Intrinsic]:
+        """By the kind of formula: acc as bytes, ``columns`` of each row, from y[to + r * stride].
 
         p holds the formula's rows, 16 V int32 each, from ``at``.
         """
+        return {
+            "plain": self.requantize_plain,
+            "fixed": self.requantize_fixed,
+            "double": self.requantize_double,
+        }
 
-        return self._requantizing(acc, p, y, self._rows_of(4), fixed)
+    @intrinsic(REQUANTIZE)
+    def requantize_plain(
+        self, builder: Builder, acc: Vectors, p: Array, at: Value, lo: Value, hi: Value, y: Array, to: Value,
+        stride: Value, columns: Value,
+    ) -> None:  # fmt: skip
+        """The fixed-point formula without its N."""
+        results = self._by_rule(builder, acc, self._parameters(builder, p.at(at), 3), plain)
+        self._store_bytes(builder, results, (lo, hi), y.at(to), stride, columns)
 
-    def _requantize_plain(
-        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, to: Any, stride: Any, columns: Any
-    ) -> Any:  # fmt: skip
-        """The fixed-point formula without its N, otherwise as ``_requantize_fixed``."""
-        return self._requantizing(acc, p, y, self._rows_of(3), plain)
+    @intrinsic(REQUANTIZE)
+    def requantize_fixed(
+        self, builder: Builder, acc: Vectors, p: Array, at: Value, lo: Value, hi: Value, y: Array, to: Value,
+        stride: Value, columns: Value,
+    ) -> None:  # fmt: skip
+        """The fixed-point formula."""
+        results = self._by_rule(builder, acc, self._parameters(builder, p.at(at), 4), fixed)
+        self._store_bytes(builder, results, (lo, hi), y.at(to), stride, columns)
 
-    def _rows_of(self, count: int) -> Callable[..., list[Any]]:
-        """A function that loads the first rows of a formula for vector v."""
+    @intrinsic(REQUANTIZE)
+    def requantize_double(
+        self, builder: Builder, acc: Vectors, p: Array, at: Value, lo: Value, hi: Value, y: Array, to: Value,
+        stride: Value, columns: Value,
+    ) -> None:  # fmt: skip
+        """The float64 formula: two vectors of scales for each of zero points."""
+        pointer = p.at(at)
 
-        def constants(builder: Any, pointer: Any, v: int) -> list[Any]:
-            places = [64 * (row * self.vectors + v) for row in range(count)]
-            return [emit.load(builder, builder.gep(pointer, [llvm.I64(place)]), llvm.INT32S) for place in places]
+        def parameters(v: int) -> Vectors:
+            scales = [emit.load_vector(builder, pointer, llvm.DOUBLES, i) for i in (2 * v, 2 * v + 1)]
+            return [*scales, emit.load_vector(builder, pointer, llvm.INT32S, 2 * self.vectors + v)]
 
-        return constants
+        results = self._by_rule(builder, acc, parameters, double)
+        self._store_bytes(builder, results, (lo, hi), y.at(to), stride, columns)
 
-    def _requantize_double(
-        self, typing: Any, acc: Any, p: Any, at: Any, lo: Any, hi: Any, y: Any, to: Any, stride: Any, columns: Any
-    ) -> Any:  # fmt: skip
-        """The float64 formula, otherwise as ``_requantize_fixed``."""
+    def _parameters(self, builder: Builder, pointer: Value, count: int) -> Callable[[int], Vectors]:
+        """The function that loads the first rows of a formula for vector v."""
+        places = range(0, count * self.vectors, self.vectors)
+        return lambda v: [emit.load_vector(builder, pointer, llvm.INT32S, place + v) for place in places]
 
-        def constants(builder: Any, pointer: Any, v: int) -> list[Any]:
-            scales = [128 * v, 128 * v + 64]
-            zero = emit.load(builder, builder.gep(pointer, [llvm.I64(64 * (2 * self.vectors + v))]), llvm.INT32S)
-            return [
-                *(emit.load(builder, builder.gep(pointer, [llvm.I64(place)]), llvm.DOUBLES) for place in scales),
-                zero,
-            ]
+    def _by_rule(
+        self, builder: Builder, acc: Vectors, parameters: Callable[[int], Vectors], rule: Callable[..., Any]
+    ) -> list[Vectors]:  # fmt: skip
+        """The tile's rows, requantized as int32."""
+        results: list[Vectors] = [[] for _ in range(self.row_count)]
+        for v in range(self.vectors):
+            given = parameters(v)
+            for r in range(self.row_count):
+                results[r].append(rule(builder, acc[r * self.vectors + v], *given))
+        return results
 
-        return self._requantizing(acc, p, y, constants, double)
+    def _store_bytes(
+        self, builder: Builder, results: list[Vectors], limits: tuple[Value, Value], start: Value, stride: Value,
+        columns: Value,
+    ) -> None:  # fmt: skip
+        lo, hi = (builder.trunc(v, llvm.I8) for v in limits)
+        pointers = self.row_pointers(builder, start, stride)
+        for first in range(0, self.vectors, 4):  # one store takes four vectors
+            bytes_ = [narrow(builder, row[first : first + 4], lo, hi) for row in results]
+            at = llvm.I64(llvm.LANES * first)
+            places = [builder.gep(pointer, [at]) for pointer in pointers]
+            emit.store_columns(builder, bytes_, places, builder.sub(columns, at))
 
-    def _requantizing(self, acc: Any, p: Any, y: Any, constants: Any, rule: Any) -> Any:
-        from numba.core import types
 
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            acc, p, at, lo, hi, y, to, stride, columns = args
-            lo, hi = (builder.trunc(v, llvm.I8) for v in (lo, hi))
-            parameters = emit.address(context, builder, sig.args[1], p, at)
-            acc = emit.spread_out(builder, acc)
-            results: list[list[Any]] = [[] for _ in range(self.rows)]
-            for v in range(self.vectors):
-                given = constants(builder, parameters, v)
-                for r in range(self.rows):
-                    results[r].append(rule(builder, acc[r * self.vectors + v], *given))
-            start = emit.address(context, builder, sig.args[5], y, to)
-            pointers = [builder.gep(start, [builder.mul(stride, llvm.I64(r))]) for r in range(self.rows)]
-            for first in range(0, self.vectors, 4):  # one store takes four vectors
-                bytes_ = [narrow(builder, row[first : first + 4], lo, hi) for row in results]
-                at = llvm.I64(llvm.LANES * first)
-                places = [builder.gep(pointer, [at]) for pointer in pointers]
-                emit.store_columns(builder, bytes_, places, builder.sub(columns, at))
-            return context.get_dummy_value()
+@functools.cache
+def byte_tile(rows: int, vectors: int, streams: bool = False) -> ByteTile:
+    """The intrinsics over a tile of ``rows`` by ``16 * vectors`` int32 accumulators; see the module's docstring.
 
-        integers = types.int64
-        return types.none(acc, p, integers, integers, integers, y, *[integers] * 3), generate
+    streams: weights are read once, so that nothing but their way from memory takes time; so it is with one row.
+    """
+    return ByteTile(rows, vectors, streams)
