@@ -87,7 +87,7 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"not tested: {left_out:,} more combinations of parameters (--exhaustive)")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def python():
     """Run code in another process: python("print(1)", INT8RT_CACHE_DIR="...") gives what it prints.
 

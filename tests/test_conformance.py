@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import zlib
 
 import conformance
+import conformance_cases
 import pytest
-from conformance_cases import BUILDERS, cases
+from conformance_cases import Case
 
 from int8rt import ops
 from int8rt.tools import checked
 
-PER_OPERATOR = 2
+CHECKED = {op: set().union(*(row.types for row in checked.operators() if row.op == op)) for op in ops.supported()}
+
+
+def cases_of_each_type(op: str) -> dict[str, list[Case]]:
+    """{types: an operator's cases in these}; which one is the first follows from the names."""
+    found: dict[str, list[Case]] = {}
+    for case in conformance_cases.cases([op]):
+        found.setdefault(case.types, []).append(case)
+    starts = {types: zlib.crc32(f"{op} {types}".encode()) % len(cases) for types, cases in found.items()}
+    return {types: cases[starts[types] :] + cases[: starts[types]] for types, cases in found.items()}
 
 
 @pytest.mark.needs("litert")
-@pytest.mark.parametrize("op", sorted(op for op in BUILDERS if op in ops.supported()))
-def test_some_cases(op):
-    """The whole run is ``python -m tests.conformance``."""
-    first = zlib.crc32(op.encode()) % 5
-    some = list(itertools.islice(cases([op]), first, first + 40 * PER_OPERATOR, 40))
-    for result in conformance.results(some):
-        assert result.outcome in ("equal", "bounded", "wrong", "refused"), result
+@pytest.mark.parametrize("op", [op for op in sorted(CHECKED) if CHECKED[op]])
+def test_a_case_of_each_type(op):
+    """Every operator in every type of the table, in a case that LiteRT runs; ``python -m tests.conformance`` has all."""
+    cases = cases_of_each_type(op)
+    for types in sorted(CHECKED[op]):
+        results = (conformance.judged(case, *conformance.run_litert(case)) for case in cases[types])
+        result = next(result for result in results if result.outcome != "refused")
+        assert result.outcome in ("equal", "bounded", "wrong"), result
+
+
+def test_the_default_run_has_every_operator_and_type():
+    """Nothing has taken ``test_a_case_of_each_type`` from the tests that run by default, nor operators from it."""
+    marks = {mark.name: mark for mark in test_a_case_of_each_type.pytestmark}
+    assert marks.keys() == {"needs", "parametrize"}
+    assert set(marks["parametrize"].args[1]) == set(ops.supported()) - set(ops.CUSTOM)
 
 
 @pytest.mark.parametrize("path", ["README.md", "docs/operators.md"])

@@ -14,6 +14,11 @@ from typing import Any
 import pytest
 
 
+def exhaustive(*values: Any) -> list[Any]:
+    """Values of a parameter that run with --exhaustive only: parametrize("n", [1, *exhaustive(2, 3)])."""
+    return [pytest.param(value, marks=pytest.mark.exhaustive) for value in values]
+
+
 def values_of(item: pytest.Item) -> frozenset[Hashable]:
     """What a test's parameters are, as (name, value) pairs; parameters that are given together are one."""
     given = dict(item.callspec.params) if hasattr(item, "callspec") else {}

@@ -13,6 +13,7 @@ from engines import assert_shared, shared
 from paths import MODELS, SHARED_MODELS
 from products import Product, cases, some
 from requirements import shared_model
+from selection import exhaustive
 from test_batch_matmul import ADJOINTS, SHAPES, matmul, operand
 from test_embedding_lookup import lookup, table
 from test_products_blockwise import case as blockwise
@@ -373,8 +374,9 @@ def test_threads():
 RUN_CASES = """
 import pickle, sys
 from test_weight_only import check
-with open(sys.argv[1], "rb") as file:
-    for content, x in pickle.load(file):
+path, first, step = sys.argv[1:]
+with open(path, "rb") as file:
+    for content, x in pickle.load(file)[int(first) :: int(step)]:
         check(content, x)
 """
 
@@ -388,14 +390,17 @@ def some_models(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("part", ["some", *exhaustive("all")])
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_lowering(target, some_models, python):
+def test_every_lowering(target, part, some_models, python):
+    """By default each lowering has a share of the models, and each model some lowering."""
     cpu, features, _ = TARGETS[target]
     names = [name for name in features.split(",") if name]
     lacking = set(names) - host_features()
     if lacking:
         pytest.skip(f"this CPU has no {', '.join(sorted(lacking))}")
-    python(RUN_CASES, some_models, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=",".join(f"+{n}" for n in names))
+    share = (0, 1) if part == "all" else (list(TARGETS).index(target), len(TARGETS))
+    python(RUN_CASES, some_models, *share, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=",".join(f"+{n}" for n in names))
 
 
 # What is refused

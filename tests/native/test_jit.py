@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from selection import exhaustive
 
 import int8rt
 from int8rt.memory import address
@@ -195,10 +196,24 @@ def package(tmp_path_factory):
     return copy_of_the_package(tmp_path_factory.mktemp("package"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def python(python, package):
     """Run code in another process, on the copy."""
     return lambda code, cwd=package, **environment: python(code, cwd=cwd, **environment)
+
+
+@pytest.fixture
+def filled(compiled_once, tmp_path):
+    """A folder with a cache in which the program finds all that it needs."""
+    return shutil.copytree(compiled_once, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="module")
+def compiled_once(python, code, tmp_path_factory):
+    """The cache after the first run of the program."""
+    folder = tmp_path_factory.mktemp("cache")
+    assert python(code, INT8RT_CACHE_DIR=folder) == COLD
+    return folder
 
 
 def entries(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -224,9 +239,8 @@ def test_warm_start_imports_neither_numba_nor_llvm(python, code, tmp_path):
     assert sorted(kept) == sorted(p for p in tmp_path.rglob("*") if p.is_file())  # nothing temporary stays
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "garbage", "other entry", "a folder"])
-def test_damaged_entries_are_compiled_again(python, code, tmp_path, damage):
-    python(code, INT8RT_CACHE_DIR=tmp_path)
+@pytest.mark.parametrize("damage", ["truncated", "other entry", *exhaustive("empty", "flipped", "garbage", "a folder")])
+def test_damaged_entries_are_compiled_again(python, code, filled, tmp_path, damage):
     first, second = entries(tmp_path)[:2]
     content = first.read_bytes()
     if damage == "a folder":
@@ -254,13 +268,13 @@ def test_entries_of_versions_that_write_them_otherwise(tmp_path, body):
 def test_an_edit_anywhere_makes_the_cache_stale(python, code, tmp_path):
     root = copy_of_the_package(tmp_path / "package")
     cache = tmp_path / "cache"
-    for edited in (None, "numerics/fixedpoint.py", "simd/tiles.py", "ops/_linear.py"):
+    for edited in (None, "simd/tiles.py", "ops/_linear.py"):
         if edited is not None:
             with (root / "int8rt" / edited).open("a") as file:
                 file.write("\n# edited\n")
         assert python(code, cwd=root, INT8RT_CACHE_DIR=cache) == COLD, edited
         assert python(code, cwd=root, INT8RT_CACHE_DIR=cache) == WARM, edited
-    assert len(folders(cache)) == 4
+    assert len(folders(cache)) == 3
 
 
 def test_the_hash_of_sources_is_kept_while_nothing_changes(monkeypatch, tmp_path):
@@ -292,10 +306,9 @@ def test_edit_while_a_process_runs_is_not_filed_under_what_it_became(python, cod
     assert python(code, cwd=root, INT8RT_CACHE_DIR=tmp_path / "cache") == COLD
 
 
-@pytest.mark.parametrize("variable", ["NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"])
-def test_another_target_has_entries_of_its_own(python, code, tmp_path, variable):
+@pytest.mark.parametrize("variable", ["NUMBA_CPU_FEATURES", *exhaustive("NUMBA_CPU_NAME", "NUMBA_ENABLE_AVX")])
+def test_another_target_has_entries_of_its_own(python, code, filled, tmp_path, variable):
     value = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "", "NUMBA_ENABLE_AVX": "0"}[variable]
-    assert python(code, INT8RT_CACHE_DIR=tmp_path) == COLD
     assert python(code, INT8RT_CACHE_DIR=tmp_path, **{variable: value}) == COLD
     assert python(code, INT8RT_CACHE_DIR=tmp_path, **{variable: value}) == WARM
     assert len(folders(tmp_path)) == 2
@@ -318,9 +331,8 @@ print(y[0])
     assert len(entries(tmp_path)) == 2
 
 
-def test_read_only_cache_is_read(python, code, tmp_path):
+def test_read_only_cache_is_read(python, code, filled, tmp_path):
     """One of the entries is missing, and cannot be added."""
-    python(code, INT8RT_CACHE_DIR=tmp_path)
     first, *others = entries(tmp_path)
     first.unlink()
     refuse = """
@@ -350,11 +362,13 @@ os.fdopen = fdopen
 @pytest.mark.parametrize(
     "environment",
     [
-        {"HOME": "/nonexistent", "XDG_CACHE_HOME": None},
-        {"HOME": None, "XDG_CACHE_HOME": "/dev/null"},
-        {"INT8RT_CACHE_DIR": "/dev/null/cache"},
-        {"INT8RT_CACHE_DIR": "/proc/int8rt"},
         {"INT8RT_CACHE_DIR": "/proc/int8rt", "TMPDIR": "/nonexistent"},
+        *exhaustive(
+            {"HOME": "/nonexistent", "XDG_CACHE_HOME": None},
+            {"HOME": None, "XDG_CACHE_HOME": "/dev/null"},
+            {"INT8RT_CACHE_DIR": "/dev/null/cache"},
+            {"INT8RT_CACHE_DIR": "/proc/int8rt"},
+        ),
     ],
     ids=str,
 )

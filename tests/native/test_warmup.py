@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from paths import MODELS
+from selection import exhaustive
 from writer import Op, T, network
 
 import int8rt
@@ -136,23 +137,24 @@ def test_helpers_compile_a_part(python, tmp_path):
     assert python(MANY + RUN, INT8RT_CACHE_DIR=tmp_path) == "2 True 12\n"
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        "compiling._START = 'raise SystemExit'",  # dies at once
-        "compiling._START = compiling._START.replace('compiling.help', 'compiling._made = 0; compiling.help')",  # later
-        "compiling._START = 'import time; time.sleep(60)'",  # never says anything
-        "compiling._START = 'print(1, flush=True); import time; time.sleep(60)'",  # says something else
-        "compiling._START = compiling._START.replace('compiling.help', 'import os; compiling._made = lambda *_: "
-        "os._exit(1); compiling.help')",  # dies over its first kernel
-        "compiling.PATIENCE = 0.1; compiling._START = compiling._START.replace('compiling.help', 'import time; "
-        "compiling._made = lambda *_: time.sleep(60); compiling.help')",  # never comes back
-        "compiling._START = compiling._START.replace('compiling.help', 'compiling._made = lambda *_: True; "
-        "compiling.help')",  # does nothing
-    ],
-)
+TROUBLE = {
+    "dies at once": "compiling._START = 'raise SystemExit'",
+    "dies over its first kernel": "compiling._START = compiling._START.replace('compiling.help', 'import os; "
+    "compiling._made = lambda *_: os._exit(1); compiling.help')",
+    "dies later": "compiling._START = compiling._START.replace('compiling.help', 'compiling._made = 0; "
+    "compiling.help')",
+    "never says anything": "compiling._START = 'import time; time.sleep(60)'",
+    "says something else": "compiling._START = 'print(1, flush=True); import time; time.sleep(60)'",
+    "never comes back": "compiling.PATIENCE = 0.1; compiling._START = compiling._START.replace('compiling.help', "
+    "'import time; compiling._made = lambda *_: time.sleep(60); compiling.help')",
+    "does nothing": "compiling._START = compiling._START.replace('compiling.help', 'compiling._made = lambda *_: True; "
+    "compiling.help')",
+}
+
+
+@pytest.mark.parametrize("trouble", [*list(TROUBLE)[:2], *exhaustive(*list(TROUBLE)[2:])])
 def test_helpers_that_do_not_help(python, tmp_path, trouble):
-    started, _, entries = python(f"{MANY}\n{trouble}\n{RUN}", INT8RT_CACHE_DIR=tmp_path).split()
+    started, _, entries = python(f"{MANY}\n{TROUBLE[trouble]}\n{RUN}", INT8RT_CACHE_DIR=tmp_path).split()
     assert (started, entries) == ("2", "12")
 
 
@@ -170,7 +172,7 @@ NOBODY = {
 }
 
 
-@pytest.mark.parametrize("reason", NOBODY)
+@pytest.mark.parametrize("reason", [*list(NOBODY)[:2], *exhaustive(*list(NOBODY)[2:])])
 def test_where_no_helper_is_started(python, tmp_path, reason):
     code = f"{MANY}\n{NOBODY[reason]}\n{RUN}"
     started, helped, entries = python(code, INT8RT_CACHE_DIR=tmp_path).split()
