@@ -28,7 +28,7 @@ def cases_of_each_type(op: str) -> dict[str, list[Case]]:
 @pytest.mark.needs("litert")
 @pytest.mark.parametrize("op", [op for op in sorted(CHECKED) if CHECKED[op]])
 def test_a_case_of_each_type(op):
-    """Every operator in every type of the table, in a case that LiteRT runs; ``python -m tests.conformance`` has all."""
+    """Every operator in every type of the table, in a case that LiteRT runs."""
     cases = cases_of_each_type(op)
     for types in sorted(CHECKED[op]):
         results = (conformance.judged(case, *conformance.run_litert(case)) for case in cases[types])
