@@ -40,6 +40,11 @@ def run_program(model: bytes, *inputs: np.ndarray, threads: int = 1) -> list[np.
     return outputs
 
 
+def run_zeros(model: bytes) -> list[np.ndarray]:
+    """The outputs of the native program for inputs of zeros: where it is to be refused, no others are needed."""
+    return run_program(model, *(np.zeros(t.shape, t.dtype) for t in reader.read(model).main.inputs))
+
+
 def assert_shared(running: session.Session) -> None:
     """Assert that threads shared calls of the session's runs: a test with threads must not run on one."""
     parts = [(call, plan.sharing.parts_of(call)) for plan in running._instances for call in plan.calls]

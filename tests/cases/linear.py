@@ -11,6 +11,11 @@ from writer import NONE, VALID, T, model
 FILTER_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 
 
+def weights(shape: tuple[int, ...], scale: Any = 0.1, dtype: Any = np.int8, **fields: Any) -> T:
+    """A filter of ones."""
+    return T(dtype, shape, scale, data=np.ones(shape), **fields)
+
+
 @dataclass(frozen=True)
 class Linear:
     """One node and its input; what is not given is random, by a seed that follows from the shapes.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import writer
 from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, special_floats, values
-from engines import REFERENCE, check, run_program, run_reference, same
+from engines import REFERENCE, check, run_program, run_reference, run_zeros, same
 from writer import RELU, RELU6, RELU_N1_TO_1, Op, T
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -237,18 +237,13 @@ def test_output_declared_as_float32(op: str, dtype: Any) -> None:
 )
 def test_refused(model: bytes, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"ADD \(node 0\)"):
-        _run_zeros(model)
+        run_zeros(model)
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_number_of_inputs(count: int) -> None:
     t = T(np.int32, (4,))
     with pytest.raises(ModelError, match="two were expected"):
-        _run_zeros(writer.model("ADD", [t] * count, [T(np.int32, (4,))]))
+        run_zeros(writer.model("ADD", [t] * count, [T(np.int32, (4,))]))
     with pytest.raises(ModelError, match="two were expected"):
-        _run_zeros(writer.model("ADD", [t, None], [T(np.int32, (4,))]))
-
-
-def _run_zeros(model: bytes) -> None:
-    graph = reader.read(model).main
-    run_program(model, *[np.zeros(t.shape, t.dtype) for t in graph.inputs])
+        run_zeros(writer.model("ADD", [t, None], [T(np.int32, (4,))]))

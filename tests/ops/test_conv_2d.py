@@ -4,12 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from engines import check, run_litert, run_program, run_reference
-from linear import Linear
+from engines import check, run_litert, run_program, run_reference, run_zeros
+from linear import Linear, weights
 from writer import NONE, RELU, RELU6, RELU_N1_TO_1, SAME, SIGN_BIT, VALID, T, model
 
 from int8rt.errors import ModelError, UnsupportedError
-from int8rt.format import reader
 
 U8 = np.uint8
 
@@ -193,10 +192,6 @@ def node(x=None, w=None, b=None, y=None, inputs=None, outputs=None, **options):
     return model("CONV_2D", [x, w, b] if inputs is None else inputs, [y] if outputs is None else outputs, **fields)
 
 
-def weights(shape, scale=0.1, **fields):
-    return T(fields.pop("dtype", np.int8), shape, scale, data=np.ones(shape), **fields)
-
-
 X = T(np.int8, (1, 4, 4, 3), 0.1)
 Y = T(np.int8, (1, 2, 2, 8), 0.1)
 
@@ -258,15 +253,11 @@ REFUSED = {
 def test_malformed(replaced, message):
     content = node(**replaced) if replaced else model("CONV_2D", [X, weights((8, 3, 3, 3))], [Y], options=None)
     with pytest.raises(ModelError, match=message):
-        run(content)
+        run_zeros(content)
 
 
 @pytest.mark.parametrize("replaced", REFUSED.values(), ids=REFUSED)
 def test_refused(replaced):
     content = node(**replaced)
     with pytest.raises(UnsupportedError, match=r"CONV_2D \(node 0\)"):
-        run(content)
-
-
-def run(content):
-    return run_program(content, *(np.zeros(t.shape, t.dtype) for t in reader.read(content).main.inputs))
+        run_zeros(content)

@@ -4,12 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from engines import check, run_litert, run_program
-from linear import Linear
+from engines import check, run_litert, run_zeros
+from linear import Linear, weights
 from writer import RELU, RELU6, RELU_N1_TO_1, SAME, TANH, VALID, T, model
 
 from int8rt.errors import ModelError, UnsupportedError
-from int8rt.format import reader
 
 U8 = np.uint8
 
@@ -141,19 +140,11 @@ def test_bias_may_be_left_out(dtype, left_out):
     check(model("DEPTHWISE_CONV_2D", [x_, w, *left_out], [y], **fields), x, litert=run_litert(content, x))
 
 
-def weights(shape, scale=0.1, **fields):
-    return T(fields.pop("dtype", np.int8), shape, scale, data=np.ones(shape), **fields)
-
-
 def node(x=None, w=None, b=None, y=None, **options):
     x, w = x or T(np.int8, (1, 4, 4, 3), 0.1), w or weights((1, 3, 3, 6))
     y = y or T(np.int8, (1, 2, 2, 6), 0.1)
     fields = {"padding": VALID, "stride_h": 1, "stride_w": 1, "depth_multiplier": 2} | options
     return model("DEPTHWISE_CONV_2D", [x, w, b], [y], **fields)
-
-
-def run(content):
-    return run_program(content, *(np.zeros(t.shape, t.dtype) for t in reader.read(content).main.inputs))
 
 
 MALFORMED = {
@@ -187,10 +178,10 @@ REFUSED = {
 @pytest.mark.parametrize(("replaced", "message"), MALFORMED.values(), ids=MALFORMED)
 def test_malformed(replaced, message):
     with pytest.raises(ModelError, match=message):
-        run(node(**replaced))
+        run_zeros(node(**replaced))
 
 
 @pytest.mark.parametrize("replaced", REFUSED.values(), ids=REFUSED)
 def test_refused(replaced):
     with pytest.raises(UnsupportedError, match=r"DEPTHWISE_CONV_2D \(node 0\)"):
-        run(node(**replaced))
+        run_zeros(node(**replaced))

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from engines import check, run_program, run_reference
-from linear import Linear
+from engines import check, run_program, run_reference, run_zeros
+from linear import Linear, weights
 from writer import RELU, RELU6, RELU_N1_TO_1, SIGN_BIT, T, model
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -139,17 +139,9 @@ def test_results_beyond_int32_saturate(ratio, dtype):
         assert (y == np.where(acc > 0, info.max, info.min)).all()
 
 
-def weights(shape, scale=0.1, **fields):
-    return T(fields.pop("dtype", np.int8), shape, scale, data=np.ones(shape), **fields)
-
-
 def node(x=None, w=None, b=None, y=None, inputs=None, **options):
     x, w = x or T(np.int8, (2, 6), 0.1), w or weights((4, 6))
     return model("FULLY_CONNECTED", [x, w, b] if inputs is None else inputs, [y or Y], **options)
-
-
-def run(content):
-    return run_program(content, *(np.zeros(t.shape, t.dtype) for t in reader.read(content).main.inputs))
 
 
 X, Y = T(np.int8, (2, 6), 0.1), T(np.int8, (2, 4), 0.1)
@@ -181,10 +173,10 @@ REFUSED = {
 @pytest.mark.parametrize(("replaced", "message"), MALFORMED.values(), ids=MALFORMED)
 def test_malformed(replaced, message):
     with pytest.raises(ModelError, match=message):
-        run(node(**replaced))
+        run_zeros(node(**replaced))
 
 
 @pytest.mark.parametrize("replaced", REFUSED.values(), ids=REFUSED)
 def test_refused(replaced):
     with pytest.raises(UnsupportedError, match=r"FULLY_CONNECTED \(node 0\)"):
-        run(node(**replaced))
+        run_zeros(node(**replaced))

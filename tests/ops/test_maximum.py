@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import writer
 from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, special_floats, values
-from engines import check, run_program, run_reference, same
+from engines import check, run_program, run_reference, run_zeros, same
 from writer import T
 
 from int8rt.errors import ModelError, UnsupportedError
-from int8rt.format import reader
 
 EIGHT_BITS = [np.int8, np.uint8]
 
@@ -77,9 +76,4 @@ def test_threads() -> None:
 )
 def test_refused(model: bytes, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"MAXIMUM \(node 0\)"):
-        _run_zeros(model)
-
-
-def _run_zeros(model: bytes) -> None:
-    graph = reader.read(model).main
-    run_program(model, *[np.zeros(t.shape, t.dtype) for t in graph.inputs])
+        run_zeros(model)

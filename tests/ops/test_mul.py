@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import writer
 from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, special_floats, values
-from engines import check, run_program, run_reference, same
+from engines import check, run_program, run_reference, run_zeros, same
 from writer import RELU, RELU6, RELU_N1_TO_1, Op, T
 
 from int8rt.errors import ModelError, UnsupportedError
-from int8rt.format import reader
 
 EIGHT_BITS = [np.int8, np.uint8]
 ACTIVATIONS = [0, RELU, RELU_N1_TO_1, RELU6]
@@ -140,9 +139,4 @@ def test_threads() -> None:
 )
 def test_refused(model: bytes, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"MUL \(node 0\)"):
-        _run_zeros(model)
-
-
-def _run_zeros(model: bytes) -> None:
-    graph = reader.read(model).main
-    run_program(model, *[np.zeros(t.shape, t.dtype) for t in graph.inputs])
+        run_zeros(model)
