@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from int8rt.native.kernel import Kernel, family, inline, kernel
+from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory
 
-__all__ = ["Kernel", "family", "inline", "kernel"]
+__all__ = ["Kernel", "inline", "kernel", "kernel_factory"]

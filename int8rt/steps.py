@@ -69,8 +69,8 @@ class Call:
 
     @property
     def name(self) -> str:
-        """The kernel's name."""
-        return self.kernel.name.split(":")[-1]
+        """What people read of the kernel."""
+        return self.kernel.label
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(map(_brief, self.args))})"

@@ -19,7 +19,9 @@ from int8rt import ops
 PACKAGE = Path(__file__).parents[1] / "int8rt"
 
 # Folders from below, and the modules beside them that are not on the ground.
-ORDER = ["format", "native", "jit", "numerics", "simd", "kernels", "ops", "plan", "runtime", "__init__", "tools"]
+ORDER = [
+    "format", "native", "jit", "numerics", "simd", "kernels", "ops", "plan", "runtime", "__init__", "tools", "__main__",
+]  # fmt: skip
 
 MODULES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
 MODULES = [name.removesuffix(".__init__") for name in MODULES]
@@ -33,7 +35,7 @@ def emits_ir(module: str) -> bool:
 
 def asks_llvm(module: str) -> bool:
     """Whether a module may import llvmlite, in its functions: to load code, and to ask what the CPU has."""
-    return emits_ir(module) or module in ("native.abi", "native.cpu", "native.entries")
+    return emits_ir(module) or module in ("native.cpu", "native.llvm_loader")
 
 
 def layer(module: str) -> int:

@@ -1,4 +1,9 @@
-"""How compiled code takes its arguments: signatures, and argument blocks of 64-bit words."""
+"""How compiled code takes its arguments: signatures and argument blocks.
+
+A **signature** names the type of every argument. An **argument block** holds the arguments of one call in their order,
+as 64-bit words: of an array its address and its shape, an integer as int64, a float as the bits of a float64. The entry
+point that ``compiler`` adds to a kernel takes them from there.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +18,16 @@ from int8rt.memory import address
 from int8rt.native.files import digest
 
 Signature = tuple[str, ...]
-METHOD: Signature = ("int", "int", "int")
+METHOD: Signature = ("int", "int", "int")  # of every method (``kernel.method``)
 
 
 def signature_of(args: Iterable[Any]) -> Signature:
-    """Argument types as strings: ``int8[4]`` for a four-dimensional array, ``int`` or ``float`` for a scalar."""
+    """Argument types as strings: ``int8[4]`` for a four-dimensional array, ``int`` or ``float`` for a number."""
     return tuple(type_name(arg) for arg in args)
 
 
 def type_name(arg: Any) -> str:
-    """How a signature names the type of one argument."""
+    """How a signature names the type of one argument. Raises TypeError for what kernels do not take."""
     if isinstance(arg, np.ndarray):
         if not arg.flags.c_contiguous:
             raise TypeError("kernels take C-contiguous arrays")
@@ -41,7 +46,7 @@ def dtype_name(dtype: np.dtype) -> str:
 
 
 def pack(args: Iterable[Any]) -> np.ndarray:
-    """The record of one call: arrays as address and shape, integers as int64, floats as the bits of a float64."""
+    """The argument block of one call, int64 [words]; its arrays must live as long as it is used."""
     words: list[int] = []
     for arg in args:
         if isinstance(arg, np.ndarray):
@@ -50,7 +55,7 @@ def pack(args: Iterable[Any]) -> np.ndarray:
             words.append(int(np.float64(arg).view(np.int64)))
         else:
             words.append(int(arg))
-    return np.array(words or [0], np.int64)
+    return np.array(words or [0], np.int64)  # of at least one word: even an empty block has an address
 
 
 def first_words(names: Sequence[str], signature: Signature) -> dict[str, int]:
@@ -68,19 +73,3 @@ def _words(name: str) -> int:
 def symbol(name: str, signature: Signature) -> str:
     """The name of a kernel's entry point, which no other kernel or signature has."""
     return "int8rt_" + digest(repr((name, signature)).encode()).hex()[:24]
-
-
-def numba_type(name: str) -> Any:
-    """The type of Numba that a signature means."""
-    from numba.core import types
-
-    if name == "int":
-        return types.int64
-    if name == "float":
-        return types.float64
-    if name == "float32":
-        return types.float32
-    dtype, ndim = name[:-1].split("[")
-    from numba.np.numpy_support import from_dtype
-
-    return types.Array(from_dtype(np.dtype(dtype)), int(ndim), "C")

@@ -5,30 +5,96 @@ from __future__ import annotations
 import functools
 import os
 import re
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from int8rt.native.abi import Signature
-from int8rt.native.files import cache_base, digest, read
+from int8rt.native import files
+from int8rt.native.abi import Signature, symbol
 from int8rt.native.fingerprint import fingerprint
-from int8rt.native.kernel import Kernel
+from int8rt.native.kernel import Inline, Kernel
+from int8rt.native.loader import Fixup, Image
 
 if TYPE_CHECKING:  # a warm start does without it
     from pathlib import Path
 
 
-def path(kernel: Kernel, signature: Signature) -> str:
-    """The file that an entry point is kept in."""
-    name = re.sub(r"\W+", "_", kernel.name.split(":")[-1])[:60]
-    key = digest(repr((kernel.name, signature, _foreign_source(kernel))).encode()).hex()[:20]
+class Entry(NamedTuple):
+    """The compiled code of one entry point."""
+
+    symbol: str  # its name in the object
+    recipe: str  # of the kernel: with the signature, what to compile for another version or CPU
+    signature: Signature
+    needs_numba: bool  # whether the object calls functions of Numba
+    code: bytes  # an object file
+    image: Image | None  # the same for ``loader``, if it can take it
+
+
+def read(kernel: Kernel, signature: Signature) -> Entry | None:
+    """What the cache has of an entry point, if anything."""
+    kept = path(kernel, signature)
+    entry = read_entry(kept) if kept is not None else None
+    return entry if entry is not None and entry.symbol == symbol(kernel.name, signature) else None
+
+
+def write(kernel: Kernel, entry: Entry) -> None:
+    """Put an entry point where ``read`` finds it, if that can be."""
+    kept = path(kernel, entry.signature)
+    if kept is not None:
+        write_entry(kept, entry)
+
+
+def has(kernel: Kernel, signature: Signature) -> bool:
+    """Whether there is a file with an entry point; it may be damaged."""
+    kept = path(kernel, signature)
+    return kept is not None and os.path.exists(kept)
+
+
+def path(kernel: Kernel, signature: Signature) -> str | None:
+    """The file that an entry point is kept in; None for a kernel of others whose code depends on who knows what."""
+    content = b""
+    if not is_ours(kernel):
+        from int8rt.native import foreign
+
+        known = foreign.content(kernel)
+        if known is None:
+            return None
+        content = known
+    name = re.sub(r"\W+", "_", kernel.label)[:60]
+    key = files.digest(repr((kernel.name, signature, content)).encode()).hex()[:20]
     return os.path.join(_folder(), f"{name}-{key}.o")
 
 
-def _foreign_source(kernel: Kernel) -> bytes:
-    """The code of a kernel that is not int8rt's own, whose sources the fingerprint does not cover."""
-    if kernel.function.__module__.partition(".")[0] == "int8rt":
-        return b""
-    code = kernel.function.__code__
-    return code.co_code + repr((code.co_consts, code.co_names)).encode()
+def is_ours(value: Any) -> bool:
+    """Whether the fingerprint and a kernel's name cover its code: all functions that it is made of are of int8rt.
+
+    What a kernel factory is given is among the variables that its kernel closes over.
+    """
+    if not isinstance(value, (Kernel, Inline, FunctionType)):
+        return True
+    function = value if isinstance(value, FunctionType) else value.function
+    closed_over = (cell.cell_contents for cell in function.__closure__ or ())
+    return (function.__module__ or "").partition(".")[0] == "int8rt" and all(map(is_ours, closed_over))
+
+
+def read_entry(path: str | os.PathLike[str]) -> Entry | None:
+    """The entry point in a file; None where there is none that is whole."""
+    header, held = files.read(path) or ({}, b"")
+    try:
+        size, image = 0, header["image"]
+        if image is not None:
+            machine, size, start, fixups = image
+            image = Image(machine, held[:size], start, tuple(Fixup(*f) for f in fixups))
+        made_of = header["recipe"], tuple(header["signature"])
+        return Entry(header["symbol"], *made_of, header["needs_numba"], held[size:], image)
+    except (LookupError, TypeError, ValueError):  # of a version that writes other entries
+        return None
+
+
+def write_entry(path: str | os.PathLike[str], entry: Entry) -> None:
+    """Make a file of an entry point: its header, the image's code, the object."""
+    image = entry.image
+    header = {**entry._asdict(), "image": image and image._replace(code=len(image.code))}  # type: ignore[arg-type]
+    files.write(path, header | {"code": None}, (image.code if image else b"") + entry.code)
 
 
 @functools.cache
@@ -44,7 +110,7 @@ def cache_folder() -> Path:
 
 @functools.cache
 def _folder() -> str:
-    return os.path.join(cache_base(), fingerprint())
+    return os.path.join(files.cache_base(), fingerprint())
 
 
 def other_folders() -> list[Path]:
@@ -59,5 +125,5 @@ def other_folders() -> list[Path]:
 
 def recorded(folder: Path) -> set[tuple[str, Signature]]:
     """The recipe and the argument types of every entry in a folder."""
-    entries = filter(None, map(read, folder.glob("*.o")))
-    return {(e["recipe"], tuple(e["signature"])) for e in entries if "recipe" in e and "signature" in e}
+    entries = filter(None, map(read_entry, folder.glob("*.o")))
+    return {(entry.recipe, entry.signature) for entry in entries}

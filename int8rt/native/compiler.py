@@ -3,45 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from int8rt.errors import UnsupportedError
 from int8rt.native import loader
-from int8rt.native.abi import Signature, numba_type, symbol
+from int8rt.native.abi import Signature, symbol
+from int8rt.native.cache import Entry
 from int8rt.native.cpu import cpu_features
 from int8rt.native.kernel import Kernel, teach_numba
 
 
-def compiled(kernel: Kernel, signature: Signature) -> dict[str, Any]:
-    """Compile one entry point with Numba: {symbol, code, image, numba, recipe, signature}.
-
-    code is an object file, image the same for ``loader``, or None. numba says whether loading needs Numba's symbols;
-    the last two, what to compile for another version or CPU.
-    """
-    from numba.core import compiler, registry, types
+def compiled(kernel: Kernel, signature: Signature) -> Entry:
+    """Compile one entry point with Numba. Raises what Numba raises, and UnsupportedError where it means another CPU."""
+    from numba.core import registry
     from numba.core.compiler_lock import global_compiler_lock
 
     teach_numba()
-    target = registry.cpu_target
-    typing, context = target.typing_context, target.target_context
-    flags = compiler.Flags()
-    flags.nrt = False
-    flags.error_model = "numpy"
-    flags.no_compile = True  # the entry point joins the same module before it is optimized
-    flags.no_cpython_wrapper = True
-    flags.no_cfunc_wrapper = True
-    flags.enable_pyobject = False
-    arguments = parameter_types(kernel, signature)
+    context = registry.cpu_target.target_context
     features = context.codegen()._tm_features
     if features != cpu_features():
         raise UnsupportedError(f"Numba compiles for the CPU features {features!r}, int8rt for {cpu_features()!r}")
+    name = symbol(kernel.name, signature)
     with global_compiler_lock:
-        typing.refresh()
-        context.refresh()
-        returned = types.int64 if kernel.is_method else types.void
-        result = compiler.compile_extra(typing, context, kernel.function, arguments, returned, flags, {})
-        name = symbol(kernel.name, signature)
+        result = _compiled_function(kernel, signature)
         library = result.library
         if kernel.is_method:
             library.add_ir_module(_method_module(context, result.fndesc, name))
@@ -50,9 +38,27 @@ def compiled(kernel: Kernel, signature: Signature) -> dict[str, Any]:
         library.finalize()
         code = library.codegen._tm.emit_object(library._final_module)
         declared = {f.name for f in library._final_module.functions if f.is_declaration}
-    foreign = {name for name in declared if not name.startswith("llvm.") and name not in _SYSTEM_SYMBOLS}
-    about = {"recipe": kernel.recipe, "signature": signature}
-    return {"symbol": name, "code": code, "image": _image(code, name), "numba": bool(foreign), **about}
+    of_numba = {name for name in declared if not name.startswith("llvm.") and name not in _SYSTEM_SYMBOLS}
+    return Entry(name, kernel.recipe, signature, bool(of_numba), code, _image(code, name))
+
+
+def _compiled_function(kernel: Kernel, signature: Signature) -> Any:
+    """What Numba makes of a kernel's function, not optimized yet: the entry point joins the same module first."""
+    from numba.core import compiler, registry, types
+
+    typing, context = registry.cpu_target.typing_context, registry.cpu_target.target_context
+    typing.refresh()
+    context.refresh()
+    flags = compiler.Flags()
+    flags.nrt = False
+    flags.error_model = "numpy"
+    flags.no_compile = True
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.enable_pyobject = False
+    arguments = parameter_types(kernel, signature)
+    returned = types.int64 if kernel.is_method else types.void
+    return compiler.compile_extra(typing, context, kernel.function, arguments, returned, flags, {})
 
 
 def parameter_types(kernel: Kernel, signature: Signature) -> tuple[Any, ...]:
@@ -81,6 +87,18 @@ def parameter_types(kernel: Kernel, signature: Signature) -> tuple[Any, ...]:
     return tuple(found)
 
 
+def numba_type(name: str) -> Any:
+    """The type of Numba that a signature means."""
+    from numba.core import types
+    from numba.np.numpy_support import from_dtype
+
+    numbers = {"int": types.int64, "float": types.float64, "float32": types.float32}
+    if name in numbers:
+        return numbers[name]
+    dtype, ndim = name[:-1].split("[")
+    return types.Array(from_dtype(np.dtype(dtype)), int(ndim), "C")
+
+
 def _image(code: bytes, symbol: str) -> loader.Image | None:
     """The object as ``loader`` takes it, if it can."""
     from int8rt.native import elf
@@ -91,53 +109,29 @@ def _image(code: bytes, symbol: str) -> loader.Image | None:
 
 
 # What the C library offers to loaded code without Numba's help.
-_SYSTEM_SYMBOLS = frozenset(
-    f"{name}{suffix}"
-    for name in [
-        "exp",
-        "log",
-        "log1p",
-        "sin",
-        "cos",
-        "tanh",
-        "pow",
-        "sqrt",
-        "floor",
-        "ceil",
-        "trunc",
-        "rint",
-        "round",
-        "erf",
-        "fma",
-        "fmod",
-        "fmax",
-        "fmin",
-        "ldexp",
-    ]
-    for suffix in ("", "f")
-) | {"memcpy", "memmove", "memset", "sched_yield"}
+_OF_MATH = (
+    "exp", "log", "log1p", "sin", "cos", "tanh", "pow", "sqrt", "floor", "ceil", "trunc", "rint", "round", "erf",
+    "fma", "fmod", "fmax", "fmin", "ldexp",
+)  # fmt: skip
+_SYSTEM_SYMBOLS = frozenset({
+    "memcpy", "memmove", "memset", "sched_yield", *_OF_MATH, *(f"{name}f" for name in _OF_MATH)
+})  # fmt: skip
 
 
 def _entry_module(context: Any, fndesc: Any, is_parallel: bool, symbol: str) -> Any:
-    """LLVM module with ``void symbol(i64* record, i64 thread, i64 threads)`` calling the compiled function."""
+    """LLVM module with ``void symbol(i64 *block, i64 thread, i64 threads)``, which calls the compiled function."""
     from llvmlite import ir
 
     word = ir.IntType(64)
-    module = context.create_module(symbol)
-    callee = ir.Function(
-        module, context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name
-    )
+    module, callee = _module_with(context, fndesc, symbol)
     entry = ir.Function(module, ir.FunctionType(ir.VoidType(), [word.as_pointer(), word, word]), symbol)
     builder = ir.IRBuilder(entry.append_basic_block("entry"))
-    record, thread, threads = entry.args
+    block, thread, threads = entry.args
     values = [thread, threads] if is_parallel else []
-    position = 0
+    places = itertools.count()
 
     def take() -> Any:
-        nonlocal position
-        value = builder.load(builder.gep(record, [word(position)]))
-        position += 1
-        return value
+        return builder.load(builder.gep(block, [word(next(places))]))
 
     for type_ in fndesc.argtypes[len(values) :]:
         values.append(_unpack(context, builder, type_, take))
@@ -147,14 +141,11 @@ def _entry_module(context: Any, fndesc: Any, is_parallel: bool, symbol: str) -> 
 
 
 def _method_module(context: Any, fndesc: Any, symbol: str) -> Any:
-    """LLVM module with ``i64 symbol(i64, i64, i64)`` calling the compiled function."""
+    """LLVM module with ``i64 symbol(i64, i64, i64)``, which calls the compiled function."""
     from llvmlite import ir
 
     word = ir.IntType(64)
-    module = context.create_module(symbol)
-    callee = ir.Function(
-        module, context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name
-    )
+    module, callee = _module_with(context, fndesc, symbol)
     entry = ir.Function(module, ir.FunctionType(word, [word, word, word]), symbol)
     builder = ir.IRBuilder(entry.append_basic_block("entry"))
     _, value = context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, entry.args)
@@ -162,7 +153,17 @@ def _method_module(context: Any, fndesc: Any, symbol: str) -> Any:
     return module
 
 
+def _module_with(context: Any, fndesc: Any, name: str) -> tuple[Any, Any]:
+    """A new LLVM module, and the compiled function as it can be called there."""
+    from llvmlite import ir
+
+    module = context.create_module(name)
+    type_ = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
+    return module, ir.Function(module, type_, fndesc.llvm_func_name)
+
+
 def _unpack(context: Any, builder: Any, type_: Any, take: Callable[[], Any]) -> Any:
+    """An argument of a type from the next words of an argument block, which ``take`` gives one by one."""
     from llvmlite import ir
     from numba.core import types
     from numba.core.types.containers import BaseTuple
@@ -178,7 +179,7 @@ def _unpack(context: Any, builder: Any, type_: Any, take: Callable[[], Any]) -> 
 
 
 def _unpack_array(context: Any, builder: Any, type_: Any, take: Callable[[], Any]) -> Any:
-    from llvmlite import ir
+    """A C-contiguous array from its address and shape."""
     from numba.core import types
     from numba.np.arrayobj import populate_array
 
@@ -192,5 +193,4 @@ def _unpack_array(context: Any, builder: Any, type_: Any, take: Callable[[], Any
         strides.insert(0, stride)
         stride = builder.mul(stride, extent)
     populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
-    del ir
     return array._getvalue()

@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import re
 import sys
+from importlib.util import find_spec
 from typing import IO, Any, NamedTuple
 
-from int8rt.native.files import cache_base, digest, read, version, write
+from int8rt.native.files import cache_base, digest, read, write
 
 
 def target_machine() -> Any:
@@ -46,7 +46,7 @@ def cpu_features() -> str:
         return ""
     features = _host().features
     if not int(os.environ.get("NUMBA_ENABLE_AVX") or cpu_name() not in _CPUS_WITHOUT_AVX):
-        features = re.sub(r"\+avx", "-avx", features)
+        features = features.replace("+avx", "-avx")
     return features
 
 
@@ -55,6 +55,21 @@ class _Host(NamedTuple):
 
     name: str
     features: str  # +avx2,-avx512f,... in the order of the alphabet; empty where LLVM does not know the CPU
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether both look as LLVM writes them."""
+        features = self.features.split(",") if self.features else []
+        are_signed = all(f[:1] in ("+", "-") and _is_word(f[1:]) for f in features)
+        return _is_word(self.name) and are_signed
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text is what LLVM calls a CPU or a feature: compiling an expression for it would take a millisecond."""
+    return bool(text) and text.translate(_MARKS).isalnum()
+
+
+_MARKS = {ord(mark): "0" for mark in "_.+-"}
 
 
 @functools.cache
@@ -69,17 +84,13 @@ def _host() -> _Host:
         return _ask_llvm()
     key = digest(kind.encode()).hex()
     path = os.path.join(cache_base(), f"cpu-{key[:20]}")
-    known = read(path) or {}
+    known, _ = read(path) or ({}, b"")
     found = _Host(str(known.get("name")), str(known.get("features")))
-    if known.get("cpu") == key and _CPU_NAME(found.name) and _CPU_FEATURES(found.features):
+    if known.get("cpu") == key and found.is_sound:
         return found
     found = _ask_llvm()
-    write(path, {"cpu": key, **found._asdict(), "code": b""})
+    write(path, {"cpu": key, **found._asdict()})
     return found
-
-
-_CPU_NAME = re.compile(r"[\w.+-]+").fullmatch
-_CPU_FEATURES = re.compile(r"([+-][\w.-]+(,[+-][\w.-]+)*)?").fullmatch
 
 
 def _ask_llvm() -> _Host:
@@ -132,3 +143,20 @@ def _telling_lines(file: IO[str], machine: str) -> set[tuple[str, str]]:
         elif not name and machine == "x86_64":  # reading on takes a while where there are many CPUs
             break
     return lines
+
+
+def version(package: str) -> str:
+    """What tells one version of Numba or llvmlite from another; importlib.metadata takes 15 ms to import.
+
+    Raises ImportError where there is no such package.
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"int8rt needs {package}")
+    try:
+        with open(os.path.join(os.path.dirname(spec.origin), "_version.py"), encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        from importlib.metadata import version
+
+        return version(package)

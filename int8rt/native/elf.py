@@ -11,7 +11,7 @@ import struct
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from int8rt.native.loader import ADDRESS, Image, LoadError
+from int8rt.native.loader import ADDRESS, Fixup, Image, LoadError
 
 PAGE = 4096  # sections may count on no more; AArch64's ADRP counts in pages of this size
 ALIGN = 64  # of each section: a cache line
@@ -91,7 +91,7 @@ class _Object:
         self.machine = _MACHINES[machine]
         self.sections: list[_Section] = self.table(_Section, start, count * size)
         self.code = bytearray()
-        self.fixups: list[tuple[int, int, str, int]] = []
+        self.fixups: list[Fixup] = []
         self.places: dict[int, int] = {}  # {section: where it begins in the code}
         self.stubs: dict[str, int] = {}
 
@@ -195,7 +195,7 @@ class _Object:
     def relocate_x86(self, type_: int, at: int, name: str, to: int, addend: int) -> None:
         """R_X86_64_...: ``to + addend`` is meant, in the image or, with a name, of that function."""
         if type_ == 1:  # 64
-            self.fixups.append((ADDRESS, at, name, to + addend))
+            self.fixups.append(Fixup(ADDRESS, at, name, to + addend))
         elif type_ in (9, 41, 42):  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX: the distance of a word with the address
             self.write("<i", at, self.slot(name, to) + addend - at)
         elif type_ in (2, 4) and (not name or type_ == 4):  # PC32, PLT32
@@ -209,9 +209,9 @@ class _Object:
         """R_AARCH64_...: likewise."""
         goal = to + addend
         if type_ == 257:  # ABS64
-            self.fixups.append((ADDRESS, at, name, goal))
+            self.fixups.append(Fixup(ADDRESS, at, name, goal))
         elif type_ in _AARCH64_MOVES:
-            self.fixups.append((_AARCH64_MOVES[type_], at, name, goal))
+            self.fixups.append(Fixup(_AARCH64_MOVES[type_], at, name, goal))
         elif type_ in (282, 283):  # JUMP26, CALL26
             self.insert(at, self.distance((self.stub(name) + addend if name else goal) - at, 28), 2, 26)
         elif name:
@@ -250,7 +250,7 @@ class _Object:
     def slot(self, name: str, to: int) -> int:
         """A word with an address."""
         at = self.append(bytes(8), 8)
-        self.fixups.append((ADDRESS, at, name, to))
+        self.fixups.append(Fixup(ADDRESS, at, name, to))
         return at
 
     def stub(self, name: str) -> int:

@@ -1,7 +1,9 @@
 """Entry points of kernels: from the cache or from the compiler into memory.
 
-An entry point is ``void (int64 *block, int64 thread, int64 threads)``: it unpacks a kernel's arguments from a block of
-64-bit words (``abi.pack``) and calls the compiled function. A ``method`` is its own entry point.
+An entry point is ``void (int64 *block, int64 thread, int64 threads)``: it takes a kernel's arguments from an argument
+block (``abi``) and calls the compiled function. A ``method`` is its own entry point.
+
+``INT8RT_LOADER=llvm`` has LLVM load all code, where int8rt's own loader is suspected of anything.
 """
 
 from __future__ import annotations
@@ -9,40 +11,38 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from int8rt.memory import address
-from int8rt.native import cache, files, loader
-from int8rt.native.abi import Signature, pack, signature_of, symbol
-from int8rt.native.cpu import target_machine
+from int8rt.native import cache, loader
+from int8rt.native.abi import Signature, pack, signature_of
+from int8rt.native.cache import Entry
 from int8rt.native.kernel import Kernel
 
 Progress = Callable[[str, int, int], None]  # what is being compiled, how many are done, how many there are
 
 _lock = threading.RLock()
-_engines: list[Any] = []  # code lives as long as its engine
 
 
 def entry_point(kernel: Kernel, signature: Signature) -> int:
     """The address of the entry point for these argument types; compiled unless the cache has it."""
     with _lock:
         if signature not in kernel.entries:
-            kernel.entries[signature] = _load(_code(kernel, signature))
+            kernel.entries[signature] = _load(_entry(kernel, signature))
         return kernel.entries[signature]
 
 
 def compile_entry(kernel: Kernel, signature: Signature) -> None:
     """Make sure that the cache has the entry point for these argument types, without loading it."""
     with _lock:
-        _code(kernel, signature)
+        _entry(kernel, signature)
 
 
 def is_cached(kernel: Kernel, signature: Signature) -> bool:
     """Whether entry_point() would not have to compile."""
-    return signature in kernel.entries or os.path.exists(cache.path(kernel, signature))
+    return signature in kernel.entries or cache.has(kernel, signature)
 
 
 def native(kernel: Kernel, signature: Signature) -> Callable[..., None]:
@@ -56,39 +56,22 @@ def run(kernel: Kernel, *args: Any) -> None:
     native(kernel, signature_of(args))(ctypes.c_void_p(address(pack(args))), 0, 1)
 
 
-def _code(kernel: Kernel, signature: Signature) -> dict[str, Any]:
+def _entry(kernel: Kernel, signature: Signature) -> Entry:
     """What the cache keeps of an entry point; compiled if it has nothing."""
-    path = cache.path(kernel, signature)
-    entry = files.read(path)
-    if entry is None or entry["symbol"] != symbol(kernel.name, signature):
+    entry = cache.read(kernel, signature)
+    if entry is None:
         from int8rt.native import compiler
 
         entry = compiler.compiled(kernel, signature)
-        files.write(path, entry)
+        cache.write(kernel, entry)
     return entry
 
 
-def _load(entry: dict[str, Any]) -> int:
+def _load(entry: Entry) -> int:
     """The address of an entry point whose code is now in memory."""
-    if entry["image"] is not None:
+    if entry.image is not None and os.environ.get("INT8RT_LOADER") != "llvm":
         with contextlib.suppress(loader.LoadError):
-            return loader.load(entry["image"])
-    return _load_by_llvm(entry)
+            return loader.load(entry.image)
+    from int8rt.native import llvm_loader
 
-
-def _load_by_llvm(entry: dict[str, Any]) -> int:
-    """The same by LLVM's own loader, which knows every system and every object."""
-    import llvmlite.binding as llvm
-
-    if entry["numba"]:
-        from numba.core import registry
-
-        _ = registry.cpu_target.target_context  # registers Numba's runtime symbols with LLVM
-    if "llvmlite.binding" in sys.modules and not _engines:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(entry["code"]))
-    engine.finalize_object()
-    _engines.append(engine)
-    return int(engine.get_function_address(entry["symbol"]))
+    return llvm_loader.load(entry.code, entry.symbol, entry.needs_numba)

@@ -1,4 +1,7 @@
-"""Files of the cache: a checksum, a line of JSON, compiled code. A damaged one counts as missing."""
+"""Files that tell whether they are whole: a checksum, a line of JSON, and bytes. And where they are kept.
+
+All that int8rt keeps is in such files: compiled code, and what it found out about this CPU and about its own sources.
+"""
 
 from __future__ import annotations
 
@@ -6,50 +9,47 @@ import contextlib
 import json
 import os
 import sys
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 try:  # hashlib would load OpenSSL, which takes 2 ms
     from _blake2 import blake2b
 except ImportError:
     from hashlib import blake2b
 
-from int8rt.native import loader
-
-if TYPE_CHECKING:  # a warm start does without it
-    from pathlib import Path
+_DIGEST = 32  # bytes of a checksum
 
 
-def read(path: str | Path) -> dict[str, Any] | None:
-    """The entry that a file holds: checksum, a line of JSON, image, object. None where it is missing or damaged."""
+def digest(content: bytes) -> bytes:
+    """A checksum that tells contents apart."""
+    return blake2b(content, digest_size=_DIGEST).digest()
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes] | None:
+    """What ``write`` put into a file, header and bytes; None where the file is missing or damaged."""
     try:
         with open(path, "rb", buffering=0) as file:
             content = file.read()
     except OSError:
         return None
-    checksum, body = content[:32], content[32:]
+    checksum, body = content[:_DIGEST], content[_DIGEST:]
     if digest(body) != checksum:
         return None
-    line, _, code = body.partition(b"\n")
+    line, _, held = body.partition(b"\n")
     try:
         header = json.loads(line)
-        if header.get("image"):
-            machine, size, start, fixups = header["image"]
-            header["image"] = loader.Image(machine, code[:size], start, tuple(map(tuple, fixups)))
-            code = code[size:]
-    except (AttributeError, TypeError, ValueError):  # of a version that writes other entries
+    except ValueError:  # of a version that writes other files
         return None
-    return {**header, "code": code}
+    return (header, held) if isinstance(header, dict) else None
 
 
-def write(path: str | Path, entry: dict[str, Any]) -> None:
+def write(path: str | os.PathLike[str], header: dict[str, Any], held: bytes = b"") -> None:
+    """Make a file of a header, which JSON can express, and bytes; nobody ever sees a part of it.
+
+    What cannot be written is not: a cache that is lacking costs time, nothing else.
+    """
     import tempfile
 
-    image = entry.get("image")
-    header = {key: value for key, value in entry.items() if key != "code"}
-    if image is not None:
-        header["image"] = image._replace(code=len(image.code))
-    body = json.dumps(header).encode() + b"\n" + (image.code if image is not None else b"") + entry["code"]
+    body = json.dumps(header).encode() + b"\n" + held
     temporary = None
     folder, name = os.path.split(path)
     try:
@@ -58,13 +58,14 @@ def write(path: str | Path, entry: dict[str, Any]) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(digest(body) + body)
         os.replace(temporary, path)
-    except OSError:  # a cache that cannot be written costs time, nothing else
+    except OSError:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
 
 
 def cache_base() -> str:
+    """The folder of all that is kept: ``INT8RT_CACHE_DIR``, or int8rt's in the user's folder of caches."""
     given = os.environ.get("INT8RT_CACHE_DIR")
     if given:
         return given
@@ -75,22 +76,3 @@ def cache_base() -> str:
     else:
         root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(root if root and not root.startswith("~") else os.devnull, "int8rt")
-
-
-def digest(content: bytes) -> bytes:
-    """A checksum that tells contents apart."""
-    return blake2b(content, digest_size=32).digest()
-
-
-def version(package: str) -> str:
-    """What tells one version of Numba or llvmlite from another; importlib.metadata takes 15 ms to import."""
-    spec = find_spec(package)
-    assert spec is not None
-    assert spec.origin is not None
-    try:
-        with open(os.path.join(os.path.dirname(spec.origin), "_version.py"), encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        from importlib.metadata import version
-
-        return version(package)

@@ -9,35 +9,31 @@ import time
 
 import numpy as np
 
-try:  # hashlib would load OpenSSL, which takes 2 ms
-    from _blake2 import blake2b
-except ImportError:
-    from hashlib import blake2b
-
-from int8rt.native.cpu import cpu_features, cpu_name
-from int8rt.native.files import cache_base, digest, read, version, write
+from int8rt.native.cpu import cpu_features, cpu_name, version
+from int8rt.native.files import cache_base, digest, read, write
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 def _hash_of_sources() -> str:
-    """A hash of the contents of all sources, kept for as long as the system says that no file has changed.
+    """A hash of the places and contents of all sources, kept for as long as the system says that none has changed.
 
     A change of a file changes the time of its last change, unless the one before was but a moment ago.
     """
     files = sorted(_files_below(_PACKAGE))
     stamp = digest(repr(files).encode()).hex()
     path = os.path.join(cache_base(), f"sources-{stamp[:20]}")
-    known = (read(path) if os.name == "posix" else None) or {}
+    known, _ = (read(path) if os.name == "posix" else None) or ({}, b"")
     if known.get("stamp") == stamp:
         return str(known["hash"])
-    found = blake2b()
+    contents = []
     for name, *_ in files:
         with open(name, "rb", buffering=0) as file:
-            found.update(os.path.relpath(name, _PACKAGE).encode() + file.read())
+            contents.append((os.path.relpath(name, _PACKAGE), digest(file.read())))
+    found = digest(repr(contents).encode()).hex()
     if os.name == "posix" and files and max(changed for *_, changed in files) < time.time_ns() - _MOMENT:
-        write(path, {"stamp": stamp, "hash": found.hexdigest(), "code": b""})
-    return found.hexdigest()
+        write(path, {"stamp": stamp, "hash": found})
+    return found
 
 
 _MOMENT = 2 * 10**9  # nanoseconds: file systems count time in steps of up to so much

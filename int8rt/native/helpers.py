@@ -21,7 +21,7 @@ from types import TracebackType
 from int8rt.native.abi import Signature
 from int8rt.native.cache import cache_folder
 from int8rt.native.entries import Progress, compile_entry, entry_point, is_cached
-from int8rt.native.kernel import Kernel, find_kernel, import_numba
+from int8rt.native.kernel import Kernel, find_kernel, teach_numba
 
 Job = tuple[Kernel, Signature]
 
@@ -210,7 +210,7 @@ def help_others() -> None:
     """Compile what standard input asks for, line by line, until it ends."""
     requests, replies = sys.stdin, os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what anything prints is no reply
-    import_numba()  # who has no compiler yet must not take jobs from who has
+    teach_numba()  # who has no compiler yet must not take jobs from who has
     print(_hello(), file=replies, flush=True)
     for line in requests:
         recipe, signature = json.loads(line)

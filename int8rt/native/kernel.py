@@ -3,7 +3,9 @@
 A kernel is a Python function that Numba compiles for given argument types. It is called in two ways:
 
 * from Python, ``add(x, y, out)``, as tests do; Numba dispatches on the types of the arguments;
-* from a Program, through an **entry point** (``entries``), which unpacks the arguments from a block of 64-bit words.
+* from a Program, through an **entry point** (``entries``), which takes the arguments from an argument block (``abi``).
+
+A **kernel factory** makes the kernels of one kind: a function of numbers, strings and Inlines that gives a kernel.
 
 Nothing is compiled, and Numba not imported, until a kernel is used.
 """
@@ -15,7 +17,6 @@ import importlib
 import json
 import operator
 from collections.abc import Callable
-from itertools import takewhile
 from typing import Any, ParamSpec
 
 from int8rt.native import fingerprint as fingerprint  # hashes the sources now, before kernels are imported
@@ -33,26 +34,31 @@ class Kernel:
     A parameter annotated with a NamedTuple of arrays and numbers takes several arguments, one per field in its order: a
     Call passes them unpacked, ``*sizes``, and the function says ``sizes.rows``.
 
-    A method has three integers as arguments, gives one, and needs no record: ``int64 (int64, int64, int64)`` is what
-    Python calls as a built-in function.
+    A method has three integers as arguments, gives one, and needs no argument block:
+    ``int64 (int64, int64, int64)`` is what Python calls as a built-in function.
 
-    ``recipe`` says in JSON where another process finds the kernel: [module, name], and the arguments of a ``family``.
+    ``name`` tells the kernel from every other of int8rt, ``label`` tells people which one it is. ``recipe`` says in
+    JSON where another process finds it: [module, name], and the arguments where a kernel factory makes it.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None, is_method: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str | None = None,
+        is_method: bool = False,
+        label: str | None = None,
+        recipe: str | None = None,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function, self.is_method = function, is_method
         self.name = name or f"{function.__module__}:{function.__qualname__}"
+        self.label = label or function.__qualname__
+        self.recipe = recipe or f'["{function.__module__}", "{function.__qualname__}"]'
         self.is_parallel = function.__code__.co_varnames[:2] == ("thread", "threads")
         self.entries: dict[Signature, int] = {}  # addresses of entry points in memory
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}>"
-
-    @functools.cached_property
-    def recipe(self) -> str:
-        """Where another process finds the kernel."""
-        return json.dumps([self.function.__module__, self.function.__qualname__])
 
     @functools.cached_property
     def dispatcher(self) -> Any:
@@ -76,18 +82,35 @@ def method(function: Callable[..., Any]) -> Kernel:
     return Kernel(function, is_method=True)
 
 
-def family(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
-    """functools.cache for what makes kernels of numbers, strings and Inlines: other processes can make them too."""
+def kernel_factory(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
+    """A function that makes a kernel of numbers, strings, None and Inlines becomes one that makes it once.
 
-    @functools.cache
-    def made(*args: P.args, **kwargs: P.kwargs) -> Kernel:
-        kernel = make(*args, **kwargs)
-        names = make.__code__.co_varnames[len(args) : make.__code__.co_argcount]
-        arguments = *args, *(kwargs[name] for name in takewhile(kwargs.__contains__, names))
-        kernel.recipe = json.dumps([make.__module__, make.__qualname__, arguments], default=_place)
-        return kernel
+    All arguments, defaults among them, are in the kernel's name, so that no two kernels share one, and in its recipe,
+    so that other processes can make it too. Raises TypeError where an argument is of another type.
+    """
 
-    return functools.update_wrapper(made, make)  # type: ignore[return-value]
+    @functools.lru_cache(maxsize=None, typed=True)  # 1 and True are different arguments
+    def made(*args: Any) -> Kernel:
+        function = make(*args).function  # type: ignore[call-arg]
+        place, arguments = f"{make.__module__}:{make.__qualname__}", json.dumps(args, default=_place)
+        label = f"{function.__name__}[{', '.join(getattr(a, '__name__', str(a)) for a in args)}]"
+        recipe = f'["{make.__module__}", "{make.__qualname__}", {arguments}]'
+        return Kernel(function, place + arguments, label=label, recipe=recipe)
+
+    @functools.wraps(make)
+    def factory(*args: P.args, **kwargs: P.kwargs) -> Kernel:
+        if kwargs or len(args) != make.__code__.co_argcount:
+            import inspect
+
+            bound = inspect.signature(make).bind(*args, **kwargs)
+            bound.apply_defaults()
+            return made(*bound.args)
+        return made(*args)
+
+    return factory
+
+
+family = kernel_factory
 
 
 def find_kernel(recipe: str) -> Kernel | None:
@@ -102,9 +125,14 @@ def find_kernel(recipe: str) -> Kernel | None:
     return found if isinstance(found, Kernel) and found.recipe == recipe else None
 
 
-def _place(function: Inline) -> list[str]:
-    """Where an Inline is found."""
-    return [function.function.__module__, function.function.__qualname__]
+def _place(function: Any) -> list[str]:
+    """Where an Inline is found. Those of others are told apart by what they hold (``foreign``)."""
+    if not isinstance(function, Inline):
+        raise TypeError(f"kernels are made of numbers, strings and Inlines, not of {type(function).__name__}")
+    module, name = function.function.__module__, function.function.__qualname__
+    if "<locals>" in name and module.partition(".")[0] == "int8rt":
+        raise TypeError(f"{module}:{name} stands in a function, and others may have its name")
+    return [module, name]
 
 
 def _named(module: str, name: str) -> Any:
@@ -170,14 +198,12 @@ class Intrinsic:
         raise TypeError(f"{self.__name__} exists only inside kernels")
 
 
-def import_numba() -> None:
-    """Import the compiler now, which takes as long as two or three kernels."""
-    teach_numba()
-
-
 @functools.cache
 def teach_numba() -> None:
-    """Let kernels mention Inline functions, Intrinsics and other Kernels as if they were Numba's own."""
+    """Let kernels mention Inline functions, Intrinsics and other Kernels as if they were Numba's own.
+
+    This imports the compiler, which takes as long as to compile two or three kernels.
+    """
     from numba.core import registry, types
     from numba.extending import typeof_impl
 

@@ -21,14 +21,22 @@ ADDRESS = 4
 PIECES = range(4)
 
 
+class Fixup(NamedTuple):
+    """A place in the code that holds an address: of the image or, with a name, of a function of the C library."""
+
+    form: int
+    at: int
+    name: str
+    addend: int  # what to add to that address
+
+
 class Image(NamedTuple):
     """Code for one kind of machine, complete but for its fixups."""
 
     machine: str
     code: bytes
     entry: int  # where in the code to begin
-    # (form, where in the code, name of a function or "" for the image itself, what to add to that address)
-    fixups: tuple[tuple[int, int, str, int], ...]
+    fixups: tuple[Fixup, ...]
 
 
 class LoadError(Exception):

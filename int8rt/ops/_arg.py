@@ -13,7 +13,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Inline, Kernel, family, inline
+from int8rt.native.kernel import Inline, Kernel, inline, kernel_factory
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call
 
@@ -82,7 +82,7 @@ def less(a: Any, b: Any) -> Any:
     return a < b
 
 
-@family
+@kernel_factory
 def position(better: Inline) -> Kernel:
     """The kernel that compares by ``better``."""
 
@@ -98,4 +98,4 @@ def position(better: Inline) -> Kernel:
                     best, where = value, i
             put(y, o, where)
 
-    return Kernel(arg, f"{__name__}:arg[{better.function.__name__}]")
+    return Kernel(arg)

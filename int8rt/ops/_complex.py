@@ -7,7 +7,7 @@ from typing import Any
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.native.kernel import Inline, Kernel, family
+from int8rt.native.kernel import Inline, Kernel, kernel_factory
 from int8rt.ops._lookup import flat, unary
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Flat
@@ -31,7 +31,7 @@ def step(node: Node, f: Inline) -> Call:
     return Call(mapping(f), Flat(x, y.dtype), flat(y), writes=[y])
 
 
-@family
+@kernel_factory
 def mapping(f: Inline) -> Kernel:
     """The kernel for a formula of two parts, which lie side by side in x."""
 
@@ -39,4 +39,4 @@ def mapping(f: Inline) -> Kernel:
         for i in range(y.size * thread // threads, y.size * (thread + 1) // threads):
             put(y, i, f(get(x, 2 * i), get(x, 2 * i + 1)))
 
-    return Kernel(map_parts, f"{__name__}:map_parts[{f.function.__module__}:{f.function.__name__}]")
+    return Kernel(map_parts)

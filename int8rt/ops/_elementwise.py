@@ -22,7 +22,7 @@ import numpy as np
 from int8rt import ops, steps
 from int8rt.errors import InputError, ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Inline, Kernel, family, inline
+from int8rt.native.kernel import Inline, Kernel, inline, kernel_factory
 from int8rt.numerics.fixedpoint import ACTIVATIONS, Multiplier, multiplier_of
 from int8rt.numerics.storage import storage_dtype, to_storage
 from int8rt.simd.memory import copy_within, fill_within, get, put
@@ -147,7 +147,7 @@ def guard(node: Node, x: Tensor, stored: int, is_bad: Inline, what: str) -> list
     return [Call(look_for(is_bad), Flat(x, storage_dtype(x.dtype)), stored, fault, writes=[fault])]
 
 
-@family
+@kernel_factory
 def look_for(is_bad: Inline) -> Kernel:
     """The kernel of ``guard``."""
 
@@ -158,7 +158,7 @@ def look_for(is_bad: Inline) -> Kernel:
         if bad:
             put(fault, 0, 1)
 
-    return Kernel(look, f"{__name__}:look[{is_bad.function.__module__}:{is_bad.function.__name__}]")
+    return Kernel(look)
 
 
 @inline
@@ -265,7 +265,7 @@ def unpacked(p: Any) -> Any:
     return p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15]
 
 
-@family
+@kernel_factory
 def loop(f: Inline) -> Kernel:
     """The kernel for a formula; the types of the operands and of p follow from the Call."""
 
@@ -296,7 +296,7 @@ def loop(f: Inline) -> Kernel:
                 for i in range(count):
                     put(y, at + i, f(get(y, at + i), b, parameters))
 
-    return Kernel(elementwise, f"{__name__}:elementwise[{f.function.__module__}:{f.function.__name__}]")
+    return Kernel(elementwise)
 
 
 def call_into(f: Inline, p: np.ndarray, x1: Tensor, x2: Tensor, y: Tensor) -> Call:
@@ -305,7 +305,7 @@ def call_into(f: Inline, p: np.ndarray, x1: Tensor, x2: Tensor, y: Tensor) -> Ca
     return Call(loop_into(f), *walk(x1.shape, x2.shape), p, *flat, writes=[y], work=WORK * y.size)
 
 
-@family
+@kernel_factory
 def loop_into(f: Inline) -> Kernel:
     """The kernel of ``call_into``."""
 
@@ -339,4 +339,4 @@ def loop_into(f: Inline) -> Kernel:
                 for i in range(count):
                     put(y, at + i, f(a, get(x2, at2 + i), p))
 
-    return Kernel(elementwise_into, f"{__name__}:elementwise_into[{f.function.__module__}:{f.function.__name__}]")
+    return Kernel(elementwise_into)

@@ -22,7 +22,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Inline, Kernel, family, inline, kernel
+from int8rt.native.kernel import Inline, Kernel, inline, kernel, kernel_factory
 from int8rt.numerics.fixedpoint import round_half_away, round_half_away_float
 from int8rt.numerics.storage import storage_dtype, to_storage
 from int8rt.simd.lookup import look_up_within
@@ -122,7 +122,7 @@ def reals(node: Node, f: Inline, reference: Callable[..., Any]) -> Step:
     return ops.by_reference(node, reference) if x.dtype == np.float16 else each(f, x, y)
 
 
-@family
+@kernel_factory
 def mapping(f: Inline) -> Kernel:
     """The kernel for a formula of one value; the types follow from the Call."""
 
@@ -130,7 +130,7 @@ def mapping(f: Inline) -> Kernel:
         for i in range(x.size * thread // threads, x.size * (thread + 1) // threads):
             put(y, i, f(get(x, i)))
 
-    return Kernel(map_values, f"{__name__}:map_values[{f.function.__module__}:{f.function.__name__}]")
+    return Kernel(map_values)
 
 
 def flat(t: Tensor) -> Flat:

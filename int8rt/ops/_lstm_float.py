@@ -15,7 +15,7 @@ import numpy as np
 from int8rt import ops, steps
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Kernel, family, inline
+from int8rt.native.kernel import Kernel, inline, kernel_factory
 from int8rt.ops._lstm import FORGET, INPUT, OUTPUT, UPDATE, Cell, Four, Steps, check_types, stack
 from int8rt.ops._recurrent import (
     ONE,
@@ -299,7 +299,7 @@ def _add_weight_only(
 ADD = {"float": _add_float, "dynamic": _add_hybrid, "weight_only": _add_weight_only}
 
 
-@family
+@kernel_factory
 def lstm_kernel(kind: str) -> Kernel:
     """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``.
 
@@ -385,7 +385,7 @@ def lstm_kernel(kind: str) -> Kernel:
                 for b in range(batch):
                     copy_floats(h, h_at + b * outputs, outputs, y, (row + b) * stride + column)
 
-    return Kernel(lstm, f"{__name__}:lstm[{kind}]")
+    return Kernel(lstm)
 
 
 @inline

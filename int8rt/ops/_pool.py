@@ -9,7 +9,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Inline, Kernel, family, inline
+from int8rt.native.kernel import Inline, Kernel, inline, kernel_factory
 from int8rt.numerics.fixedpoint import ACTIVATIONS, activation_range
 from int8rt.numerics.storage import to_storage
 from int8rt.ops._window import Window, window, windows
@@ -96,7 +96,7 @@ def unchanged(v: float) -> float:
     return v
 
 
-@family
+@kernel_factory
 def mean_pool(term: Inline, finish: Inline) -> Kernel:
     """The kernel for float32 NHWC images; taps outside do not count. Dilations are 1, limits end with the clamp's."""
 
@@ -131,4 +131,4 @@ def mean_pool(term: Inline, finish: Inline) -> Kernel:
                         mean = lo if mean < lo else mean
                         put(y, to + c, hi if hi < mean else mean)
 
-    return Kernel(mean_pool, f"{__name__}:mean_pool[{term.function.__name__},{finish.function.__name__}]")
+    return Kernel(mean_pool)

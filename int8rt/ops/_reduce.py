@@ -20,7 +20,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.kernels import dot
-from int8rt.native.kernel import Inline, Kernel, family, inline, kernel
+from int8rt.native.kernel import Inline, Kernel, inline, kernel, kernel_factory
 from int8rt.numerics.fixedpoint import Multiplier, requantize_double_rounding, wrap_int32
 from int8rt.numerics.requantization import ROWS, Columns, Formula, formula, rule_a_once
 from int8rt.numerics.storage import INT8_OFFSET, storage_dtype, stored, stored_zero, to_storage
@@ -203,7 +203,7 @@ def _sum_bytes_call(node: Node, f: Formula) -> Call:
     return Call(sum_bytes(f.kind), x, *plan(x.shape, axes), weights, p, s.lo, s.hi, y, writes=[y], work=x.size)
 
 
-@family
+@kernel_factory
 def sum_bytes(kind: str) -> Kernel:
     """The kernel for rescaled sums of bytes, 64 neighbours at a time.
 
@@ -237,7 +237,7 @@ def sum_bytes(kind: str) -> Kernel:
                     acc = lanes_dot(acc, some, weights, (left - 1) * 4 * LANES)
             requantize(acc, p, 0, LANES, lo, hi, y, o * inner + block, inner - block)
 
-    return Kernel(sum_bytes, f"{__name__}:sum_bytes[{kind}]")
+    return Kernel(sum_bytes)
 
 
 def rescaled_sum_reference(node: Node, x: np.ndarray, multiplier: Multiplier) -> np.ndarray:
@@ -287,7 +287,7 @@ def smaller(a: Any, b: Any) -> Any:
     return b if b < a else a
 
 
-@family
+@kernel_factory
 def reduction(combine: Inline) -> Kernel:
     """The kernel that reduces by ``combine(so far, next)``."""
 
@@ -324,4 +324,4 @@ def reduction(combine: Inline) -> Kernel:
                         for i in range(some):
                             put(y, to + i, combine(get(y, to + i), get(x, at + r * stride + i)))
 
-    return Kernel(reduce, f"{__name__}:reduce[{combine.function.__module__}.{combine.function.__qualname__}]")
+    return Kernel(reduce)

@@ -15,7 +15,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Kernel, family, inline
+from int8rt.native.kernel import Kernel, inline, kernel_factory
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._lstm import Steps, check_types
 from int8rt.ops._lstm_float import Place
@@ -196,7 +196,7 @@ def _add_weight_only(
 ADD = {"float": _add_float, "dynamic": _add_hybrid, "weight_only": _add_weight_only}
 
 
-@family
+@kernel_factory
 def rnn_kernel(kind: str) -> Kernel:
     """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``."""
     add, is_hybrid = ADD[kind], kind == "dynamic"
@@ -249,4 +249,4 @@ def rnn_kernel(kind: str) -> Kernel:
                         put(h, h_at + b * units + i, get(values, b * units + i))
                         put(y, (row + b) * stride + column + i, get(values, b * units + i))
 
-    return Kernel(rnn, f"{__name__}:rnn[{kind}]")
+    return Kernel(rnn)

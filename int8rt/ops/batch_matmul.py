@@ -30,7 +30,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.kernels import dot, hybrid, weight_only, wide
-from int8rt.native.kernel import Inline, Kernel, family, inline
+from int8rt.native.kernel import Inline, Kernel, inline, kernel_factory
 from int8rt.numerics import storage
 from int8rt.numerics.fixedpoint import (
     multiplier_of,
@@ -293,7 +293,7 @@ def as_they_are(total: Any, multiplier: int, shift: int, zero_point: int, lo: in
     return total
 
 
-@family
+@kernel_factory
 def multiply(finish: Inline) -> Kernel:
     """The kernel whose sums become outputs by ``finish``; threads share the rows of y."""
 
@@ -331,4 +331,4 @@ def multiply(finish: Inline) -> Kernel:
             for j in range(columns):
                 put(y, row * columns + j, finish(get(sums, mine + j), multiplier, shift, zero_point, lo, hi))
 
-    return Kernel(matmul, f"{__name__}:matmul[{finish.function.__name__}]")
+    return Kernel(matmul)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from int8rt.graph import Node
-from int8rt.native.kernel import Kernel, family, kernel
+from int8rt.native.kernel import Kernel, kernel, kernel_factory
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._pool import EIGHT_BITS, check, clamp, limits, pool, stored_limits
 from int8rt.ops._window import windows
@@ -75,7 +75,7 @@ def max_pool(
                 put(y, c, hi if hi < best else best)
 
 
-@family
+@kernel_factory
 def max_pool_of_bytes(columns: int) -> Kernel:
     """``max_pool`` 64 channels at a time, for windows of so many columns.
 
@@ -103,4 +103,4 @@ def max_pool_of_bytes(columns: int) -> Kernel:
                             best = bytes_max(best, x, (row * in_w + col) * channels + block)
                     bytes_store(best, hi, y, (line * out_w + out_col) * channels + block, channels - block)
 
-    return Kernel(max_pool_of_bytes, f"{__name__}:max_pool_of_bytes[{columns}]")
+    return Kernel(max_pool_of_bytes)

@@ -18,7 +18,7 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Kernel, family, inline
+from int8rt.native.kernel import Kernel, inline, kernel_factory
 from int8rt.numerics.fixedpoint import Multiplier, activation_range, requantize_double_rounding, scale_float
 from int8rt.numerics.requantization import Columns, formula, rule_a_once
 from int8rt.numerics.rules import Numerics
@@ -117,7 +117,7 @@ def _readable(t: Tensor) -> Flat | np.ndarray:
     return np.pad(to_storage(t.data).reshape(-1), (0, 64))
 
 
-@family
+@kernel_factory
 def multiply_bytes(kind: str) -> Kernel:
     """The kernel for operands that both advance along runs; p: int32, both zero points and the formula's rows."""
     multiply = scaled_products[kind]
@@ -136,7 +136,7 @@ def multiply_bytes(kind: str) -> Kernel:
             for i in range(first, min(first + CHUNK, length), 64):
                 multiply(x1, at1 + i, x2, at2 + i, p, lo, hi, y, run * length + i, length - i)
 
-    return Kernel(multiply_bytes, f"{__name__}:multiply_bytes[{kind}]")
+    return Kernel(multiply_bytes)
 
 
 @inline

@@ -19,7 +19,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Kernel, family, inline, kernel
+from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory
 from int8rt.numerics.fixedpoint import Multiplier, multiplier_of, requantize_double_rounding, scale_double, wrap_int32
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import INT8_OFFSET
@@ -231,7 +231,7 @@ def svdf_int8(
             put(y, b * units + u, min(max(value, 0), 255))
 
 
-@family
+@kernel_factory
 def svdf_kernel(kind: str) -> Kernel:
     """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``."""
     latest, remembered = LATEST[kind], _remembered_weight_only if kind == "weight_only" else _remembered
@@ -261,7 +261,7 @@ def svdf_kernel(kind: str) -> Kernel:
                     value += get(bias, u)
                 put(y, b * units + u, activate(value, activation))
 
-    return Kernel(svdf, f"{__name__}:svdf[{kind}]")
+    return Kernel(svdf)
 
 
 @inline

@@ -25,25 +25,27 @@ from int8rt.native.entries import entry_point
 from int8rt.native.kernel import inline, method
 from int8rt.simd.threads import call, invoke, put_word, word_at
 
+WORD = 8  # bytes
+
 # Where an object has its type, and an array its fields (``PyArrayObject_fields``)
 TYPE, DATA, RANK, SHAPE, DTYPE, FLAGS = 8, 16, 24, 32, 56, 64
 LOW_HALF = 0xFFFFFFFF  # of a word that holds two int32
 C_CONTIGUOUS = 1
 
-# Words of what a function knows
+# Where the words that ``bind`` makes have what a function knows
 (
     INPUTS, OUTPUTS, FAULTS,  # how many of each
     INPUT_PLACES, INPUT_FORMS, OUTPUT_COPIES, FAULT_PLACES,  # addresses of lists
-    RUN, RECORD,  # run_table and its record
+    RUN, BLOCK,  # run_table and its argument block
     ARRAY_TYPE, NONE,
     RELEASE, ACQUIRE, CALL, NEW_TUPLE, SET_ITEM, INCREF, DECREF,  # functions of Python, as in _PYTHON
-) = range(0, 18 * 8, 8)  # fmt: skip
+) = range(0, 18 * WORD, WORD)  # fmt: skip
 _PYTHON = (
     "PyEval_SaveThread", "PyEval_RestoreThread", "PyObject_CallNoArgs", "PyTuple_New", "PyTuple_SetItem",
     "Py_IncRef", "Py_DecRef",
 )  # fmt: skip
-FORM = 24  # bytes: data type, rank, address of the shape
-PLACE = 32  # bytes of a row of run_table's ports, which begins with the caller's address
+FORM_DTYPE, FORM_RANK, FORM_SHAPE, FORM = range(0, 4 * WORD, WORD)  # where a form has what it has, and its size
+PLACE = 4 * WORD  # the size of a row of run_table's ports, which begins with the caller's address
 
 
 @method
@@ -54,12 +56,12 @@ def call_arrays(me: int, args: int, count: int) -> int:
         return _none(words)
     places = word_at(words + INPUT_PLACES)
     for i in range(count):
-        put_word(places + PLACE * i, word_at(word_at(args + 8 * i) + DATA))
+        put_word(places + PLACE * i, word_at(word_at(args + WORD * i) + DATA))
     state = invoke(word_at(words + RELEASE), 0, 0, 0)
-    call(word_at(words + RUN), word_at(words + RECORD), 0, 1)
+    call(word_at(words + RUN), word_at(words + BLOCK), 0, 1)
     invoke(word_at(words + ACQUIRE), state, 0, 0)
     for i in range(word_at(words + FAULTS)):
-        if word_at(word_at(word_at(words + FAULT_PLACES) + 8 * i)) != 0:
+        if word_at(word_at(word_at(words + FAULT_PLACES) + WORD * i)) != 0:
             return _none(words)
     return _outputs(words)
 
@@ -70,14 +72,14 @@ def _fit(words: int, args: int, count: int) -> bool:
     if count != word_at(words + INPUTS):
         return False
     for i in range(count):
-        array, form = word_at(args + 8 * i), word_at(words + INPUT_FORMS) + FORM * i
-        if word_at(array + TYPE) != word_at(words + ARRAY_TYPE) or word_at(array + DTYPE) != word_at(form):
+        array, form = word_at(args + WORD * i), word_at(words + INPUT_FORMS) + FORM * i
+        if word_at(array + TYPE) != word_at(words + ARRAY_TYPE) or word_at(array + DTYPE) != word_at(form + FORM_DTYPE):
             return False
         rank = word_at(array + RANK) & LOW_HALF
-        if rank != word_at(form + 8) or word_at(array + FLAGS) & C_CONTIGUOUS == 0:
+        if rank != word_at(form + FORM_RANK) or word_at(array + FLAGS) & C_CONTIGUOUS == 0:
             return False
         for axis in range(rank):
-            if word_at(word_at(array + SHAPE) + 8 * axis) != word_at(word_at(form + 16) + 8 * axis):
+            if word_at(word_at(array + SHAPE) + WORD * axis) != word_at(word_at(form + FORM_SHAPE) + WORD * axis):
                 return False
     return True
 
@@ -90,7 +92,7 @@ def _outputs(words: int) -> int:
         return invoke(word_at(words + CALL), word_at(copies), 0, 0)
     result = invoke(word_at(words + NEW_TUPLE), count, 0, 0)
     for i in range(count):
-        array = invoke(word_at(words + CALL), word_at(copies + 8 * i), 0, 0) if result != 0 else 0
+        array = invoke(word_at(words + CALL), word_at(copies + WORD * i), 0, 0) if result != 0 else 0
         if array != 0:
             invoke(word_at(words + SET_ITEM), result, i, array)
         elif result != 0:
@@ -101,6 +103,7 @@ def _outputs(words: int) -> int:
 
 @inline
 def _none(words: int) -> int:
+    """None, for which the caller looks elsewhere."""
     none = word_at(words + NONE)
     invoke(word_at(words + INCREF), none, 0, 0)
     return none
@@ -130,29 +133,30 @@ class _Words(np.ndarray):
 
 
 def bind(
-    run: int, record: int, places: np.ndarray, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray],
+    run: int, block: int, places: np.ndarray, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray],
     faults: Sequence[np.ndarray], keep: Any,
 ) -> Callable[..., Any] | None:  # fmt: skip
     """A function of arrays that have the inputs' shapes and types; it gives copies of the outputs, or None.
 
-    run, record: run_table's entry point and the address of its record, whose ports ``places`` are those of the inputs.
-    The first word of a fault says whether there was one. keep: what must live as long as the function. One thread at a
-    time may call it. None where there are no such functions here.
+    run, block: run_table's entry point and the address of its argument block, whose ports ``places`` are those of the
+    inputs. The first word of a fault says whether there was one. keep: what must live as long as the function. One
+    thread at a time may call it. None where there are no such functions here.
     """
     if not is_supported():
         return None
+    dtypes = [x.dtype for x in inputs]
     shapes = [np.array([*x.shape, 0], np.int64) for x in inputs]
     copies = [y.copy for y in outputs]
     lists = (
         places,
-        np.array([*((id(x.dtype), x.ndim, address(s)) for x, s in zip(inputs, shapes)), (0, 0, 0)], np.int64),
+        np.array([*((id(d), x.ndim, address(s)) for x, d, s in zip(inputs, dtypes, shapes)), (0, 0, 0)], np.int64),
         np.array([*map(id, copies), 0], np.int64),
         np.array([*map(address, faults), 0], np.int64),
     )
     counts = len(inputs), len(outputs), len(faults)
-    known = (*counts, *map(address, lists), run, record, id(np.ndarray), id(None), *_functions())
+    known = (*counts, *map(address, lists), run, block, id(np.ndarray), id(None), *_functions())
     words = np.array(known, np.int64).view(_Words)
-    words.kept = shapes, copies, lists, faults, keep
+    words.kept = dtypes, shapes, copies, lists, faults, keep  # a new object might lie where one of these was
     function: Callable[..., Any] = ctypes.pythonapi.PyCFunction_NewEx(ctypes.byref(_definition()), words, None)
     return function
 
@@ -191,6 +195,6 @@ def _is_laid_out(array: np.ndarray) -> bool:
     return (
         all(word(id(array) + at) == value for at, value in fields)
         and word(id(array) + RANK) & LOW_HALF == array.ndim
-        and tuple(word(word(id(array) + SHAPE) + 8 * axis) for axis in range(array.ndim)) == array.shape
+        and tuple(word(word(id(array) + SHAPE) + WORD * axis) for axis in range(array.ndim)) == array.shape
         and bool(word(id(array) + FLAGS) & C_CONTIGUOUS) == array.flags.c_contiguous
     )

@@ -13,11 +13,10 @@ import pytest
 from aarch64 import EMULATOR
 
 from int8rt import memory
-from int8rt.native import cache, compiler, elf, entries, kernel, loader
+from int8rt.native import cache, compiler, elf, entries, kernel, llvm_loader, loader
 from int8rt.native.abi import pack, signature_of
-from int8rt.native.entries import _engines
 from int8rt.native.kernel import Kernel
-from int8rt.native.loader import ADDRESS, Image, LoadError
+from int8rt.native.loader import ADDRESS, Fixup, Image, LoadError
 
 CODE = """
 @table = internal constant [6 x i64] [i64 3, i64 1, i64 4, i64 1, i64 5, i64 9], align 64
@@ -267,7 +266,7 @@ def test_damaged_objects_are_refused_or_give_an_image(triple):
         except LoadError:
             refused += 1
         else:
-            assert all(0 <= at <= len(image.code) - 4 for _, at, _, _ in image.fixups)
+            assert all(0 <= f.at <= len(image.code) - 4 for f in image.fixups)
     assert refused > 300
 
 
@@ -285,12 +284,12 @@ GOOD = Image(platform.machine(), RETURN.ljust(16, b"\0"), 0, ())
         {"code": b""},
         {"entry": -1},
         {"entry": 16},
-        {"fixups": ((ADDRESS, 9, "", 0),)},
-        {"fixups": ((ADDRESS, -8, "", 0),)},
-        {"fixups": ((0, 13, "", 0),)},
-        {"fixups": ((5, 0, "", 0),)},
-        {"fixups": ((-1, 0, "", 0),)},
-        {"fixups": ((ADDRESS, 0, "no_such_function", 0),)},
+        {"fixups": (Fixup(ADDRESS, 9, "", 0),)},
+        {"fixups": (Fixup(ADDRESS, -8, "", 0),)},
+        {"fixups": (Fixup(0, 13, "", 0),)},
+        {"fixups": (Fixup(5, 0, "", 0),)},
+        {"fixups": (Fixup(-1, 0, "", 0),)},
+        {"fixups": (Fixup(ADDRESS, 0, "no_such_function", 0),)},
     ],
     ids=str,
 )
@@ -334,8 +333,8 @@ def fill(x, value):
 
 def run_fill():
     kernel, x = Kernel(fill.function), np.zeros(5, np.int64)
-    record = pack([x, 3])
-    entries.native(kernel, signature_of([x, 3]))(memory.address(record), 0, 1)
+    block = pack([x, 3])
+    entries.native(kernel, signature_of([x, 3]))(memory.address(block), 0, 1)
     return x.tolist()
 
 
@@ -353,19 +352,28 @@ def test_kernels_just_compiled_and_cached(by_llvm, monkeypatch, tmp_path):
 
     monkeypatch.setattr(loader, "load", watched)
     monkeypatch.setattr(cache, "_folder", lambda: str(tmp_path))
-    before = len(_engines)
+    before = len(llvm_loader._engines)
     assert run_fill() == run_fill() == [0, 3, 6, 9, 12]
     assert len(list(tmp_path.iterdir())) == 1
     if CAN_LOAD:
         assert len(used) == 2
         assert used[0] == used[1]
-    assert len(_engines) - before == (2 if by_llvm or not CAN_LOAD else 0)
+    assert len(llvm_loader._engines) - before == (2 if by_llvm or not CAN_LOAD else 0)
+
+
+def test_a_variable_turns_the_loader_off(monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(loader, "load", lambda image: pytest.fail("it was used"))
+    monkeypatch.setenv("INT8RT_LOADER", "llvm")
+    before = len(llvm_loader._engines)
+    assert run_fill() == [0, 3, 6, 9, 12]
+    assert len(llvm_loader._engines) == before + 1
 
 
 def test_objects_without_an_image(monkeypatch, tmp_path):
     """What calls Numba's own functions, say."""
     monkeypatch.setattr(compiler, "_image", lambda code, symbol: None)
     monkeypatch.setattr(cache, "_folder", lambda: str(tmp_path))
-    before = len(_engines)
+    before = len(llvm_loader._engines)
     assert run_fill() == run_fill() == [0, 3, 6, 9, 12]
-    assert len(_engines) == before + 2
+    assert len(llvm_loader._engines) == before + 2

@@ -15,7 +15,7 @@ import int8rt
 from int8rt.format import reader
 from int8rt.kernels import dot
 from int8rt.native import helpers as compiling
-from int8rt.native.files import read, write
+from int8rt.native.cache import read_entry, write_entry
 from int8rt.native.kernel import Kernel, find_kernel
 from int8rt.numerics.rules import numerics
 from int8rt.ops import _elementwise, _sum
@@ -95,7 +95,7 @@ def test_every_kernel_of_a_model_can_be_made_elsewhere(path):
     assert [k for k in kernels if find_kernel(k.recipe) is not k] == []
 
 
-def test_kernels_of_a_family_are_made_once():
+def test_kernels_of_a_factory_are_made_once():
     assert dot.dot(6, 4, "plain") is dot.dot(6, 4, "plain")
     assert dot.dot(6, 4, "plain") is not dot.dot(6, 4, "fixed")
 
@@ -110,7 +110,7 @@ def test_kernels_of_a_family_are_made_once():
         '["int8rt.runtime.pool", "no_such_kernel"]',
         '["int8rt.no_such_module", "run"]',
         '["int8rt.runtime.pool", "meet"]',  # Inline
-        '["int8rt.runtime.pool", "kernels", [1]]',  # no family
+        '["int8rt.runtime.pool", "kernels", [1]]',  # no kernel factory
         '["int8rt.kernels.dot", "dot", [6, 4, "no such kind"]]',
         '["int8rt.kernels.dot", "dot", [6]]',
         '["int8rt.ops._elementwise", "loop", [["int8rt.ops._sum", "no_such_formula"]]]',
@@ -255,9 +255,9 @@ def test_kernels_of_other_versions_are_compiled_for_this_one(warmup, python, tmp
     foreign = tmp_path / "someone's folder"
     foreign.mkdir()
     gone = next(other.glob("*.o"))
-    entry = read(gone)
-    write(other / "gone.o", {**entry, "recipe": '["int8rt.runtime.pool", "gone"]'})
-    write(other / "changed.o", {**entry, "signature": ["int"]})
+    entry = read_entry(gone)
+    write_entry(other / "gone.o", entry._replace(recipe='["int8rt.runtime.pool", "gone"]'))
+    write_entry(other / "changed.o", entry._replace(signature=("int",)))
     (other / "damaged.o").write_bytes(b"damaged")
     renewed = warmup()
     assert (renewed["compiled"], renewed["lacking"]) == (compiled, 2)

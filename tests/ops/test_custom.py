@@ -53,7 +53,7 @@ def test_the_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "clip.tflite").write_bytes(custom("Example_Clip", x, y, limit=1.5))
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict[str, Any] = {"__name__": "example"}
     for block in blocks:
         exec(compile(block, str(DOCS), "exec"), names)

@@ -160,6 +160,21 @@ def test_memory_lives_as_long_as_the_function() -> None:
         assert (direct(x, x) == relu(x)).all()
 
 
+@pytest.mark.parametrize(
+    "make", [lambda i: np.dtype([(f"field{i}", "<i2")]), lambda i: np.dtype(("V", i))], ids=["structured", "bytes"]
+)
+def test_no_data_type_takes_the_place_of_a_declared_one(make) -> None:
+    """Types are compared by their addresses, so those must not be given to others while the function lives."""
+    places, output = np.zeros(4, np.int64), np.zeros(3, np.int8)
+    declared = [np.zeros(3, make(i + 1)) for i in range(50)]
+    functions = [calling.bind(0, 0, places, [x], [output], (), None) for x in declared]
+    taken = {id(x.dtype) for x in declared}
+    del declared
+    others = [make(i + 1) for i in range(200)]
+    assert not {id(dtype) for dtype in others} & taken
+    assert all(function(np.zeros(3, dtype)) is None for function in functions for dtype in others)
+
+
 def test_several_threads_call_one_model() -> None:
     running = int8rt.load(relu_and_neighbors((16, 64), count=1))
     wrong = []

@@ -444,3 +444,8 @@ def test_shortened_names_keep_both_ends():
     assert report.shortened("abcdefghij", 7) == "ab…ghij"
     assert [report.duration(s) for s in (2.5, 0.0125, 3.21e-5)] == ["2.500 s", "12.500 ms", "32.1 µs"]
     assert [report.nbytes(n) for n in (12, 3136, 28096, 12_345_678)] == ["12 bytes", "3.1 KB", "28.1 KB", "12.3 MB"]
+
+
+def test_the_package_is_the_command(python):
+    code = "import runpy, sys; sys.argv[1:] = ['--version']; runpy.run_module('int8rt', run_name='__main__')"
+    assert int8rt.__version__ in python(code)

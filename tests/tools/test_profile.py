@@ -27,3 +27,12 @@ def test_profile():
     assert by_node[1] > 5 * by_node[0]
     for a, b in zip(net(*inputs), expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_kernels_have_whole_names():
+    """Also those that a kernel factory makes of a function."""
+    x, y, z, out = (T(np.float32, (1, 64)) for _ in range(4))
+    nodes = [Op("GELU", [x], [y], approximate=True), Op("EXP", [y], [z]), Op("ADD", [z, x], [out])]
+    net = int8rt.load(network(nodes, [x], [out]))
+    kernels = [row.kernel for row in profile(net, [np.ones((1, 64), np.float32)], repeat=1)]
+    assert kernels == ["map_values[gelu_approximate]", "map_values[exp]", "elementwise[plain_sum]"]
