@@ -2,8 +2,9 @@
 
 Through ctypes and a few layers of Python a call takes longer than the smallest models run. So there is one compiled
 function which Python calls the way it calls ``len``: it looks at the arguments, lets the GIL go, walks the table of
-calls, and makes arrays of the outputs. Where an argument is not exactly what the model declares (or a kernel found a
-fault in the values), it gives None, and the caller goes the long way, which knows what to do or to say.
+calls, and makes arrays of the outputs. Where an argument is not exactly what the model declares, it runs nothing and
+gives None, and the caller goes the long way, which knows what to do or to say. Where a kernel found a fault in the
+values, it raises what ``raise_faults`` does.
 
 It reads NumPy's arrays at the places that NumPy's C interface has promised since 1.7. They are looked for before the
 first use (``is_supported``), and where Python is not CPython, or has no GIL, there is no such function.
@@ -19,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from int8rt.errors import InputError
 from int8rt.memory import address
 from int8rt.native.abi import METHOD
 from int8rt.native.entries import entry_point
 from int8rt.native.kernel import inline, method
 from int8rt.simd.threads import call, invoke, put_word, word_at
+from int8rt.steps import Fault
 
 WORD = 8  # bytes
 
@@ -37,9 +40,9 @@ C_CONTIGUOUS = 1
     INPUTS, OUTPUTS, FAULTS,  # how many of each
     INPUT_PLACES, INPUT_FORMS, OUTPUT_COPIES, FAULT_PLACES,  # addresses of lists
     RUN, BLOCK,  # run_table and its argument block
-    ARRAY_TYPE, NONE,
+    ARRAY_TYPE, NONE, RAISE,
     RELEASE, ACQUIRE, CALL, NEW_TUPLE, SET_ITEM, INCREF, DECREF,  # functions of Python, as in _PYTHON
-) = range(0, 18 * WORD, WORD)  # fmt: skip
+) = range(0, 19 * WORD, WORD)  # fmt: skip
 _PYTHON = (
     "PyEval_SaveThread", "PyEval_RestoreThread", "PyObject_CallNoArgs", "PyTuple_New", "PyTuple_SetItem",
     "Py_IncRef", "Py_DecRef",
@@ -62,7 +65,7 @@ def call_arrays(me: int, args: int, count: int) -> int:
     invoke(word_at(words + ACQUIRE), state, 0, 0)
     for i in range(word_at(words + FAULTS)):
         if word_at(word_at(word_at(words + FAULT_PLACES) + WORD * i)) != 0:
-            return _none(words)
+            return invoke(word_at(words + CALL), word_at(words + RAISE), 0, 0)
     return _outputs(words)
 
 
@@ -109,6 +112,21 @@ def _none(words: int) -> int:
     return none
 
 
+# What a run found
+
+
+Faults = Sequence[tuple[Fault, np.ndarray]]  # int64 [2] each: whether there was one, the value
+
+
+def raise_faults(faults: Faults) -> None:
+    """Raise InputError where kernels found values out of range; what they computed is not to be used."""
+    found = [(fault, int(words[1])) for fault, words in faults if words[0]]
+    for _, words in faults:
+        words[0] = 0
+    if found:
+        raise InputError("; ".join(fault.message.format(value) for fault, value in found))
+
+
 # Making such functions
 
 
@@ -134,13 +152,13 @@ class _Words(np.ndarray):
 
 def bind(
     run: int, block: int, places: np.ndarray, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray],
-    faults: Sequence[np.ndarray], keep: Any,
+    faults: Faults, keep: Any,
 ) -> Callable[..., Any] | None:  # fmt: skip
     """A function of arrays that have the inputs' shapes and types; it gives copies of the outputs, or None.
 
     run, block: run_table's entry point and the address of its argument block, whose ports ``places`` are those of the
-    inputs. The first word of a fault says whether there was one. keep: what must live as long as the function. One
-    thread at a time may call it. None where there are no such functions here.
+    inputs. keep: what must live as long as the function. One thread at a time may call it. None where there are no such
+    functions here.
     """
     if not is_supported():
         return None
@@ -151,12 +169,13 @@ def bind(
         places,
         np.array([*((id(d), x.ndim, address(s)) for x, d, s in zip(inputs, dtypes, shapes)), (0, 0, 0)], np.int64),
         np.array([*map(id, copies), 0], np.int64),
-        np.array([*map(address, faults), 0], np.int64),
+        np.array([*(address(found) for _, found in faults), 0], np.int64),
     )
+    fail = functools.partial(raise_faults, faults)
     counts = len(inputs), len(outputs), len(faults)
-    known = (*counts, *map(address, lists), run, block, id(np.ndarray), id(None), *_functions())
+    known = (*counts, *map(address, lists), run, block, id(np.ndarray), id(None), id(fail), *_functions())
     words = np.array(known, np.int64).view(_Words)
-    words.kept = dtypes, shapes, copies, lists, faults, keep  # a new object might lie where one of these was
+    words.kept = dtypes, shapes, copies, lists, faults, fail, keep  # a new object might lie where one of these was
     function: Callable[..., Any] = ctypes.pythonapi.PyCFunction_NewEx(ctypes.byref(_definition()), words, None)
     return function
 

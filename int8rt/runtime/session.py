@@ -381,8 +381,8 @@ class Session:
             known = program.segment.known.get(t, t)
             if known.data is not None:
                 return np.array(known.data)
-            if program in self._instances and self._instances[program].holds(known):
-                return self._instances[program].read(known)
+            if program in self._instances and self._instances[program].memory.holds(known):
+                return self._instances[program].memory.read(known)
         return None
 
     def write_variable(self, index: int, value: np.ndarray) -> None:

@@ -258,11 +258,11 @@ def run_program(model: bytes, x: np.ndarray, threads: int = 2) -> list[np.ndarra
         plan = program.build(reader.read(model).main, numerics("reference"), sharing=Sharing(threads, least_work=0))
         instance = running.Instance(plan)
         parts = [plan.sharing.parts_of(call) for call in plan.calls]
-    instance.write(plan.graph.inputs[0], x)
+    instance.memory.write(plan.graph.inputs[0], x)
     jobs: list[Job] = []
     for call, count in zip(plan.calls, parts, strict=True):
-        args = instance._arguments(call)
+        args = instance.memory.arguments(call)
         assert not isinstance(call, PythonCall), f"{model!r} needs Python"
         jobs.append(Job(call.kernel, program.call_signature(call), args, count))
     run(jobs)
-    return [instance.read(t) for t in plan.graph.outputs]
+    return [instance.memory.read(t) for t in plan.graph.outputs]

@@ -474,12 +474,12 @@ def test_calls_write_nothing_but_what_they_say(content):
     if not plan.is_whole:
         return
     instance = Instance(plan, state=State())
-    for t in filter(instance.holds, plan.graph.inputs):
-        instance.write(t, random(t, np.random.default_rng(1)))
+    for t in filter(instance.memory.holds, plan.graph.inputs):
+        instance.memory.write(t, random(t, np.random.default_rng(1)))
     for _, call, run in instance.runners():
-        before = instance._memory.copy()
+        before = instance.memory.arena.copy()
         run(1)
         for t in (t for t in steps.tensors(call) if t in call.writes and plan.root(t) in plan.blocks):
             start = plan.plan.offsets[plan.root(t)] + plan.place(t).start
-            before[start : start + storage_nbytes(t)] = instance._memory[start : start + storage_nbytes(t)]
-        assert (before == instance._memory).all(), call
+            before[start : start + storage_nbytes(t)] = instance.memory.arena[start : start + storage_nbytes(t)]
+        assert (before == instance.memory.arena).all(), call

@@ -148,15 +148,15 @@ def test_preserve_keeps_every_tensor():
     instance.run(inputs)
     expected = reference(reader.read(content).main, *inputs)
     for t in [*plan.graph.inputs, *(t for node in plan.graph.nodes for t in node.outputs)]:
-        assert instance.holds(t)
-        assert (instance.read(t) == expected[t.index]).all(), t
+        assert instance.memory.holds(t)
+        assert (instance.memory.read(t) == expected[t.index]).all(), t
 
 
 def test_arena_is_aligned():
     x, y = tensor((1, 1)), tensor((1, 1), scale=0.1)
     _, instance = agrees(network([relu(x, y)], [x], [y]))
     for t in instance.program.blocks:
-        assert instance.array(t).__array_interface__["data"][0] % arena.ALIGN == 0
+        assert instance.memory.array(t).__array_interface__["data"][0] % arena.ALIGN == 0
 
 
 @st.composite
@@ -432,6 +432,6 @@ def test_invoke_runs_on_what_is_in_memory():
     content = network([relu(x, y)], [x], [y])
     plan, instance = agrees(content, preserve=True)
     inputs = random_inputs(plan, 3)
-    instance.write(plan.graph.inputs[0], inputs[0])
+    instance.memory.write(plan.graph.inputs[0], inputs[0])
     instance.invoke()
-    assert (instance.read(plan.graph.outputs[0]) == instance.run(inputs)[0]).all()
+    assert (instance.memory.read(plan.graph.outputs[0]) == instance.run(inputs)[0]).all()
