@@ -1,4 +1,4 @@
-"""Everything int8rt raises on purpose: one base, three kinds."""
+"""Everything int8rt raises on purpose: one base, three kinds, and what LiteRT's users know as RuntimeErrors."""
 
 
 class Error(Exception):
@@ -19,3 +19,14 @@ class UnsupportedError(Error, NotImplementedError):
 
 class InputError(Error, ValueError):
     """What the caller passed does not fit the model: wrong shape, type, name or option."""
+
+
+class CallError(InputError, RuntimeError):
+    """A call that does not fit the model or the interpreter's state.
+
+    An InputError, so a ValueError, and a RuntimeError too: LiteRT raises the one or the other.
+    """
+
+
+class PrepareError(ModelError, RuntimeError):
+    """The model contradicts itself, for the input shapes asked for; a RuntimeError, as LiteRT raises."""

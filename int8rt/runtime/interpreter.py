@@ -21,40 +21,17 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
-from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.errors import CallError, UnsupportedError
+from int8rt.errors import PrepareError as PrepareError
 from int8rt.format import reader
-from int8rt.graph import Graph, Node, Signature, Subgraph, Tensor
-from int8rt.numerics.rules import numerics
-from int8rt.plan.sharing import Sharing
-from int8rt.runtime.session import Session
+from int8rt.graph import Graph, Signature, Tensor
+from int8rt.runtime.details import Details, indices, node_details, reported_type
 from int8rt.runtime.state import Resources
-
-Details = dict[str, Any]
-
-# Types of the file format under another name than NumPy's, as LiteRT reports them; it leaves out all others.
-_REPORTED_TYPES: Mapping[str, type] = {
-    "INT4": np.int8,
-    "INT2": np.int8,
-    "UINT4": np.uint8,
-    "STRING": np.bytes_,
-    "RESOURCE": np.object_,
-    "VARIANT": np.object_,
-}
-
-
-class CallError(InputError, RuntimeError):
-    """A call that does not fit the model or the interpreter's state.
-
-    An InputError, so a ValueError, and a RuntimeError too: LiteRT raises the one or the other.
-    """
-
-
-class PrepareError(ModelError, RuntimeError):
-    """The model contradicts itself, for the input shapes asked for; a RuntimeError, as LiteRT raises."""
+from int8rt.runtime.tensors import Options, SubgraphTensors
 
 
 @enum.unique
@@ -70,12 +47,6 @@ class OpResolverType(enum.Enum):
 def load_delegate(library: Any, options: Any = None) -> NoReturn:
     """Raise CallError: there are no delegates. Scripts expect the ValueError that LiteRT raises where loading fails."""
     raise CallError(f"cannot load delegate {library!r}: int8rt runs models itself and has no delegates")
-
-
-class _Options(NamedTuple):
-    threads: int
-    preserve: bool  # every tensor can be read after a run
-    compress: bool  # equal zero points are reported once
 
 
 class Interpreter:
@@ -115,14 +86,14 @@ class Interpreter:
             )
         _check_resolver(experimental_op_resolver_type)
         compress = bool(experimental_compress_quantization_zero_points)
-        options = _Options(_threads(num_threads), bool(experimental_preserve_all_tensors), compress)
+        options = Options(_threads(num_threads), bool(experimental_preserve_all_tensors), compress)
         graph = _read(model_path, model_content)
         self._lock = threading.RLock()
         self._main = graph.main
         self._compress = compress
         self._signatures = {signature.key: signature for signature in graph.signatures}
         resources = Resources()
-        self._states = [_State(subgraph, options, resources) for subgraph in graph.subgraphs]
+        self._states = [SubgraphTensors(subgraph, options, resources) for subgraph in graph.subgraphs]
 
     # Running
 
@@ -206,7 +177,7 @@ class Interpreter:
         """
         with self._lock:
             state = self._state(subgraph_index)
-            return [state.details(t.index) for t in state.file.tensors if _reported_type(t) is not None]
+            return [state.details(t.index) for t in state.file.tensors if reported_type(t) is not None]
 
     def num_subgraphs(self) -> int:
         """Return how many subgraphs the model has."""
@@ -226,15 +197,7 @@ class Interpreter:
         return [self._get_op_details(node) for node in range(len(self._main.nodes))]
 
     def _get_op_details(self, op_index: int) -> Details:
-        node: Node = self._main.nodes[op_index]
-        return {
-            "index": int(op_index),
-            "op_name": node.op,
-            "inputs": np.array([-1 if t is None else t.index for t in node.inputs], np.int32),
-            "outputs": np.array([t.index for t in node.outputs], np.int32),
-            "operand_types": [_type_of(t) for t in node.inputs if t is not None],
-            "result_types": [_type_of(t) for t in node.outputs],
-        }
+        return node_details(self._main.nodes[op_index])
 
     # Signatures
 
@@ -247,7 +210,7 @@ class Interpreter:
 
     def _get_full_signature_list(self) -> dict[str, dict[str, dict[str, int]]]:
         return {
-            key: {"inputs": _indices(signature.inputs), "outputs": _indices(signature.outputs)}
+            key: {"inputs": indices(signature.inputs), "outputs": indices(signature.outputs)}
             for key, signature in self._signatures.items()
         }
 
@@ -261,7 +224,7 @@ class Interpreter:
             signature_key = next(iter(self._signatures))
         return SignatureRunner(self, signature_key)
 
-    def _state(self, subgraph_index: int) -> _State:
+    def _state(self, subgraph_index: int) -> SubgraphTensors:
         index = operator.index(subgraph_index)
         if not 0 <= index < len(self._states):
             raise CallError(f"subgraph_index is {index}, but the model has {len(self._states)} subgraphs")
@@ -295,7 +258,7 @@ class SignatureRunner:
             for index, array in arrays.items():
                 state.set(index, array)
             state.invoke()
-            return {name: state.get(index) for name, index in _indices(self._signature.outputs).items()}
+            return {name: state.get(index) for name, index in indices(self._signature.outputs).items()}
 
     def get_input_details(self) -> dict[str, Details]:
         """Return ``{name: details}`` of the inputs, as ``Interpreter.get_input_details`` gives them."""
@@ -307,227 +270,7 @@ class SignatureRunner:
 
     def _details(self, tensors: Mapping[str, Tensor]) -> dict[str, Details]:
         subgraph = self._signature.subgraph
-        return {name: self._interpreter._get_tensor_details(i, subgraph) for name, i in _indices(tensors).items()}
-
-
-class _State:
-    """One subgraph at work: the shapes asked for, the session for them, and arrays in the model's own types.
-
-    ``_arrays`` holds by tensor index what callers write and read: every input and output, and what they have a view of.
-    """
-
-    def __init__(self, graph: Subgraph, options: _Options, resources: Resources) -> None:
-        self.file = graph
-        self._resources = resources
-        self._graph = graph  # with the shapes that are known
-        self._options = options
-        self._shapes = {t.index: t.shape for t in graph.inputs if t.data is None}
-        self._session: Session | None = None
-        self._is_ready = False
-        self._arrays: dict[int, np.ndarray] = {}
-        self._inputs: dict[int, np.ndarray] = {}  # of ``_arrays``, while ready: what ``set`` writes without more ado
-        self._outputs: list[int] = []
-        self._viewed: set[int] = set()  # whose arrays callers may hold, so that they stay
-        self._is_plain = False  # whether a run reads inputs and writes outputs, and that is all
-
-    # Shapes
-
-    def resize(self, index: int, shape: tuple[int, ...], strict: bool = False) -> None:
-        """Ask for a shape of an input; another one than before leaves nothing allocated."""
-        t = self._tensor(index)
-        if t.index not in self._shapes:
-            raise CallError(f"{_label(t)} is not an input, expected one of {sorted(self._shapes)}")
-        current = self._shapes[t.index]
-        if shape == current:
-            return
-        if strict and not _differ_only_where_open(shape, current, t.shape_signature):
-            raise CallError(
-                f"{_label(t)} has shape {current}, found {shape}: with strict=True only sizes that are -1 in its "
-                f"shape signature {t.shape_signature or current} can change"
-            )
-        self._shapes[t.index] = shape
-        self._is_ready = False
-        self._inputs = {}
-
-    def allocate(self) -> None:
-        """Get a session ready for the shapes asked for."""
-        if self._is_ready:
-            return
-        for t in (*self.file.inputs, *self.file.outputs):
-            if t.dtype == object:
-                raise UnsupportedError(f"{_label(t)} is {t.type_name}, expected numbers")
-        rules, (threads, preserve, _) = numerics("reference"), self._options
-        try:
-            if self._session is None:
-                self._session = Session(self.file, rules, preserve, Sharing(threads), self._resources)
-            self._session.prepare([self._shapes.get(t.index, t.shape) for t in self.file.inputs])
-        except ModelError as error:
-            raise PrepareError(f"cannot prepare inputs of shapes {list(self._shapes.values())}: {error}") from error
-        self._session.reset_variables()
-        self._is_ready = True
-        self._graph = self._session.graph
-        ports = {t.index: t for t in (*self._graph.inputs, *self._graph.outputs)}
-        self._arrays = {index: self._kept(t) for index, t in ports.items()}
-        self._viewed &= set(self._arrays)
-        inputs, outputs = ([t.index for t in ts] for ts in (self._graph.inputs, self._graph.outputs))
-        self._is_plain = len({*inputs, *outputs}) == len(inputs) + len(outputs) and not any(
-            t.is_variable or t.is_constant for t in (*self._graph.inputs, *self._graph.outputs)
-        )
-        self._inputs = {index: self._arrays[index] for index in inputs} if self._is_plain else {}
-        self._outputs = outputs
-
-    def _kept(self, t: Tensor) -> np.ndarray:
-        """The array of an input or output: the one that it has where the shape is the same, else zeros."""
-        if t.data is not None:
-            return np.array(t.data)
-        array = self._arrays.get(t.index)
-        return array if array is not None and array.shape == t.shape else np.zeros(t.shape, t.dtype)
-
-    # Values
-
-    def set(self, index: int, value: np.ndarray) -> None:
-        """Copy a value into an input, output or variable."""
-        array = self._inputs.get(index) if type(index) is int else None
-        if array is not None and array.dtype == value.dtype and array.shape == value.shape:
-            array[...] = value
-            return
-        t = self._tensor(index)
-        if t.is_constant:
-            raise CallError(f"{_label(t)} is constant, expected an input or a variable")
-        self._ready(t)
-        if not (t.is_variable or t in (*self._graph.inputs, *self._graph.outputs)):
-            raise CallError(f"{_label(t)} is computed by the model, expected an input or a variable")
-        if value.dtype.newbyteorder("=") != t.dtype:
-            raise CallError(f"cannot set {_label(t)}: found {value.dtype.name}, expected {t.dtype.name}")
-        if value.shape != t.shape:
-            raise CallError(
-                f"cannot set {_label(t)}: found shape {value.shape}, expected {t.shape}; "
-                "resize_tensor_input() and allocate_tensors() change it"
-            )
-        self.view(index)[...] = value
-
-    def get(self, index: int) -> np.ndarray:
-        """A copy of a tensor's value."""
-        array = self._arrays.get(index) if self._is_ready and type(index) is int else None
-        if array is not None:
-            return array.copy()
-        t = self._tensor(index)
-        if t.is_constant:
-            return np.array(_constant(t))
-        session = self._ready(t)
-        return self._arrays[t.index].copy() if t.index in self._arrays else self._computed(t, session)
-
-    def view(self, index: int) -> np.ndarray:
-        """An array that stays connected to the tensor."""
-        t = self._tensor(index)
-        if t.is_constant:
-            return _constant(t)
-        session = self._ready(t)
-        self._viewed.add(t.index)
-        if t.index not in self._arrays:
-            self._arrays[t.index] = self._computed(t, session)
-            self._is_plain = False  # a run has to refresh it
-        return self._arrays[t.index].view()
-
-    def _computed(self, t: Tensor, session: Session) -> np.ndarray:
-        """A copy of what memory holds for a tensor, where that is its value."""
-        if not (t.is_variable or self._options.preserve):
-            raise CallError(
-                f"{_label(t)} is neither input nor output, and others use its memory after it; "
-                "to read it pass experimental_preserve_all_tensors=True to the Interpreter"
-            )
-        value = session.read_tensor(t.index)
-        if value is None:
-            raise CallError(f"{_label(t)} has no value: no operator reads or writes it")
-        return value
-
-    # Running
-
-    def invoke(self) -> None:
-        """Run once: from the arrays into the session's memory and back."""
-        session = self._session
-        if session is None or not self._is_ready:
-            raise CallError("invoke() on an interpreter that is not ready, expected allocate_tensors() before it")
-        if self._is_plain and self._invoke_directly(session):
-            return
-        for t in self._variables():
-            session.write_variable(t.index, self._arrays[t.index])
-        results = session.run([self._arrays[t.index] for t in self.file.inputs])
-        self._graph = session.graph
-        for t, result in zip(self.file.outputs, results, strict=True):
-            self._store(t.index, result)
-        ports = {t.index for t in (*self.file.inputs, *self.file.outputs)}
-        for index in self._arrays:
-            if index not in ports or self.file.tensors[index].is_variable:
-                value = session.read_tensor(index)
-                assert value is not None
-                self._store(index, value)
-
-    def _invoke_directly(self, session: Session) -> bool:
-        """Run once where ``Session.direct`` can, whose outputs are new arrays."""
-        found = session.direct(*self._inputs.values())
-        if found is None:
-            return False
-        for index, value in zip(self._outputs, found if isinstance(found, tuple) else (found,)):
-            if index in self._viewed:
-                self._store(index, value)
-            else:
-                self._arrays[index] = value
-        return True
-
-    def _store(self, index: int, value: np.ndarray) -> None:
-        """Give a tensor's array another value; the array itself stays as long as the shape does."""
-        if self._arrays[index].shape == value.shape:
-            self._arrays[index][...] = value
-        else:
-            self._arrays[index] = value
-
-    def reset(self) -> None:
-        """Set every variable to zero."""
-        if self._session is not None and self._is_ready:
-            self._session.reset_variables()
-            for t in self._variables():
-                value = self._session.read_tensor(t.index)
-                assert value is not None
-                self._store(t.index, value)
-
-    def _variables(self) -> list[Tensor]:
-        """The variables that callers have a view of."""
-        tensors = (self._graph.tensors[index] for index in self._arrays)
-        return [t for t in tensors if t.is_variable]
-
-    # Tensors
-
-    def details(self, index: int) -> Details:
-        """What LiteRT says about a tensor."""
-        t = self._tensor(index)
-        shape = self._shapes.get(t.index, t.shape)
-        # LiteRT keeps no signature of constants, and gives the shape where there is none.
-        stored = self.file.tensors[t.index].data
-        signature = t.shape_signature if stored is None or stored.size == 0 else ()
-        q = t.quantization
-        per_tensor = q is not None and len(q.scale) == 1 and not q.block_size
-        return {
-            "name": t.name,
-            "index": t.index,
-            "shape": np.array(shape, np.int32),
-            "shape_signature": np.array(signature or shape, np.int32),
-            "dtype": _type_of(t),
-            "quantization": (float(t.scale), t.zero_point) if per_tensor else (0.0, 0),
-            "quantization_parameters": _quantization_parameters(t, self._options.compress),
-            "sparsity_parameters": _sparsity_parameters(t),
-        }
-
-    def _tensor(self, index: int) -> Tensor:
-        number = operator.index(index)
-        if not 0 <= number < len(self._graph.tensors):
-            raise CallError(f"tensor {number} does not exist, expected 0 to {len(self._graph.tensors) - 1}")
-        return self._graph.tensors[number]
-
-    def _ready(self, t: Tensor) -> Session:
-        if self._session is None or not self._is_ready:
-            raise CallError(f"{_label(t)} has no memory yet, expected allocate_tensors() before its use")
-        return self._session
+        return {name: self._interpreter._get_tensor_details(i, subgraph) for name, i in indices(tensors).items()}
 
 
 # Arguments
@@ -569,84 +312,3 @@ def _shape(sizes: Any) -> tuple[int, ...]:
     if len(shape) > reader.MAX_RANK or prod(shape) > reader.MAX_ELEMENTS:
         raise CallError(f"shape is {shape}, expected at most {reader.MAX_RANK} axes and {reader.MAX_ELEMENTS} elements")
     return shape
-
-
-def _differ_only_where_open(shape: Sequence[int], current: Sequence[int], signature: Sequence[int]) -> bool:
-    if not len(shape) == len(current) == len(signature):
-        return False
-    return all(new == old or open_ == -1 for new, old, open_ in zip(shape, current, signature))
-
-
-# What is said about tensors
-
-
-def _label(t: Tensor) -> str:
-    return f"tensor {t.index} {t.name!r}"
-
-
-def _indices(tensors: Mapping[str, Tensor]) -> dict[str, int]:
-    return {name: tensors[name].index for name in sorted(tensors)}
-
-
-def _constant(t: Tensor) -> np.ndarray:
-    """A constant's values, read-only."""
-    if t.data is None or t.dtype == object:
-        raise UnsupportedError(f"{_label(t)} is {t.type_name}, expected numbers")
-    values = t.data.view()
-    values.flags.writeable = False
-    return values
-
-
-def _reported_type(t: Tensor) -> type | None:
-    return _REPORTED_TYPES.get(t.type_name) if t.type_name else t.dtype.type
-
-
-def _type_of(t: Tensor) -> type:
-    dtype = _reported_type(t)
-    if dtype is None:
-        raise CallError(f"{_label(t)} is {t.type_name}, expected a type that NumPy has")
-    return dtype
-
-
-def _quantization_parameters(t: Tensor, compress: bool) -> Details:
-    q = t.quantization
-    scales = np.array([] if q is None else q.scale, np.float32)
-    zero_points = np.array([] if q is None else q.zero_point, np.int32)
-    if compress and len(zero_points) and (zero_points == zero_points[0]).all():
-        zero_points = zero_points[:1]
-    if q is not None and q.block_size:  # the file holds scales as float16, and zero points only where any is not 0
-        scales = _halved(scales)
-        zero_points = zero_points if zero_points.any() else zero_points[:0]
-    return {
-        "scales": scales,
-        "zero_points": zero_points,
-        "quantized_dimension": 0 if q is None else q.axis,
-        "block_size": 0 if q is None else q.block_size,
-    }
-
-
-def _halved(values: np.ndarray) -> np.ndarray:
-    """float32 values as float16 where that holds them exactly, else as they are."""
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    return half if np.array_equal(half, values) else values
-
-
-def _sparsity_parameters(t: Tensor) -> Details:
-    sparsity: Any = t.sparsity
-    if sparsity is None:
-        return {}
-    details: Details = {"traversal_order": np.array(sparsity.traversal_order, np.int32)}
-    if sparsity.block_map:
-        details["block_map"] = np.array(sparsity.block_map, np.int32)
-    details["dim_metadata"] = [
-        {"format": 0, "dense_size": level.dense_size}
-        if level.format == 0
-        else {
-            "format": 1,
-            "array_segments": np.array(level.array_segments, np.int32),
-            "array_indices": np.array(level.array_indices, np.int32),
-        }
-        for level in sparsity.dim_metadata
-    ]
-    return details
