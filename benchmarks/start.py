@@ -23,6 +23,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from rich.markup import escape
+
 from benchmarks import machine, models, networks, tables
 from benchmarks.contest import Row
 from int8rt.tools import litert, report
@@ -96,7 +98,7 @@ def text(result: Row) -> list[str]:
         for name, of in (("min", min), ("median", median)):
             rows.append([kind, name, *(f"{of(s[part] for s in starts):.3f}" for part in PARTS), str(len(starts))])
     header = [f"{result['name']}, seconds", "", *(f"{part} " for part in PARTS), "runs "]
-    lines = report.table(header, rows)
+    lines = [escape(line) for line in report.plain(report.table(header, rows))]
     ours, theirs = (result["starts"].get(kind) for kind in ("int8rt, warm start", "LiteRT (XNNPACK)"))
     if ours and theirs:
         ratio = min(s["total"] for s in ours) / min(s["total"] for s in theirs)

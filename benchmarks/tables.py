@@ -46,15 +46,15 @@ def memory(row: Row) -> str:
     return f"peak memory of {row['name']}: int8rt {ours:.0f} MiB, LiteRT {theirs:.0f} MiB"
 
 
-def text(rows: Sequence[Row], width: int | None = None) -> list[str]:
+def text(rows: Sequence[Row]) -> list[str]:
     """The table, and what failed."""
     extra = list(dict.fromkeys(name for row in rows for name in row.get("ratio", {}) if name not in LITERT_NAMES))
     ratios = [*(f"{name} " for name in LITERT_NAMES.values()), "invoke ", *(f"{name} " for name in extra)]
     header = ["model", "threads ", "MMAC ", "ms ", "XNN ms ", *ratios, "GMAC/s ", "peak ", "where the time goes"]
-    lines = report.table(header, [_cells(row, extra) for row in rows if "error" not in row], width)
+    table = report.table(header, [_cells(row, extra) for row in rows if "error" not in row])
     failed = [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
     failed += [f"{row['name']}: {who}: {why}" for row in rows for who, why in row.get("errors", {}).items()]
-    return [*lines, *(f"[dim]{escape(line)}[/]" for line in dict.fromkeys(failed))]
+    return [*map(escape, report.plain(table)), *(f"[dim]{escape(line)}[/]" for line in dict.fromkeys(failed))]
 
 
 def _cells(row: Row, extra: Sequence[str]) -> list[str]:

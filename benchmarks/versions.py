@@ -26,7 +26,7 @@ from statistics import median
 from typing import Any
 
 import benchmarks
-from benchmarks import models, tables
+from benchmarks import models
 from benchmarks.contest import Row, geometric_mean
 from benchmarks.start import OURS, once
 from int8rt.tools import report
@@ -139,7 +139,9 @@ def main(args: Sequence[str] | None = None) -> None:
         rows = [
             [kind, *(f"{of(times):.3f}" for times in by.values() for of in (min, median))] for kind, by in found.items()
         ]
-        tables.show(report.table(["seconds", "ours, least", "median", "other, least", "median"], rows))
+        print(
+            "\n".join(report.plain(report.table(["seconds", "ours, least", "median", "other, least", "median"], rows)))
+        )
         content: Any = found
     else:
         content = run(other, given.names, models.counts(given.threads), given.seconds)

@@ -201,7 +201,7 @@ def tabulated(found: Iterable[Result]) -> dict[str, dict[str, dict[str, Any]]]:
 def summary(table: dict[str, Any]) -> list[str]:
     """Operators x types as text."""
     rows = [[op, types, *(str(cell.get(o, "")) for o in OUTCOMES)] for op in table for types, cell in table[op].items()]
-    return report.table(["operator", "types", *(f"{o} " for o in OUTCOMES)], rows)
+    return report.plain(report.table(["operator", "types", *(f"{o} " for o in OUTCOMES)], rows))
 
 
 def update(table: dict[str, Any], versions: dict[str, dict[str, list[int]]]) -> None:
@@ -268,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(line, flush=True)
             said.add(line)
     table = tabulated(found)
-    print("\n".join(line.replace("[bold]", "").replace("[/]", "") for line in summary(table)))
+    print("\n".join(summary(table)))
     counts = Counter(r.outcome for r in found)
     print(f"\n{len(found):,} cases of {len(table)} operators: " + ", ".join(f"{counts[o]} {o}" for o in OUTCOMES))
     if given.update or not given.operators:

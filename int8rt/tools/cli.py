@@ -17,12 +17,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 import int8rt
 from int8rt import ops
@@ -38,6 +36,10 @@ from int8rt.runtime import session
 from int8rt.runtime.model import MAX_THREADS, Model, Port, load, random_inputs, unique_names
 from int8rt.steps import View
 from int8rt.tools import checked, images, report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 app = typer.Typer(
     add_completion=False,
@@ -93,6 +95,8 @@ def _one_line(error: Exception) -> str:
 
 
 def _fail(message: str) -> int:
+    from rich.markup import escape
+
     _console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     return 2
 
@@ -247,9 +251,9 @@ def info(
     if as_json:
         _print_json(result)
     else:
-        _print(report.info(result, _width()))
+        _print(report.info(result))
         if memory and "memory" in result:
-            _print(report.memory(result["memory"], _width()))
+            _print(report.memory(result["memory"]))
 
 
 def _info(graph: Graph) -> report.Report:
@@ -351,7 +355,7 @@ def compare(
     else:
         for entry, difference in zip(plain["differences"], result.differences, strict=True):
             entry["text"] = str(difference)
-        _print(report.comparison(plain, _width()))
+        _print(report.comparison(plain))
     raise typer.Exit(0 if result.equal else 1)
 
 
@@ -386,7 +390,7 @@ def bench(
         _print_json(result)
     else:
         _print([report.times(result["times"])])
-        _print(report.profile(result["nodes"], _width()) if by_operator else [])
+        _print(report.profile(result["nodes"]) if by_operator else [])
 
 
 def _timed(model: Model, arrays: Sequence[np.ndarray]) -> float:
@@ -426,7 +430,7 @@ def operators(
         _print_json(result)
     else:
         plain = [{**row._asdict(), "types": checked.marked(row)} for row in rows]
-        _print(report.operators({**result, "operators": plain}, _width()))
+        _print(report.operators({**result, "operators": plain}))
 
 
 # warmup
@@ -480,10 +484,10 @@ def _about(model: Path) -> Iterator[None]:
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """What tells the user, on standard error, that kernels are being compiled: a bar, or one line if nobody watches."""
-    console = _console(stderr=True)
     bars: list[Any] = []
 
     def progress(name: str, done: int, total: int) -> None:
+        console = _console(stderr=True)
         if console.is_terminal:
             if not bars:
                 bars.append(_bar(console))
@@ -510,6 +514,8 @@ def _bar(console: Console) -> Any:
 
 
 def _console(stderr: bool = False) -> Console:
+    from rich.console import Console  # which JSON does without
+
     return Console(stderr=stderr)
 
 
@@ -519,10 +525,8 @@ def _width() -> int | None:
     return console.width if console.is_terminal else None
 
 
-def _print(lines: Iterable[str]) -> None:
-    console = _console()
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=not console.is_terminal)
+def _print(lines: Iterable[str | Table]) -> None:
+    report.show(_console(), lines)
 
 
 def _tuple(results: Any) -> tuple[np.ndarray, ...]:

@@ -1,43 +1,90 @@
 """Reports as text: what the command line prints where it does not print JSON. Plain values in, lines out.
 
-Lines have rich's markup for bold and dim; what comes from a file is escaped. A table or a picture is as wide as its
-content, unless there is a terminal: then names are shortened in the middle until it fits.
+Lines have rich's markup for bold and dim; what comes from a file is escaped. Tables are rich's. A table or a picture is
+as wide as its content, unless there is a terminal: then names are shortened in the middle until it fits.
 """
 
 from __future__ import annotations
 
 import string
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from rich.markup import escape
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.measure import Measurement
+    from rich.table import Table
 
 Report = dict[str, Any]
+Lines = list["str | Table"]
+
+
+def escape(text: str) -> str:
+    """The text with nothing in it that rich takes for markup."""
+    from rich.markup import escape  # when it is needed first: JSON does without rich
+
+    return escape(text)
 
 
 # Tables
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None, name: int = 0) -> list[str]:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], flexible: int = -1, wraps: bool = False) -> Table:
     """Aligned columns: text to the left, numbers (a header that ends in a space) to the right.
 
-    Where it would be wider than ``width``, the column ``name`` is shortened.
+    Where the terminal is too narrow for all, the column ``flexible`` is shortened, or its text wraps.
     """
-    cells = [list(row) for row in rows]
-    right = [title.endswith(" ") for title in header]
-    widths = [max(len(row[c]) for row in [[t.strip() for t in header], *cells]) for c in range(len(header))]
-    excess = 0 if width is None else sum(widths) + 2 * len(widths) - width
-    if excess > 0:
-        widths[name] = max(widths[name] - excess, 12)
-        for row in cells:
-            row[name] = shortened(row[name], widths[name])
+    from rich.table import Table
+    from rich.text import Text
 
-    def line(row: Sequence[str]) -> str:
-        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
-        return "  " + "  ".join(padded).rstrip()
+    found = Table(box=None, padding=(0, 0, 0, 2), header_style="bold")
+    flexible %= len(header)
+    for number, title in enumerate(header):
+        side: Literal["left", "right"] = "right" if title.endswith(" ") else "left"
+        found.add_column(title.strip(), justify=side, no_wrap=number != flexible)
+    for row in rows:
+        cells: list[Any] = [Text(cell) for cell in row]
+        if not wraps:
+            cells[flexible] = Name(row[flexible])
+        found.add_row(*cells)
+    return found
 
-    return [f"[bold]{line([t.strip() for t in header])}[/]", *(escape(line(row)) for row in cells)]
+
+class Name:
+    """A cell's text, of which the middle is left out where there is no room for it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[str]:
+        yield escape(shortened(self.text, options.max_width))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.measure import Measurement
+
+        return Measurement(min(len(self.text), 12), len(self.text))
+
+
+def show(console: Console, report: Iterable[str | Table]) -> None:
+    """Print lines with markup, and tables; in a pipe or a file nothing is shortened or broken."""
+    for part in report:
+        if isinstance(part, str):
+            console.print(part, highlight=False, soft_wrap=not console.is_terminal)
+        elif console.is_terminal:
+            console.print(part, highlight=False)
+        else:
+            for line in plain(part):
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def plain(table: Table) -> list[str]:
+    """The lines of a table that is as wide as its content."""
+    from rich.console import Console
+
+    console = Console(color_system=None, legacy_windows=False)
+    lines = console.render_lines(table, console.options.update(width=1 << 20), pad=False)
+    return ["".join(segment.text for segment in line).rstrip() for line in lines]
 
 
 def shortened(text: str, width: int) -> str:
@@ -123,11 +170,11 @@ def nbytes(count: int) -> str:
 # info
 
 
-def info(report: Report, width: int | None = None) -> list[str]:
+def info(report: Report) -> Lines:
     """What a model is."""
     what = escape(report["description"] or "a model without description").rstrip(".")
     more = f", {report['subgraphs']} subgraphs" if report["subgraphs"] > 1 else ""
-    lines = [f"[bold]{what}[/], {report['bytes']:,} bytes{more}", ""]
+    lines: Lines = [f"[bold]{what}[/], {report['bytes']:,} bytes{more}", ""]
     for kind in ("inputs", "outputs"):
         for t in report[kind]:
             signature = f"  signature {t['shape_signature']}" if "shape_signature" in t else ""
@@ -144,11 +191,11 @@ def info(report: Report, width: int | None = None) -> list[str]:
          "" if row["supported"] else "not supported"]
         for row in report["operators"]
     ]  # fmt: skip
-    lines += ["", *table(["operator", "version ", "nodes ", "types", ""], rows, width, name=3), ""]
+    lines += ["", table(["operator", "version ", "nodes ", "types", ""], rows, flexible=3, wraps=True), ""]
     if "unsupported" in report:
         lines.append(f"[red]cannot run[/]: {escape(report['unsupported'])}")
     if "memory" in report:
-        lines += _memory_sizes(report["memory"])
+        lines.append(_memory_sizes(report["memory"]))
     return lines
 
 
@@ -159,7 +206,7 @@ def _quantization(t: Report) -> str:
     return f"  = {t['scale']:.7g} * " + (f"(q {'+-'[zero > 0]} {abs(zero)})" if zero else "q")
 
 
-def _memory_sizes(memory: Report) -> list[str]:
+def _memory_sizes(memory: Report) -> Table:
     over = memory["arena"] / max(memory["lower_bound"], 1) - 1
     what = {
         "arena": "arena, for all that a run writes" + (f": {over:.1%} above the least" if over else ""),
@@ -167,20 +214,20 @@ def _memory_sizes(memory: Report) -> list[str]:
         "tensors": "if no tensor shared its memory with others",
         "packed": "weights and tables, packed for the kernels",
     }
-    return table(["bytes ", "memory"], [[f"{memory[key]:,}", text] for key, text in what.items()])
+    return table(["bytes ", "memory"], [[f"{memory[key]:,}", text] for key, text in what.items()], wraps=True)
 
 
 KEYS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 CELLS = 40
 
 
-def memory(report: Report, width: int | None = None) -> list[str]:
+def memory(report: Report) -> Lines:
     """Which tensor lives where and when: a picture, a line per step and a column per 1/CELLS of the arena; a table."""
     blocks = report["blocks"]
     keys = [KEYS[i % len(KEYS)] for i in range(len(blocks))]
     label = min(max(map(len, report["steps"]), default=0), 28)  # so that a line has 80 columns at most
     scale = f"0{nbytes(report['arena']):>{CELLS - 1}}"
-    lines = ["", f"[bold]  step  {shortened('node and kernel', label):<{label}}  {scale}[/]"]
+    lines: Lines = ["", f"[bold]  step  {shortened('node and kernel', label):<{label}}  {scale}[/]"]
     for number, step in enumerate(report["steps"]):
         lines.append(f"  {number:>4}  {escape(shortened(step, label).ljust(label))}  {_cells(report, keys, number)}")
     rows = [
@@ -188,7 +235,7 @@ def memory(report: Report, width: int | None = None) -> list[str]:
         for key, b in zip(keys, blocks, strict=True)
         for name in (b["tensor"], *b["shared_with"])
     ]
-    return [*lines, "", *table(["", "bytes ", "offset ", "steps", "tensor"], rows, width, name=4)]
+    return [*lines, "", table(["", "bytes ", "offset ", "steps", "tensor"], rows)]
 
 
 def _cells(report: Report, keys: Sequence[str], step: int) -> str:
@@ -207,12 +254,12 @@ def _cells(report: Report, keys: Sequence[str], step: int) -> str:
 # compare
 
 
-def comparison(report: Report, width: int | None = None) -> list[str]:
+def comparison(report: Report) -> Lines:
     """Equal, or where the first difference arose."""
     runs = f"{report['runs']} run{'s' if report['runs'] > 1 else ''}"
     what = f"{report['tensors']} tensors, {runs}, LiteRT {report['version']} {report['resolver']}"
     if report["equal"]:
-        lines = [f"[green]equal[/]: every byte of {what}"]
+        lines: Lines = [f"[green]equal[/]: every byte of {what}"]
     else:
         differences = report["differences"]
         origins = [d for d in differences if d["is_origin"]]
@@ -233,7 +280,7 @@ def comparison(report: Report, width: int | None = None) -> list[str]:
             where = f"1 node and spread to {spread} tensors behind it"
         lines += ["", f"differences arose at {where}:"]
         header = ["run ", "node", "elements ", "by up to ", "tensor"]
-        lines += table(header, rows[:ORIGINS], width, name=4)
+        lines.append(table(header, rows[:ORIGINS]))
         lines += [f"  and {len(rows) - ORIGINS} more"] if len(rows) > ORIGINS else []
     if report["not_compared"]:
         lines.append(f"[dim]LiteRT gives no values of {len(report['not_compared'])} tensors[/]")
@@ -246,7 +293,7 @@ ORIGINS = 20  # how many are listed
 # bench
 
 
-def profile(rows: Sequence[Report], width: int | None = None) -> list[str]:
+def profile(rows: Sequence[Report]) -> Lines:
     """Where the time goes, per node and per operator."""
     total = sum(r["seconds"] for r in rows) or 1.0
     seconds: Counter[str] = Counter()
@@ -266,16 +313,17 @@ def profile(rows: Sequence[Report], width: int | None = None) -> list[str]:
     by_node = [cells(f"{r['op']} (node {r['node']}) {r['kernel']}", r["seconds"], r["work"]) for r in rows]
     by_op = [cells(op, s, work[op]) for op, s in seconds.most_common()]
     columns = ["µs ", "share ", "G/s "]
-    return ["", *table(["node and kernel", *columns], by_node, width), "", *table(["operator", *columns], by_op, width)]
+    nodes, operators = ([title, *columns] for title in ("node and kernel", "operator"))
+    return ["", table(nodes, by_node, flexible=0), "", table(operators, by_op, flexible=0)]
 
 
 # ops
 
 
-def operators(found: Report, width: int | None = None) -> list[str]:
+def operators(found: Report) -> Lines:
     """A row per operator and set of LiteRT's kernels; types that need a word about them are marked."""
     rows = [[r["op"], r["versions"], r["against"], str(r["cases"]), r["types"]] for r in found["operators"]]
-    lines = table(["operator", "versions ", "checked against", "cases ", "types"], rows, width, name=4)
+    lines: Lines = [table(["operator", "versions ", "checked against", "cases ", "types"], rows, wraps=True)]
     lines += ["", f"[dim]LiteRT {escape(found['litert'])}; ~ equal within a bound, * LiteRT's result is wrong:[/]"]
     lines += ["[dim]see docs/numerics.md[/]"]
     if found["not_in_the_table"]:

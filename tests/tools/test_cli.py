@@ -424,6 +424,23 @@ def test_lines_fit_a_terminal(monkeypatch, saved, width, args):
     assert max(map(len, lines)) <= max(width, 80)
 
 
+def test_types_wrap_on_a_terminal_and_not_in_a_pipe(monkeypatch, good):
+    piped = good("ops", "CONV_2D", "ADD")
+    assert all(line == line.rstrip() for line in piped.splitlines())
+    screen = io.StringIO()
+    monkeypatch.setattr(cli, "_console", lambda stderr=False: Console(file=screen, force_terminal=True, width=60))
+    with pytest.raises(SystemExit):
+        cli.main(["ops", "CONV_2D", "ADD"])
+    shown = Text.from_ansi(screen.getvalue()).plain
+    assert len(shown.splitlines()) > len(piped.splitlines()) + 4
+    assert shown.split() == piped.split()
+
+
+def test_json_is_printed_without_rich(python):
+    code = "import sys; sys.modules['rich'] = None; from int8rt.tools.cli import main; main(sys.argv[1:])"
+    assert json.loads(python(code, "info", DIGITS, "--json"))["bytes"] == 22928
+
+
 def test_long_names_are_whole_in_a_pipe(good, saved):
     path = saved(sum_and_gap())
     for args in (("run",), ("info", "--memory")):
