@@ -245,3 +245,17 @@ def cases(*names: str, **fields: Any) -> list[Product]:
 def some(*names: str, step: int = 3, **fields: Any) -> list[Product]:
     """A case for every third (or other) geometry of these operators."""
     return [Product(**(geometry | fields)) for name in names for geometry in GEOMETRIES[name][::step]]
+
+
+def blockwise(
+    rows: int, depth: int, units: int, size: int, bias: bool = True, values: float = 1.0, **fields: Any
+) -> tuple[bytes, np.ndarray]:
+    """FULLY_CONNECTED with int4 weights that have a scale per ``size`` weights of a row: the file and its input."""
+    rng = np.random.default_rng([rows, depth, units, size])
+    x = (rng.normal(size=(rows, depth)) * values).astype(np.float32)
+    w = rng.integers(-8, 8, (units, depth)).astype(np.int8)
+    scales = rng.uniform(0.01, 0.1, (units, depth // size)).astype(np.float16)
+    s = T(np.float16, scales.shape, data=scales)
+    b = T(np.float32, (units,), data=rng.normal(size=units).astype(np.float32)) if bias else None
+    w_ = T(np.int8, w.shape, s, data=w, type_name="INT4", block_size=size)
+    return model("FULLY_CONNECTED", [T(np.float32, x.shape), w_, b], [T(np.float32, (rows, units))], **fields), x

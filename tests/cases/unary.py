@@ -124,3 +124,21 @@ def refused(content: bytes, error: type[Exception], words: str) -> None:
     """Building a program fails, and says so in these words."""
     with pytest.raises(error, match=words):
         build(reader.read(content).main, REFERENCE)
+
+
+# FAKE_QUANT
+
+FAKE_QUANT_VALUES = np.concatenate([np.linspace(-12, 12, 2001), FLOATS[1:]]).astype(np.float32)
+
+
+def fake_quant(
+    shape: Any = FAKE_QUANT_VALUES.shape,
+    min: float = -6.0,
+    max: float = 6.0,
+    num_bits: int = 8,
+    dtype: Any = np.float32,
+    narrow_range: bool = False,
+) -> bytes:
+    """A model of one FAKE_QUANT."""
+    fields = {"min": min, "max": max, "num_bits": num_bits, "narrow_range": narrow_range}
+    return writer.model("FAKE_QUANT", [T(dtype, shape)], [T(dtype, shape)], **fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from engines import check, run_program, run_reference, same
+from products import blockwise
 from writer import RELU, T, model
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -15,46 +16,35 @@ from int8rt.errors import ModelError, UnsupportedError
 F32 = np.float32
 
 
-def case(rows, depth, units, size, bias=True, values=1.0, **fields):
-    rng = np.random.default_rng([rows, depth, units, size])
-    x = (rng.normal(size=(rows, depth)) * values).astype(F32)
-    w = rng.integers(-8, 8, (units, depth)).astype(np.int8)
-    scales = rng.uniform(0.01, 0.1, (units, depth // size)).astype(np.float16)
-    s = T(np.float16, scales.shape, data=scales)
-    b = T(F32, (units,), data=rng.normal(size=units).astype(F32)) if bias else None
-    w_ = T(np.int8, w.shape, s, data=w, type_name="INT4", block_size=size)
-    return model("FULLY_CONNECTED", [T(F32, x.shape), w_, b], [T(F32, (rows, units))], **fields), x
-
-
 @pytest.mark.parametrize("size", [32, 64])
 @pytest.mark.parametrize("units", [4, 5, 16, 17, 70])
 @pytest.mark.parametrize("rows", [1, 2, 7])
 def test_blockwise(rows, units, size):
     for depth, bias in ((64, True), (192, False), (320, True)):
-        content, x = case(rows, depth, units, size, bias)
+        content, x = blockwise(rows, depth, units, size, bias)
         check(content, x, resolver="builtin")
 
 
 @pytest.mark.parametrize("values", [0.0, 1e-41, 1e-37, 1e30])
 def test_extreme_values(values):
-    content, x = case(3, 64, 8, 32, values=values)
+    content, x = blockwise(3, 64, 8, 32, values=values)
     check(content, x, resolver="builtin")
 
 
 @pytest.mark.parametrize(("depth", "size"), [(6, 3), (5, 5), (32, 1), (40, 10)])
 def test_small_blocks(depth, size):
     """LiteRT has no kernel for some of them: the program against its reference."""
-    content, x = case(3, depth, 5, size)
+    content, x = blockwise(3, depth, 5, size)
     same("reference", run_reference(content, x), run_program(content, x))
 
 
 def test_threads():
-    content, x = case(40, 128, 200, 32)
+    content, x = blockwise(40, 128, 200, 32)
     same("one thread", run_program(content, x), run_program(content, x, threads=2))
 
 
 def test_refused():
-    content, x = case(2, 64, 8, 32, fused_activation_function=RELU)
+    content, x = blockwise(2, 64, 8, 32, fused_activation_function=RELU)
     with pytest.raises(UnsupportedError, match="block-wise"):
         run_program(content, x)
     w = T(np.int8, (8, 64), T(np.float16, (8, 2), data=np.ones((8, 2))), data=np.ones((8, 64)), type_name="INT4",

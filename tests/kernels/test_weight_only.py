@@ -9,15 +9,14 @@ import tracemalloc
 import numpy as np
 import pytest
 import recurrent
+from embeddings import lookup, table
 from engines import assert_shared, shared
+from matmul import ADJOINTS, SHAPES, matmul, operand
 from paths import MODELS, SHARED_MODELS
-from products import Product, cases, some
+from products import Product, blockwise, cases, some
 from requirements import shared_model
 from selection import exhaustive
-from test_batch_matmul import ADJOINTS, SHAPES, matmul, operand
-from test_embedding_lookup import lookup, table
-from test_products_blockwise import case as blockwise
-from test_simd import TARGETS, host_features
+from targets import TARGETS, host_features
 from writer import RELU, RELU6, SAME, Op, T, model, network
 
 import int8rt

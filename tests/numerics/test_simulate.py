@@ -7,7 +7,7 @@ import pytest
 import simulation
 from engines import run_litert, run_program
 from paths import DATA
-from test_fake_quant import X, node
+from unary import FAKE_QUANT_VALUES, fake_quant
 
 import int8rt
 from int8rt.errors import InputError
@@ -113,8 +113,8 @@ def test_refused(change, message):
 @pytest.mark.parametrize("limits", [(-6, 6), (0, 6), (-6, 0), (-1, 1.007), (-0.001, 10)])
 def test_operator(limits, num_bits):
     """The bits of FAKE_QUANT, LiteRT's and int8rt's."""
-    x = np.append(X, F(np.nan))
-    model = node(x.shape, *limits, num_bits)
+    x = np.append(FAKE_QUANT_VALUES, F(np.nan))
+    model = fake_quant(x.shape, *limits, num_bits)
     y = int8rt.fake_quant(x, *limits, num_bits)
     for expected in (run_litert(model, x), run_program(model, x)):
         np.testing.assert_array_equal(y.view(np.int32), expected[0].view(np.int32))

@@ -1,27 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from embeddings import RANGES, lookup, table
 from engines import check, run_program, run_reference
 from moves import TYPES, refused, tensor, values
 from writer import T, model
 
 from int8rt.errors import InputError, ModelError, UnsupportedError
-
-RANGES = {"INT8": (-128, 127), "INT4": (-8, 7), "INT2": (-2, 1)}
-
-
-def lookup(table: T, count: int = 4, y: Any = np.float32) -> bytes:
-    return model("EMBEDDING_LOOKUP", [T(np.int32, (count,)), table], [tensor(y, (1,))])
-
-
-def table(name: str, shape: tuple[int, ...], scale: Any, **fields: Any) -> T:
-    lo, hi = RANGES[name]
-    data = np.random.default_rng(shape).integers(lo, hi + 1, shape).astype(np.int8)
-    data.reshape(-1)[:2] = lo, hi
-    return T(np.int8, shape, scale, 0, data=data, **({} if name == "INT8" else {"type_name": name}), **fields)
 
 
 def scales(rows: int) -> np.ndarray:

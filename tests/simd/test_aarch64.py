@@ -9,12 +9,11 @@ import re
 import aarch64
 import numpy as np
 import pytest
-import test_products_blockwise
-import test_simd
+import targets
 import writer
 from engines import REFERENCE, run_reference
 from linear import Linear
-from products import Product
+from products import Product, blockwise
 from selection import exhaustive
 from writer import RELU, SAME, T
 
@@ -44,9 +43,9 @@ def add():
 
 
 def more():
-    """(model, input) of what test_simd has not."""
+    """(model, input) of what targets has not."""
     linear = [case.model() for case in (*DEPTHWISE, *NINE_BITS, *OTHER_RULES)]
-    return [*linear, add(), test_products_blockwise.case(7, 64, 20, 32)]
+    return [*linear, add(), blockwise(7, 64, 20, 32)]
 
 
 # The code
@@ -68,6 +67,7 @@ OTHERS = [
 LIST = """
 import pickle, sys
 import aarch64
+import targets
 aarch64.target(sys.argv[1])
 from int8rt.format import reader
 from int8rt.native.kernel import find_kernel
@@ -93,7 +93,7 @@ def recipes(model):
 def code_for(lowering, python, folder):
     """{kernel: its code}."""
     path = folder / "models"
-    models = [case.model()[0] for case in (*ROWS_OF_SUMS, *OTHERS)] + [model for model, _ in test_simd.bytewise()]
+    models = [case.model()[0] for case in (*ROWS_OF_SUMS, *OTHERS)] + [model for model, _ in targets.bytewise()]
     path.write_bytes(pickle.dumps((models, recipes(add()[0]))))  # ADD's preparation runs a kernel
     python(LIST, aarch64.FEATURES[lowering], path)
     found, code = pickle.loads(path.read_bytes())
@@ -167,6 +167,7 @@ def test_lowering_by_name_of_cpu(cpu, features, lowering, python):
 LOWERING = """
 import sys
 import aarch64
+import targets
 aarch64.target(*sys.argv[:0:-1])
 from int8rt.simd.lowerings import lowering
 print(lowering())
@@ -178,6 +179,7 @@ print(lowering())
 RUN = """
 import pickle, sys
 import aarch64
+import targets
 aarch64.target(sys.argv[1])
 from int8rt.simd.lowerings import lowering
 with open(sys.argv[2], "rb") as file:
@@ -194,8 +196,8 @@ for content, x, expected in cases:
 @pytest.mark.parametrize("lowering", aarch64.FEATURES)
 def test_same_bits_under_emulation(lowering, part, python, tmp_path):
     """By default each lowering has a few of the cases."""
-    cases = [case.model() for case in test_simd.CASES] + [(m, x) for m, (x,) in (p.model() for p in test_simd.PRODUCTS)]
-    cases += [*test_simd.bytewise(), *more()]
+    cases = [case.model() for case in targets.CASES] + [(m, x) for m, (x,) in (p.model() for p in targets.PRODUCTS)]
+    cases += [*targets.bytewise(), *more()]
     if part == "some":
         cases = cases[list(aarch64.FEATURES).index(lowering) :: 12]
     path = tmp_path / "cases.pickle"
