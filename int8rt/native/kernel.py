@@ -17,6 +17,7 @@ import importlib
 import json
 import operator
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, ParamSpec
 
 from int8rt.native import fingerprint as fingerprint  # hashes the sources now, before kernels are imported
@@ -162,6 +163,25 @@ class Inline:
 def inline(function: Callable[..., Any]) -> Inline:
     """Make an Inline of a function."""
     return Inline(function)
+
+
+class Stage(Inline):
+    """An Inline that Numba takes into its callers before types are known, so that it costs nothing by itself.
+
+    Compiling it costs less too; an Inline with loops or many callers is better compiled once.
+    """
+
+    targetoptions = MappingProxyType({"inline": "always"})  # what Numba asks a function that it compiled
+
+    @property
+    def py_func(self) -> Callable[..., Any]:
+        """The function, by the name that Numba asks for."""
+        return self.function
+
+
+def stage(function: Callable[..., Any]) -> Stage:
+    """Make a Stage of a function."""
+    return Stage(function)
 
 
 class Intrinsic:

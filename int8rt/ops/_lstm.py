@@ -75,6 +75,17 @@ class Steps(NamedTuple):
     batch: int
 
 
+class Direction(NamedTuple):
+    """Which way a sequence runs, and which columns of the output are its coefficients."""
+
+    is_backward: bool = False
+    stride: int = 0  # columns of the output; 0: as many as this direction has
+    column: int = 0  # the first
+
+
+FORWARD = Direction()
+
+
 def steps(shape: Sequence[int], time_major: bool) -> Steps:
     """Of an input [time, batch, depth], [batch, time, depth] or [batch, depth]."""
     if len(shape) == 2:

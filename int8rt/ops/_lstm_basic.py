@@ -5,7 +5,7 @@
 
 float32 in the order of ``_recurrent``. uint8: x and h in units of 1/128 around 128, products requantized to int16 in
 Q3.12, c in Q4.11, all else gemmlowp's 16-bit fixed point. LiteRT has no reference kernel for it, so products are
-rounded by rule B, as its optimized ones are. Outputs are h, c, the concatenated inputs and the products. Formulas:
+rounded half up, as its optimized ones are. Outputs are h, c, the concatenated inputs and the products. Formulas:
 TFLite ``internal/reference/lstm_cell.h``, ``kernels/lstm.cc`` (basic).
 """
 
@@ -163,17 +163,36 @@ def prepare(node: Node) -> Call:
     batch = b.x.shape[0]
     if b.x.dtype == np.float32:
         in_fours = vectors_in_fours(w.shape[1], w.shape[0], batch)
-        states = (b.x, b.h, b.c, h, c, together, products)
+        tensors = Tensors(x=b.x, h=b.h, c=b.c, h_out=h, c_out=c, together=together, products=products)
         gates = scratch(f"{h.name}/gates", (4, b.units), np.float32)
-        return Call(lstm_basic_float, w, bias, in_fours, *states, gates, writes=[*writes, gates], work=batch * w.size)
+        return Call(lstm_basic_float, w, bias, in_fours, *tensors, gates, writes=[*writes, gates], work=batch * w.size)
     centered = w.astype(np.int16) - np.int16(b.w.zero_point)
     offset = bias.astype(np.int64) - ZERO_POINT * centered.sum(axis=1, dtype=np.int64)
     tables = np.stack([_fixed16.sigmoid(), _fixed16.tanh(3), _fixed16.tanh(STATE_INTEGER_BITS)])
     eight, sixteen = np.dtype(np.uint8), np.dtype(np.int16)
-    return Call(
-        lstm_basic_uint8, centered, offset, *_multiplier(b), tables, b.x, Flat(b.h, eight), Flat(b.c, sixteen),
-        Flat(h, eight), Flat(c, sixteen), together, Flat(products, sixteen), writes=writes, work=batch * w.size,
-    )  # fmt: skip
+    tensors = Tensors(
+        x=b.x,
+        h=Flat(b.h, eight),
+        c=Flat(b.c, sixteen),
+        h_out=Flat(h, eight),
+        c_out=Flat(c, sixteen),
+        together=together,
+        products=Flat(products, sixteen),
+    )
+    args = centered, offset, *_multiplier(b), tables, *tensors
+    return Call(lstm_basic_uint8, *args, writes=writes, work=batch * w.size)
+
+
+class Tensors(NamedTuple):
+    """What changes from run to run, as the kernels take it: the inputs, the states and the outputs."""
+
+    x: Any  # [batch, inputs]
+    h: Any  # [batch, units]
+    c: Any  # [batch, units]
+    h_out: Any  # [batch, units]
+    c_out: Any  # [batch, units]
+    together: Any  # [batch, inputs + units]
+    products: Any  # [batch, 4 units]
 
 
 @inline
@@ -187,18 +206,15 @@ def join(x: Any, h: Any, together: Any, b: int, inputs: int, units: int) -> None
 
 
 @kernel
-def lstm_basic_float(
-    w: Any, bias: Any, in_fours: int, x: Any, h: Any, c: Any, h_out: Any, c_out: Any, together: Any, products: Any,
-    gates: Any,
-) -> None:  # fmt: skip
-    """One step of every row."""
+def lstm_basic_float(w: Any, bias: Any, in_fours: int, t: Tensors, gates: Any) -> None:
+    """One step of every row; w float32 [4 units, inputs + units], bias [4 units], gates [4, units]."""
     rows, depth = w.shape[0], w.shape[1]
     units, inputs = rows // 4, depth - rows // 4
-    for b in range(x.size // inputs):
-        join(x, h, together, b, inputs, units)
+    for b in range(t.x.size // inputs):
+        join(t.x, t.h, t.together, b, inputs, units)
         for k in range(rows):
-            value = dot(w, k * depth, together, b * depth, depth, k, rows, b, in_fours) + get(bias, k)
-            put(products, b * rows + k, value)
+            value = dot(w, k * depth, t.together, b * depth, depth, k, rows, b, in_fours) + get(bias, k)
+            put(t.products, b * rows + k, value)
             put(gates, k, value)
         for gate in range(4):
             if gate != UPDATE:
@@ -206,40 +222,37 @@ def lstm_basic_float(
         for i in range(units):
             update = activate(get(gates, UPDATE * units + i), TANH)
             at = b * units + i
-            value = get(gates, INPUT * units + i) * update + get(gates, FORGET * units + i) * get(c, at)
-            put(c, at, value)
-            put(c_out, at, value)
+            value = get(gates, INPUT * units + i) * update + get(gates, FORGET * units + i) * get(t.c, at)
+            put(t.c, at, value)
+            put(t.c_out, at, value)
             value = get(gates, OUTPUT * units + i) * activate(value, TANH)
-            put(h, at, value)
-            put(h_out, at, value)
+            put(t.h, at, value)
+            put(t.h_out, at, value)
 
 
 @kernel
-def lstm_basic_uint8(
-    w: Any, offset: Any, multiplier: int, shift: int, tables: Any, x: Any, h: Any, c: Any, h_out: Any, c_out: Any,
-    together: Any, products: Any,
-) -> None:  # fmt: skip
-    """One step of every row."""
+def lstm_basic_uint8(w: Any, offset: Any, multiplier: int, shift: int, tables: Any, t: Tensors) -> None:
+    """One step of every row; w int16 [4 units, inputs + units], offset int64 [4 units], tables int16 [3, 65536]."""
     rows, depth = w.shape[0], w.shape[1]
     units, inputs = rows // 4, depth - rows // 4
-    for b in range(x.size // inputs):
-        join(x, h, together, b, inputs, units)
+    for b in range(t.x.size // inputs):
+        join(t.x, t.h, t.together, b, inputs, units)
         for k in range(rows):
-            acc = dot_quantized(w, k * depth, together, b * depth, depth) + get(offset, k)
+            acc = dot_quantized(w, k * depth, t.together, b * depth, depth) + get(offset, k)
             value = requantize_half_up(wrap_int32(acc), multiplier, shift)
-            put(products, b * rows + k, min(max(value, -32768), 32767))
+            put(t.products, b * rows + k, min(max(value, -32768), 32767))
         for i in range(units):
             first = b * rows + i
-            write = np.int64(get(tables, 32768 + get(products, first + INPUT * units)))
-            update = np.int64(get(tables, 65536 + 32768 + get(products, first + UPDATE * units)))
-            forget = np.int64(get(tables, 32768 + get(products, first + FORGET * units)))
-            read = np.int64(get(tables, 32768 + get(products, first + OUTPUT * units)))
+            write = np.int64(get(tables, 32768 + get(t.products, first + INPUT * units)))
+            update = np.int64(get(tables, 65536 + 32768 + get(t.products, first + UPDATE * units)))
+            forget = np.int64(get(tables, 32768 + get(t.products, first + FORGET * units)))
+            read = np.int64(get(tables, 32768 + get(t.products, first + OUTPUT * units)))
             at = b * units + i
-            value = shift_half_away(_product16(write, update), STATE_INTEGER_BITS) + _product16(forget, get(c, at))
+            value = shift_half_away(_product16(write, update), STATE_INTEGER_BITS) + _product16(forget, get(t.c, at))
             value = min(max(value, -32768), 32767)
-            put(c, at, value)
-            put(c_out, at, value)
+            put(t.c, at, value)
+            put(t.c_out, at, value)
             value = _product16(read, np.int64(get(tables, 2 * 65536 + 32768 + value)))
             value = min(max(shift_half_away(value, 8), -128), 127) + ZERO_POINT
-            put(h, at, value)
-            put(h_out, at, value)
+            put(t.h, at, value)
+            put(t.h_out, at, value)

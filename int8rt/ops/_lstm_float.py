@@ -12,45 +12,55 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import ops, steps
+from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Kernel, inline, kernel_factory
-from int8rt.ops._lstm import FORGET, INPUT, OUTPUT, UPDATE, Cell, Four, Steps, check_types, stack
+from int8rt.native.kernel import Kernel, kernel_factory, stage
+from int8rt.ops._lstm import (
+    FORGET,
+    FORWARD,
+    INPUT,
+    OUTPUT,
+    UPDATE,
+    Cell,
+    Direction,
+    Four,
+    Steps,
+    check_types,
+    stack,
+)
 from int8rt.ops._recurrent import (
+    OF_STATE,
     ONE,
     ZERO,
     F,
+    Matrices,
+    Matrix,
+    Vectors,
     activate,
     activated,
+    add_product,
+    add_quantized,
+    add_widened,
     check_activation,
-    dot,
-    dot_quantized,
+    copy_floats,
     hybrid_product,
     is_zero,
+    matrices,
     product,
-    quantize_row,
+    quantize_vectors,
     sigmoid,
     sigmoid_all,
+    take_vectors,
+    vectors,
     vectors_in_fours,
 )
-from int8rt.simd.floats import dot_widened
 from int8rt.simd.memory import get, put
-from int8rt.steps import Call, Flat
+from int8rt.steps import Call, Flat, scratch
 
 NORM_EPSILON = F(1e-8)
 
-OF_INPUT, OF_AUX, OF_OUTPUT, PROJECTION = range(4)  # the matrices, by what they multiply
-START, DEPTH, ROWS, SUM_START, IN_FOURS = range(5)  # what the kernel's table says of each
-
-
-class Matrix(NamedTuple):
-    """Weights of up to four gates that multiply one vector."""
-
-    w: np.ndarray  # float32 or int8 [gates, rows, depth]; empty where there is none
-    scale: np.ndarray  # float32 [gates]
-    sums: np.ndarray  # int64 [gates, rows]: sums of int8 weights
-    in_fours: int  # of the vectors that it multiplies
+PROJECTION = OF_STATE + 1  # the number of a fourth matrix
 
 
 class Parameters(NamedTuple):
@@ -73,51 +83,46 @@ class Parameters(NamedTuple):
     offsets: tuple[int, ...]  # where LiteRT's gates begin, in values
 
 
-class Place(NamedTuple):
-    """Which way a sequence runs, and which columns of the output are its own."""
-
-    is_backward: bool = False
-    stride: int = 0  # columns of the output
-    column: int = 0  # the first
-
-
-FORWARD = Place()
-
-
 def parameters(node: Node, cell: Cell, sequence: Steps, x: Tensor, aux: Tensor | None = None) -> Parameters:
-    """Raises ModelError, UnsupportedError."""
+    """What the formulas want of a cell for inputs x [..., inputs] and aux. Raises ModelError, UnsupportedError."""
     _check(node, cell, x, aux)
-    cells, outputs, inputs = cell.cells, cell.outputs, x.shape[-1]
-    batch = sequence.batch
+    cells, outputs, batch = cell.cells, cell.outputs, sequence.batch
     is_hybrid = _first(cell.w).dtype == np.int8
     none = np.zeros((0, cells), np.float32)
-    peephole = none
-    if cell.peephole[OUTPUT] is not None:
-        scales = [F(1) if t is None or not is_hybrid else t.scale for t in cell.peephole]
-        peephole = stack(cell.peephole, (cells,), np.float32) * np.array(scales, np.float32)[:, None]
-    has_projection = cell.projection is not None
-    q = (cell.projection, None, None, None)
+    projection = (cell.projection, None, None, None)
+    given = cell.projection_bias
     return Parameters(
-        _matrix(cell.w, (cells, inputs), is_hybrid, batch), _matrix(cell.r, (cells, outputs), is_hybrid, batch),
-        _matrix(cell.aux, (cells, aux.shape[-1] if aux is not None else 0), is_hybrid, batch),
-        _matrix(q, (outputs, cells) if has_projection else (0, 0), is_hybrid, batch),
-        np.zeros(outputs, np.float32) if cell.projection_bias is None
-        else np.asarray(cell.projection_bias.data, np.float32),
-        stack(cell.bias, (cells,), np.float32), peephole,
-        stack(cell.norm, (cells,), np.float32) if cell.norm[OUTPUT] is not None else none,
-        check_activation(node.options.fused_activation_function), cell.w[INPUT] is None, is_hybrid,
-        not getattr(node.options, "asymmetric_quantize_inputs", False),
-        F(node.options.cell_clip), F(node.options.proj_clip), _offsets(cell, sequence),
-    )  # fmt: skip
+        w=_matrix(cell.w, (cells, x.shape[-1]), is_hybrid, batch),
+        r=_matrix(cell.r, (cells, outputs), is_hybrid, batch),
+        aux=_matrix(cell.aux, (cells, 0 if aux is None else aux.shape[-1]), is_hybrid, batch),
+        projection=_matrix(projection, (outputs, cells), is_hybrid, batch),
+        projection_bias=np.zeros(outputs, np.float32) if given is None else np.asarray(given.data, np.float32),
+        bias=stack(cell.bias, (cells,), np.float32),
+        peephole=none if cell.peephole[OUTPUT] is None else _peephole(cell, is_hybrid),
+        norm=none if cell.norm[OUTPUT] is None else stack(cell.norm, (cells,), np.float32),
+        activation=check_activation(node.options.fused_activation_function),
+        is_cifg=cell.w[INPUT] is None,
+        is_hybrid=is_hybrid,
+        is_symmetric=not getattr(node.options, "asymmetric_quantize_inputs", False),
+        cell_clip=F(node.options.cell_clip),
+        projection_clip=F(node.options.proj_clip),
+        offsets=_offsets(cell, sequence),
+    )
 
 
 def _matrix(four: Four, shape: tuple[int, int], is_hybrid: bool, batch: int) -> Matrix:
+    """The weights of each gate, [rows, depth] of that shape; zeros where one is left out, none where all are."""
     if not any(t is not None for t in four):
         shape = (0, 0)
     w = stack(four, shape, np.int8 if is_hybrid else np.float32)
     scale = np.array([1 if t is None else t.scale for t in four], np.float32)
-    sums = w.sum(axis=-1, dtype=np.int64) if is_hybrid else np.zeros((4, 0), np.int64)
-    return Matrix(w, scale, sums, vectors_in_fours(shape[1], shape[0], batch))
+    return Matrix(w, scale, vectors_in_fours(shape[1], shape[0], batch))
+
+
+def _peephole(cell: Cell, is_hybrid: bool) -> np.ndarray:
+    """The peephole weights as float32 [4, cells]."""
+    scales = [F(1) if t is None or not is_hybrid else t.scale for t in cell.peephole]
+    return np.asarray(stack(cell.peephole, (cell.cells,), np.float32) * np.array(scales, np.float32)[:, None])
 
 
 def _offsets(cell: Cell, sequence: Steps) -> tuple[int, ...]:
@@ -153,9 +158,9 @@ def _check(node: Node, cell: Cell, x: Tensor, aux: Tensor | None) -> None:
 
 def reference(
     p: Parameters, sequence: Steps, x: np.ndarray, aux: np.ndarray | None, h: np.ndarray, c: np.ndarray, y: np.ndarray,
-    place: Place,
+    direction: Direction,
 ) -> None:  # fmt: skip
-    """Fill some columns of y [rows, columns]; h and c change in place."""
+    """Fill some columns of y [rows, columns]; h and c change in direction."""
     cells, outputs = p.bias.shape[1], p.r.w.shape[2]
     x = x.reshape(-1, x.shape[-1])
     aux = None if aux is None else aux.reshape(-1, aux.shape[-1])
@@ -164,12 +169,12 @@ def reference(
         for group in range(sequence.groups):
             mine = slice(group * sequence.batch, (group + 1) * sequence.batch)
             for t in range(sequence.steps):
-                t_rel = sequence.steps - 1 - t if place.is_backward else t
+                t_rel = sequence.steps - 1 - t if direction.is_backward else t
                 first = (group * sequence.steps + t_rel) * sequence.batch
                 rows = slice(first, first + sequence.batch)
                 beside = None if aux is None else aux[rows]
                 h_[mine], c_[mine] = _step(p, x[rows], beside, h_[mine], c_[mine], group * cells)
-                y[rows, place.column : place.column + outputs] = h_[mine]
+                y[rows, direction.column : direction.column + outputs] = h_[mine]
 
 
 def _step(
@@ -225,189 +230,195 @@ def _normalized(x: np.ndarray) -> np.ndarray:
 # Program
 
 
+class Tensors(NamedTuple):
+    """What changes from run to run, as the kernel takes it: float32, flat but for gates."""
+
+    x: Any  # [rows * inputs]
+    aux: Any  # [rows * auxiliary inputs]
+    gates: Any  # [4, batch, cells], scratch
+    c: Any  # [groups * batch * cells]
+    h: Any  # [groups * batch * outputs]
+    y: Any  # [rows * stride]
+
+
+class Coefficients(NamedTuple):
+    """What every cell or output has of its coefficients, as the kernel takes it; see Parameters."""
+
+    bias: Any  # float32 [4, cells]
+    peephole: Any  # float32 [4, cells] or empty
+    norm: Any  # float32 [4, cells] or empty
+    projection_bias: Any  # float32 [outputs]
+
+
+class Sizes(NamedTuple):
+    """How long a sequence is (see Steps), and how large a cell."""
+
+    groups: int
+    steps: int
+    batch: int
+    cells: int
+    outputs: int
+
+
+class Options(NamedTuple):
+    """How a cell computes, and where its outputs go; see Parameters and Direction."""
+
+    activation: int
+    is_cifg: int
+    is_symmetric: int
+    cell_clip: np.float32
+    projection_clip: np.float32
+    offsets: Any  # int64 [4]
+    is_backward: int
+    stride: int
+    column: int
+
+
 def call(
-    cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor, aux: Tensor | None = None, place: Place = FORWARD,
-    hybrid: str = "dynamic",
+    cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor, aux: Tensor | None = None,
+    direction: Direction = FORWARD, hybrid: str = "dynamic",
 ) -> Call:  # fmt: skip
     """The Call that runs a whole sequence; hybrid: see ``int8rt.numerics``."""
-    cells, outputs, batch = cell.cells, cell.outputs, sequence.batch
-    matrices = (p.w, p.aux, p.r, p.projection._replace(w=p.projection.w[:1], sums=p.projection.sums[:1]))
-    table = np.zeros((len(matrices), 5), np.int64)
-    starts, sum_starts = (
-        np.cumsum([0, *sizes]) for sizes in zip(*((m.w.size, m.sums.size) for m in matrices), strict=True)
+    m = matrices((p.w, p.aux, p.r, p.projection._replace(w=p.projection.w[:1])))
+    name = f"{y.name}/{direction.column}"
+    v = vectors(name, m, sequence.batch)
+    gates = scratch(f"{name}/gates", (4, sequence.batch, cell.cells), np.float32)
+    options = Options(
+        activation=p.activation,
+        is_cifg=p.is_cifg,
+        is_symmetric=p.is_symmetric,
+        cell_clip=p.cell_clip,
+        projection_clip=p.projection_clip,
+        offsets=np.array(p.offsets),
+        is_backward=direction.is_backward,
+        stride=direction.stride or cell.outputs,
+        column=direction.column,
     )
-    for number, m in enumerate(matrices):
-        table[number] = starts[number], m.w.shape[2], m.w.shape[1], sum_starts[number], m.in_fours
-    weights, scales, sums = (
-        np.concatenate([m.w.reshape(-1) for m in matrices]), np.stack([m.scale for m in matrices]),
-        np.concatenate([m.sums.reshape(-1) for m in matrices]),
-    )  # fmt: skip
-    name, deep = f"{y.name}/{place.column}", batch * int(table[:, DEPTH].max())
-    scratch = (
-        steps.scratch(f"{name}/v", (4 * deep,), np.float32), steps.scratch(f"{name}/q", (4 * deep,), np.int16),
-        steps.scratch(f"{name}/scale", (4 * batch,), np.float32), steps.scratch(f"{name}/zero", (4 * batch,), np.int64),
-        steps.scratch(f"{name}/gates", (4, batch, cells), np.float32),
-    )  # fmt: skip
-    sizes = np.array([*sequence, cells, outputs, deep])
-    flags = np.array([
-        p.is_cifg, p.peephole.size > 0, p.norm.size > 0, p.projection.w.size > 0, p.activation, p.is_symmetric,
-        place.is_backward, place.stride or outputs, place.column, *p.offsets,
-    ], np.int64)  # fmt: skip
-    f = np.dtype(np.float32)
+    tensors = Tensors(x=x, aux=x if aux is None else aux, gates=gates, c=cell.c, h=cell.h, y=y)
+    tensors = Tensors(*(t if t is gates else Flat(t, np.dtype(np.float32)) for t in tensors))
     return Call(
-        lstm_kernel(hybrid if p.is_hybrid else "float"), Flat(x, f), Flat(x if aux is None else aux, f), weights,
-        table, scales, sums, p.projection_bias, p.bias, p.peephole, p.norm, np.array([p.cell_clip, p.projection_clip],
-        np.float32), sizes, flags, *scratch, Flat(cell.c, f), Flat(cell.h, f), Flat(y, f), writes=[y, cell.h, cell.c,
-        *scratch], work=sequence.groups * sequence.steps * batch * weights.size,
+        lstm_kernel(hybrid if p.is_hybrid else "float"), *tensors, *m, *v,
+        *Coefficients(bias=p.bias, peephole=p.peephole, norm=p.norm, projection_bias=p.projection_bias),
+        *Sizes(*sequence, cells=cell.cells, outputs=cell.outputs), *options,
+        writes=[y, cell.h, cell.c, v.values, v.quantized, v.scale, v.zero_point, gates],
+        work=sequence.groups * sequence.steps * sequence.batch * m.weights.size,
     )  # fmt: skip
 
 
-@inline
-def _add_float(
-    value: Any, weights: Any, table: Any, scales: Any, sums: Any, m: int, gate: int, row: int, b: int, batch: int,
-    v: Any, q: Any, deep: int, scale: Any, zero: Any,
-) -> Any:  # fmt: skip
-    """value + a row of a gate's matrix m times vector b of those that it multiplies."""
-    depth, rows = table[m, DEPTH], table[m, ROWS]
-    at = table[m, START] + (gate * rows + row) * depth
-    return value + dot(weights, at, v, m * deep + b * depth, depth, row, rows, b, table[m, IN_FOURS])
+@stage
+def _matter(v: Vectors, n: int, depth: int, is_symmetric: int) -> int:
+    """Whether the vectors of float32 matrix n are multiplied: LiteRT leaves out an input that is 0, never a state."""
+    return 0 if n < OF_STATE and is_zero(v.values, n * v.distance, v.batch * depth) else 1
 
 
-@inline
-def _add_hybrid(
-    value: Any, weights: Any, table: Any, scales: Any, sums: Any, m: int, gate: int, row: int, b: int, batch: int,
-    v: Any, q: Any, deep: int, scale: Any, zero: Any,
-) -> Any:  # fmt: skip
-    """As _add_float with the vectors as they are quantized."""
-    depth, k = table[m, DEPTH], gate * table[m, ROWS] + row
-    acc = dot_quantized(weights, table[m, START] + k * depth, q, m * deep + b * depth, depth)
-    acc -= get(zero, m * batch + b) * get(sums, table[m, SUM_START] + k)
-    return value + F(acc) * (get(scale, m * batch + b) * scales[m, gate])
-
-
-@inline
-def _add_weight_only(
-    value: Any, weights: Any, table: Any, scales: Any, sums: Any, m: int, gate: int, row: int, b: int, batch: int,
-    v: Any, q: Any, deep: int, scale: Any, zero: Any,
-) -> Any:  # fmt: skip
-    """As _add_float with int8 weights."""
-    depth = table[m, DEPTH]
-    at = table[m, START] + (gate * table[m, ROWS] + row) * depth
-    return value + dot_widened(weights, at, v, m * deep + b * depth, depth) * scales[m, gate]
-
-
-ADD = {"float": _add_float, "dynamic": _add_hybrid, "weight_only": _add_weight_only}
+PRODUCTS = {  # see _recurrent
+    "float": (add_product, _matter),
+    "dynamic": (add_quantized, quantize_vectors),
+    "weight_only": (add_widened, _matter),
+}
 
 
 @kernel_factory
 def lstm_kernel(kind: str) -> Kernel:
-    """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``.
-
-    v holds the vectors that the four matrices multiply, one behind another, q the same quantized. A row of ``table``
-    says of a matrix where it begins, its depth and rows, where its sums begin, and ``in_fours``.
-    """
-    add, is_hybrid = ADD[kind], kind == "dynamic"
+    """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``."""
+    add, ready = PRODUCTS[kind]
 
     def lstm(
-        x: Any, aux: Any, weights: Any, table: Any, scales: Any, sums: Any, projection_bias: Any, bias: Any,
-        peephole: Any, norm: Any, clips: Any, sizes: Any, flags: Any, v: Any, q: Any, scale: Any, zero: Any, gates: Any,
-        c: Any, h: Any, y: Any,
+        t: Tensors, m: Matrices, v: Vectors, coefficients: Coefficients, sizes: Sizes, options: Options
     ) -> None:  # fmt: skip
-        groups, steps, batch, cells, outputs, deep = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]
-        is_cifg, has_peephole, has_norm, has_projection = flags[0], flags[1], flags[2], flags[3]
-        activation, is_symmetric, is_backward, stride, column = flags[4], flags[5], flags[6], flags[7], flags[8]
-        one = batch * cells
-        for group in range(groups):
-            c_at, h_at = group * one, group * batch * outputs
-            for turn in range(steps):
-                row = (group * steps + (steps - 1 - turn if is_backward else turn)) * batch
-                used = 0  # a bit per matrix whose vectors are not all zero
-                for m in range(PROJECTION):
-                    depth = table[m, DEPTH]
-                    count = batch * depth
-                    source = x if m == OF_INPUT else aux if m == OF_AUX else h
-                    copy_floats(source, h_at if m == OF_OUTPUT else row * depth, count, v, m * deep)
-                    if (m == OF_OUTPUT and not is_hybrid) or not is_zero(v, m * deep, count):
-                        used |= 1 << m
-                        if is_hybrid:
-                            quantize_rows(v, m, deep, batch, depth, is_symmetric, q, scale, zero)
+        """y of all steps; c and h, the states of all groups, change."""
+        one = sizes.batch * sizes.cells
+        for group in range(sizes.groups):
+            c_at, h_at = group * one, group * sizes.batch * sizes.outputs
+            for turn in range(sizes.steps):
+                step = sizes.steps - 1 - turn if options.is_backward else turn
+                row = (group * sizes.steps + step) * sizes.batch
+                used = take_vectors(ready, t.x, t.aux, row, t.h, h_at, m, v, options.is_symmetric)
                 for gate in range(4):
-                    if gate == INPUT and is_cifg:
+                    if gate == INPUT and options.is_cifg:
                         continue
                     if gate == OUTPUT:  # which sees the cells as they become
-                        for i in range(one):
-                            forget = get(gates, FORGET * one + i)
-                            write = ONE - forget if is_cifg else get(gates, INPUT * one + i)
-                            value = forget * get(c, c_at + i) + get(gates, UPDATE * one + i) * write
-                            if clips[0] > ZERO:
-                                value = max(min(clips[0], value), -clips[0])
-                            put(c, c_at + i, value)
-                    for b in range(batch):
-                        for i in range(cells):
-                            k = gate * cells + i
-                            value = ZERO if has_norm else get(bias, k)
-                            for m in range(PROJECTION):
-                                if (used >> m) & 1:
-                                    value = add(
-                                        value, weights, table, scales, sums, m, gate, i, b, batch, v, q, deep, scale,
-                                        zero,
-                                    )  # fmt: skip
-                            if has_peephole and gate != UPDATE:
-                                value = value + get(peephole, k) * get(c, c_at + b * cells + i)
-                            put(gates, gate * one + b * cells + i, value)
-                        if has_norm:
-                            normalize(gates, gate * one + b * cells, cells, norm, bias, gate * cells)
+                        update_cells(t.gates, one, options, t.c, c_at)
+                    sum_gate(add, used, m, v, coefficients, gate, t.gates, t.c, c_at)
                     if gate == UPDATE:
-                        for i in range(gate * one, (gate + 1) * one):
-                            put(gates, i, activate(get(gates, i), activation))
+                        activate_all(t.gates, gate * one, one, options.activation)
                     else:
-                        sigmoid_all(gates, gate * one, one, flags[9 + gate] + group * cells)
-                at = PROJECTION * deep
+                        sigmoid_all(t.gates, gate * one, one, get(options.offsets, gate) + group * sizes.cells)
+                hidden = PROJECTION * v.distance
                 for i in range(one):
-                    put(v, at + i, get(gates, OUTPUT * one + i) * activate(get(c, c_at + i), activation))
-                if has_projection:
-                    has_hidden = not is_hybrid or not is_zero(v, at, one)
-                    if is_hybrid and has_hidden:
-                        quantize_rows(v, PROJECTION, deep, batch, cells, is_symmetric, q, scale, zero)
-                    for b in range(batch):
-                        for i in range(outputs):
-                            value = get(projection_bias, i)
-                            if has_hidden:
-                                value = add(
-                                    value, weights, table, scales, sums, PROJECTION, 0, i, b, batch, v, q, deep, scale,
-                                    zero,
-                                )  # fmt: skip
-                            if clips[1] > ZERO:
-                                value = max(min(clips[1], value), -clips[1])
-                            put(h, h_at + b * outputs + i, value)
+                    value = activate(get(t.c, c_at + i), options.activation)
+                    put(v.values, hidden + i, get(t.gates, OUTPUT * one + i) * value)
+                if get(m.rows, PROJECTION) > 0:
+                    is_used = ready(v, PROJECTION, sizes.cells, options.is_symmetric)
+                    project(add, is_used, m, v, coefficients.projection_bias, options.projection_clip, t.h, h_at)
                 else:
-                    copy_floats(v, at, one, h, h_at)
-                for b in range(batch):
-                    copy_floats(h, h_at + b * outputs, outputs, y, (row + b) * stride + column)
+                    copy_floats(v.values, hidden, one, t.h, h_at)
+                for b in range(sizes.batch):
+                    to = (row + b) * options.stride + options.column
+                    copy_floats(t.h, h_at + b * sizes.outputs, sizes.outputs, t.y, to)
 
     return Kernel(lstm)
 
 
-@inline
-def copy_floats(x: Any, at: int, count: int, y: Any, to: int) -> None:
-    """count values from x[at] to y[to]."""
-    for i in range(count):
-        put(y, to + i, get(x, at + i))
-
-
-@inline
-def quantize_rows(
-    v: Any, m: int, deep: int, batch: int, depth: int, is_symmetric: int, q: Any, scale: Any, zero: Any
+@stage
+def sum_gate(
+    add: Any, used: int, m: Matrices, v: Vectors, coefficients: Coefficients, gate: int, gates: Any, c: Any, c_at: int
 ) -> None:  # fmt: skip
-    """The vectors that matrix m multiplies."""
-    for b in range(batch):
-        at = m * deep + b * depth
-        quantize_row(v, at, depth, is_symmetric, q, at, scale, zero, m * batch + b)
+    """What the function of a gate is taken of, [batch, cells], to its place in gates; a bit of used per matrix."""
+    cells, has_norm = gates.shape[2], coefficients.norm.size > 0
+    for b in range(v.batch):
+        at = (gate * v.batch + b) * cells
+        for i in range(cells):
+            k = gate * cells + i
+            value = ZERO if has_norm else get(coefficients.bias, k)
+            for n in range(PROJECTION):
+                if (used >> n) & 1:
+                    value = add(value, m, v, n, gate, i, b)
+            if coefficients.peephole.size > 0 and gate != UPDATE:
+                value = value + get(coefficients.peephole, k) * get(c, c_at + b * cells + i)
+            put(gates, at + i, value)
+        if has_norm:
+            normalize(gates, at, cells, coefficients.norm, coefficients.bias, gate * cells)
 
 
-@inline
+@stage
+def update_cells(gates: Any, count: int, options: Options, c: Any, c_at: int) -> None:
+    """c <- f . c + g . i, clipped, for the count cells from c[c_at]; gates [4, count]."""
+    for i in range(count):
+        forget = get(gates, FORGET * count + i)
+        write = ONE - forget if options.is_cifg else get(gates, INPUT * count + i)
+        value = forget * get(c, c_at + i) + get(gates, UPDATE * count + i) * write
+        put(c, c_at + i, clipped(value, options.cell_clip))
+
+
+@stage
+def project(add: Any, is_used: int, m: Matrices, v: Vectors, bias: Any, clip: Any, h: Any, h_at: int) -> None:
+    """h [batch, outputs] from h_at: the projection of the hidden values, which v has; without them only the bias."""
+    outputs = get(m.rows, PROJECTION)
+    for b in range(v.batch):
+        for i in range(outputs):
+            value = get(bias, i)
+            if is_used:
+                value = add(value, m, v, PROJECTION, 0, i, b)
+            put(h, h_at + b * outputs + i, clipped(value, clip))
+
+
+@stage
+def clipped(value: Any, clip: Any) -> Any:
+    """The value within -clip and clip; as it is where clip is 0."""
+    return max(min(clip, value), -clip) if clip > ZERO else value
+
+
+@stage
+def activate_all(x: Any, at: int, count: int, activation: int) -> None:
+    """``activate`` of count values from x[at], in place."""
+    for i in range(at, at + count):
+        put(x, i, activate(get(x, i), activation))
+
+
+@stage
 def normalize(x: Any, at: int, count: int, norm: Any, bias: Any, k: int) -> None:
-    """Layer normalization of one gate of one row, in place."""
+    """Layer normalization of one gate of one row, in direction."""
     total = ZERO
     for i in range(at, at + count):
         total += get(x, i)

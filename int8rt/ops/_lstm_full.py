@@ -42,7 +42,7 @@ def run_reference(node: Node, parts: Full, arrays: Sequence[np.ndarray | None]) 
         return _lstm_int8.reference(_lstm_int8.parameters(node, parts.cell, parts.x), parts.sequence, x, h, c)
     y = np.zeros((_lstm.rows(x.shape), parts.cell.outputs), np.float32)
     p = _lstm_float.parameters(node, parts.cell, parts.sequence, parts.x)
-    _lstm_float.reference(p, parts.sequence, x, None, h, c, y, _lstm_float.FORWARD)
+    _lstm_float.reference(p, parts.sequence, x, None, h, c, y, _lstm.FORWARD)
     return y
 
 

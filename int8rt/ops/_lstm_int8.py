@@ -1,11 +1,11 @@
 """LSTM with 8-bit weights, inputs and outputs, 16-bit gates and cell state (TFLite's 8x8_16).
 
-Products go to int16 gates in Q3.12 by rule A, one rounding for W x + b and one for R h. Sigmoid and tanh are gemmlowp's
-16-bit fixed point, here tables of all 65,536 values. Layer normalization uses integers throughout.
+Products go to int16 gates in Q3.12 by double rounding: W x + b by itself, and R h by itself. Sigmoid and tanh are
+gemmlowp's 16-bit fixed point, here tables of all 65,536 values. Layer normalization uses integers throughout.
 Formulas: TFLite ``kernels/lstm_eval.cc``, ``internal/reference/portable_tensor_utils.cc``,
 PopulateQuantizedLstmParams8x8_16.
 
-Peephole products round half up in full blocks of 16 and by rule A in the rest, since LiteRT runs its NEON code on
+Peephole products round half up in full blocks of 16 and twice in the rest, since LiteRT runs its NEON code on
 x86 too; and they run over as many values as there are outputs, even where there are fewer outputs than cells.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import inline, kernel
+from int8rt.native.kernel import inline, kernel, stage
 from int8rt.numerics.fixedmath import inverse_sqrt
 from int8rt.numerics.fixedpoint import (
     multiplier_of,
@@ -38,68 +38,141 @@ from int8rt.steps import Call, Flat, scratch
 LIMIT = 32767
 NEON_BLOCK = 16
 GATE_SCALE = np.float32(2.0**-12)
-NORM_SHIFT, NORM_ONE = 10, 1024  # normalized values have ten more fraction bits
+NORM_ONE = 1024  # normalized values have ten more fraction bits
+SIGMOID, TANH, TANH_OF_CELL = range(3)  # the tables, of all int16 values from the lowest
 
-# Columns of the table of multipliers, a row per gate
-W, R, PEEPHOLE, NORM, GUARD = 0, 2, 4, 6, 8
+
+class Scaling(NamedTuple):
+    """How the products of each gate are requantized: int64 [4] each."""
+
+    w_multiplier: Any
+    w_shift: Any
+    r_multiplier: Any
+    r_shift: Any
+    peephole_multiplier: Any
+    peephole_shift: Any
+    norm_multiplier: Any
+    norm_shift: Any
+    variance_guard: Any  # what stands for a variance below 1
+
+
+class Weights(NamedTuple):
+    """What a cell multiplies by and adds, as formulas and kernel want it. Zeros for a gate that is left out."""
+
+    w: Any  # int8 [4, cells, inputs]
+    r: Any  # int8 [4, cells, outputs]
+    w_bias: Any  # int64 [4, cells]: bias and zero point times weights
+    r_bias: Any  # int64 [4, cells]
+    peephole: Any  # int16 [4, cells], empty where there is none
+    norm: Any  # int16 [4, cells], empty where there is none
+    norm_bias: Any  # int64 [4, cells]
+    projection: Any  # int8 [outputs, cells], empty where there is none
+    projection_bias: Any  # int64 [outputs]
+
+
+class Options(NamedTuple):
+    """The numbers of a cell; a clip of 0 is none."""
+
+    is_cifg: int
+    update_shift: int
+    cell_clip: int
+    hidden_multiplier: int
+    hidden_shift: int
+    hidden_zero: int
+    output_multiplier: int  # of the projection
+    output_shift: int
+    output_zero: int
+    output_clip: int
+
+
+class Sizes(NamedTuple):
+    """How long a sequence is (see Steps), and how large a cell."""
+
+    groups: int
+    steps: int
+    batch: int
+    inputs: int
+    cells: int
+    outputs: int
 
 
 class Parameters(NamedTuple):
-    """What a cell says, as the formulas want it. Matrices hold zeros for a gate that is left out."""
+    """What a cell says, as the formulas want it."""
 
-    w: np.ndarray  # int8 [4, cells, inputs]
-    r: np.ndarray  # int8 [4, cells, outputs]
-    w_bias: np.ndarray  # int64 [4, cells]: bias and zero point times weights
-    r_bias: np.ndarray
-    multipliers: np.ndarray  # int64 [4, 9]: multiplier and shift of W, R, peephole and norm; variance guard
-    peephole: np.ndarray  # int16 [4, cells], empty where there is none
-    norm: np.ndarray  # int16 [4, cells], empty where there is none
-    norm_bias: np.ndarray  # int64 [4, cells]
-    projection: np.ndarray  # int8 [outputs, cells], empty where there is none
-    projection_bias: np.ndarray  # int64 [outputs]
+    weights: Weights
+    scaling: Scaling
+    options: Options
     tables: np.ndarray  # int16 [3, 65536]: sigmoid, tanh, tanh of the cell state
-    is_cifg: bool
-    update_shift: int
-    cell_clip: int
-    hidden: tuple[int, int, int]  # multiplier, shift, zero point
-    output: tuple[int, int, int]  # of the projection
-    projection_clip: int
 
 
 def parameters(node: Node, cell: Cell, x: Tensor) -> Parameters:
-    """Raises ModelError where types or scales are not those of this form."""
+    """What the formulas want of a cell for int8 inputs x. Raises ModelError, UnsupportedError."""
     _check(node, cell, x)
-    cells, outputs, inputs = cell.cells, cell.outputs, x.shape[-1]
-    has_norm = cell.norm[OUTPUT] is not None
-    scales = [t.scale if has_norm else GATE_SCALE for t in node.intermediates[:4]]
-    hidden = node.intermediates[4]
-    w, r = stack(cell.w, (cells, inputs), np.int8), stack(cell.r, (cells, outputs), np.int8)
-    bias = stack(cell.bias, (cells,), np.int64)
-    multipliers = np.zeros((4, GUARD + 1), np.int64)
     cell_log2 = _cell_log2(node, cell)
-    for gate in cell.gates:
-        rows = [(cell.w[gate], x.scale), (cell.r[gate], cell.h.scale), (cell.peephole[gate], None)]
-        for at, (t, s) in zip((W, R, PEEPHOLE), rows, strict=True):
-            if t is not None:
-                real = 2.0**cell_log2 * t.scale / np.float64(scales[gate]) if s is None else t.scale * s / scales[gate]
-                multipliers[gate, at : at + 2] = multiplier_of(np.float32(real))
-        norm = cell.norm[gate]
-        if norm is not None:
-            multipliers[gate, NORM : NORM + 2] = multiplier_of(norm.scale)
-            multipliers[gate, GUARD] = max(1, int(np.float32(10000) * norm.scale))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        hidden_scale = np.float32(2.0**-15 / np.float64(hidden.scale) * 2.0**-15)
-        projected = np.float32((1 if cell.projection is None else cell.projection.scale) * hidden.scale / cell.h.scale)
-    no_norm = np.zeros((0, cells), np.int16)
-    q, q_bias = _projection(cell, hidden.zero_point)
+    tables = np.stack([_fixed16.sigmoid(), _fixed16.tanh(3), _fixed16.tanh(15 + cell_log2)])
     return Parameters(
-        w, r, (0 if has_norm else bias) - x.zero_point * _row_sums(w), -cell.h.zero_point * _row_sums(r), multipliers,
-        stack(cell.peephole, (cells,), np.int16) if cell.peephole[OUTPUT] is not None else no_norm,
-        stack(cell.norm, (cells,), np.int16) if has_norm else no_norm, bias, q, q_bias, tables(15 + cell_log2),
-        cell.w[INPUT] is None, 30 + cell_log2, _clip(node.options.cell_clip, cell.c.scale, 32767),
-        (*multiplier_of(hidden_scale), hidden.zero_point if cell.projection is None else -hidden.zero_point),
-        (*multiplier_of(projected), cell.h.zero_point), _clip(node.options.proj_clip, node.outputs[0].scale, 127),
-    )  # fmt: skip
+        _weights(node, cell, x), _scaling(node, cell, x, cell_log2), _options(node, cell, cell_log2), tables
+    )
+
+
+def _weights(node: Node, cell: Cell, x: Tensor) -> Weights:
+    cells = cell.cells
+    none = np.zeros((0, cells), np.int16)
+    has_norm = cell.norm[OUTPUT] is not None
+    w = stack(cell.w, (cells, x.shape[-1]), np.int8)
+    r = stack(cell.r, (cells, cell.outputs), np.int8)
+    bias = stack(cell.bias, (cells,), np.int64)
+    projection, projection_bias = _projection(cell, node.intermediates[4].zero_point)
+    return Weights(
+        w=w,
+        r=r,
+        w_bias=(0 if has_norm else bias) - x.zero_point * _row_sums(w),
+        r_bias=-cell.h.zero_point * _row_sums(r),
+        peephole=none if cell.peephole[OUTPUT] is None else stack(cell.peephole, (cells,), np.int16),
+        norm=stack(cell.norm, (cells,), np.int16) if has_norm else none,
+        norm_bias=bias,
+        projection=projection,
+        projection_bias=projection_bias,
+    )
+
+
+def _scaling(node: Node, cell: Cell, x: Tensor, cell_log2: int) -> Scaling:
+    has_norm = cell.norm[OUTPUT] is not None
+    s = Scaling(*np.zeros((len(Scaling._fields), 4), np.int64))
+    for gate in cell.gates:
+        y_scale = node.intermediates[gate].scale if has_norm else GATE_SCALE
+        w, r, peephole, norm = (four[gate] for four in (cell.w, cell.r, cell.peephole, cell.norm))
+        if w is not None:
+            s.w_multiplier[gate], s.w_shift[gate] = multiplier_of(np.float32(w.scale * x.scale / y_scale))
+        if r is not None:
+            s.r_multiplier[gate], s.r_shift[gate] = multiplier_of(np.float32(r.scale * cell.h.scale / y_scale))
+        if peephole is not None:
+            real = np.float32(2.0**cell_log2 * peephole.scale / np.float64(y_scale))
+            s.peephole_multiplier[gate], s.peephole_shift[gate] = multiplier_of(real)
+        if norm is not None:
+            s.norm_multiplier[gate], s.norm_shift[gate] = multiplier_of(norm.scale)
+            s.variance_guard[gate] = max(1, int(np.float32(10000) * norm.scale))
+    return s
+
+
+def _options(node: Node, cell: Cell, cell_log2: int) -> Options:
+    hidden, h = node.intermediates[4], cell.h
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        to_hidden = multiplier_of(np.float32(2.0**-15 / np.float64(hidden.scale) * 2.0**-15))
+        projection_scale = 1 if cell.projection is None else cell.projection.scale
+        to_output = multiplier_of(np.float32(projection_scale * hidden.scale / h.scale))
+    return Options(
+        is_cifg=cell.w[INPUT] is None,
+        update_shift=30 + cell_log2,
+        cell_clip=_clip(node.options.cell_clip, cell.c.scale, 32767),
+        hidden_multiplier=to_hidden.multiplier,
+        hidden_shift=to_hidden.shift,
+        hidden_zero=hidden.zero_point if cell.projection is None else -hidden.zero_point,
+        output_multiplier=to_output.multiplier,
+        output_shift=to_output.shift,
+        output_zero=h.zero_point,
+        output_clip=_clip(node.options.proj_clip, node.outputs[0].scale, 127),
+    )
 
 
 def _check(node: Node, cell: Cell, x: Tensor) -> None:
@@ -147,20 +220,12 @@ def _clip(real: float, scale: np.float32, largest: int) -> int:
     return int(min(np.float32(real) / scale, np.float32(largest))) if real > 0 else 0
 
 
-# Functions of 16-bit fixed point
-
-
-def tables(cell_integer_bits: int) -> np.ndarray:
-    """Sigmoid, tanh of an update and tanh of a cell state with so many integer bits: int16 [3, 65536]."""
-    return np.stack([_fixed16.sigmoid(), _fixed16.tanh(3), _fixed16.tanh(cell_integer_bits)])
-
-
 # Reference
 
 
 def reference(p: Parameters, sequence: Steps, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """The outputs [rows, outputs]; h and c change in place."""
-    cells, outputs = p.r.shape[1:]
+    """The outputs [rows, outputs] of x int8 [..., inputs]; h [batch, outputs] and c [batch, cells] change in place."""
+    cells, outputs = p.weights.r.shape[1:]
     rows = x.reshape(-1, x.shape[-1]).astype(np.int64)
     y = np.zeros((len(rows), outputs), np.int8)
     h_, c_ = h.reshape(-1, outputs), c.reshape(-1, cells)
@@ -175,33 +240,34 @@ def reference(p: Parameters, sequence: Steps, x: np.ndarray, h: np.ndarray, c: n
 
 
 def _step(p: Parameters, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    o = p.options
     forget, update = _gate(p, FORGET, x, h, c), _gate(p, UPDATE, x, h, c)
-    write = LIMIT - forget if p.is_cifg else _gate(p, INPUT, x, h, c)
-    c = _int16(_wrap16(shift_half_away(forget * c, 15)) + _wrap16(shift_half_away(write * update, p.update_shift)))
-    if p.cell_clip > 0:
-        c = c.clip(-p.cell_clip, p.cell_clip)
-    *scale, zero_point = p.hidden
-    hidden = _gate(p, OUTPUT, x, h, c) * p.tables[2][c + 32768].astype(np.int64)
-    hidden = (requantize_double_rounding(hidden, *scale) + zero_point).clip(-128, 127)
-    if not p.projection.size:
+    write = LIMIT - forget if o.is_cifg else _gate(p, INPUT, x, h, c)
+    c = _int16(_wrap16(shift_half_away(forget * c, 15)) + _wrap16(shift_half_away(write * update, o.update_shift)))
+    if o.cell_clip > 0:
+        c = c.clip(-o.cell_clip, o.cell_clip)
+    hidden = _gate(p, OUTPUT, x, h, c) * p.tables[TANH_OF_CELL][c + 32768].astype(np.int64)
+    hidden = requantize_double_rounding(hidden, o.hidden_multiplier, o.hidden_shift) + o.hidden_zero
+    hidden = hidden.clip(-128, 127)
+    if not p.weights.projection.size:
         return hidden, c
-    *scale, zero_point = p.output
-    acc = wrap_int32(hidden @ p.projection.T.astype(np.int64) + p.projection_bias)
-    h = (requantize_double_rounding(acc, *scale) + zero_point).clip(-128, 127)
-    return h.clip(-p.projection_clip, p.projection_clip) if p.projection_clip > 0 else h, c
+    acc = wrap_int32(hidden @ p.weights.projection.T.astype(np.int64) + p.weights.projection_bias)
+    h = (requantize_double_rounding(acc, o.output_multiplier, o.output_shift) + o.output_zero).clip(-128, 127)
+    return h.clip(-o.output_clip, o.output_clip) if o.output_clip > 0 else h, c
 
 
 def _gate(p: Parameters, gate: int, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> np.ndarray:
-    m = p.multipliers[gate]
-    acc = wrap_int32(x @ p.w[gate].T.astype(np.int64) + p.w_bias[gate])
-    value = _int16(requantize_double_rounding(acc, m[W], m[W + 1]))
-    acc = wrap_int32(h @ p.r[gate].T.astype(np.int64) + p.r_bias[gate])
-    value = _int16(requantize_double_rounding(acc, m[R], m[R + 1]) + value)
-    if p.peephole.size and gate != UPDATE:
-        value = _peephole(p.peephole[gate], c, value, m[PEEPHOLE], m[PEEPHOLE + 1], h.shape[1])
-    if p.norm.size:
+    weights, s = p.weights, p.scaling
+    acc = wrap_int32(x @ weights.w[gate].T.astype(np.int64) + weights.w_bias[gate])
+    value = _int16(requantize_double_rounding(acc, s.w_multiplier[gate], s.w_shift[gate]))
+    acc = wrap_int32(h @ weights.r[gate].T.astype(np.int64) + weights.r_bias[gate])
+    value = _int16(requantize_double_rounding(acc, s.r_multiplier[gate], s.r_shift[gate]) + value)
+    if weights.peephole.size and gate != UPDATE:
+        m, shift = s.peephole_multiplier[gate], s.peephole_shift[gate]
+        value = _peephole(weights.peephole[gate], c, value, m, shift, h.shape[1])
+    if weights.norm.size:
         value = _normalized(p, gate, value)
-    return p.tables[int(gate == UPDATE)][value + 32768].astype(np.int64)
+    return p.tables[TANH if gate == UPDATE else SIGMOID][value + 32768].astype(np.int64)
 
 
 def _peephole(
@@ -219,16 +285,16 @@ def _peephole(
 
 
 def _normalized(p: Parameters, gate: int, value: np.ndarray) -> np.ndarray:
-    count, m = value.shape[1], p.multipliers[gate]
+    count, s = value.shape[1], p.scaling
     mean = _truncated(value.sum(axis=1) * NORM_ONE, count)
     variance = (value**2).sum(axis=1) * ((1 << 20) // count) - mean**2
     variance = wrap_int32(_truncated(variance, 1 << 20))
-    inverse = [inverse_sqrt(int(v) if v >= 1 else int(m[GUARD])) for v in variance]
+    inverse = [inverse_sqrt(int(v) if v >= 1 else int(s.variance_guard[gate])) for v in variance]
     multiplier, shift = (np.array(column)[:, None] for column in zip(*inverse, strict=True))
     rescaled = requantize_double_rounding(wrap_int32(NORM_ONE * value - mean[:, None]), multiplier, shift)
-    weighted = wrap_int32(rescaled * p.norm[gate].astype(np.int64) + p.norm_bias[gate])
+    weighted = wrap_int32(rescaled * p.weights.norm[gate].astype(np.int64) + p.weights.norm_bias[gate])
     rounded = _truncated(weighted + np.where(weighted > 0, 512, -512), NORM_ONE)
-    return _int16(requantize_double_rounding(rounded, m[NORM], m[NORM + 1] + 12))
+    return _int16(requantize_double_rounding(rounded, s.norm_multiplier[gate], s.norm_shift[gate] + 12))
 
 
 def _truncated(a: np.ndarray, b: int) -> np.ndarray:
@@ -249,101 +315,134 @@ def _wrap16(x: np.ndarray) -> np.ndarray:
 
 def call(cell: Cell, sequence: Steps, p: Parameters, x: Tensor, y: Tensor) -> Call:
     """The Call that runs a whole sequence."""
-    stored = [b - INT8_OFFSET * _row_sums(m) for b, m in ((p.w_bias, p.w), (p.r_bias, p.r))]
-    sizes = [*sequence, p.w.shape[2], cell.cells, cell.outputs]
-    scalars = [
-        int(p.is_cifg), int(p.peephole.size > 0), int(p.norm.size > 0), int(p.projection.size > 0), p.update_shift,
-        p.cell_clip, *p.hidden, *p.output, p.projection_clip,
-    ]  # fmt: skip
+    w = p.weights
+    stored = w._replace(w_bias=w.w_bias - INT8_OFFSET * _row_sums(w.w), r_bias=w.r_bias - INT8_OFFSET * _row_sums(w.r))
+    sizes = Sizes(*sequence, inputs=w.w.shape[2], cells=cell.cells, outputs=cell.outputs)
     gates = scratch(f"{y.name}/gates", (4, sequence.batch, cell.cells), np.int16)
     eight, sixteen = np.dtype(np.uint8), np.dtype(np.int16)
-    work = sequence.groups * sequence.steps * sequence.batch * (p.w.size + p.r.size)
+    work = sequence.groups * sequence.steps * sequence.batch * (w.w.size + w.r.size)
     return Call(
-        lstm_8x8_16, Flat(x, eight), p.w, p.r, *stored, p.multipliers, p.peephole, p.norm, p.norm_bias, p.projection,
-        p.projection_bias, p.tables, np.array(sizes), np.array(scalars), gates, Flat(cell.c, sixteen),
+        lstm_8x8_16, Flat(x, eight), *stored, *p.scaling, p.tables, *sizes, *p.options, gates, Flat(cell.c, sixteen),
         Flat(cell.h, eight), Flat(y, eight), writes=[y, cell.h, cell.c, gates], work=work,
     )  # fmt: skip
 
 
 @kernel
 def lstm_8x8_16(
-    x: Any, w: Any, r: Any, w_bias: Any, r_bias: Any, multipliers: Any, peephole: Any, norm: Any, norm_bias: Any,
-    projection: Any, projection_bias: Any, tables: Any, sizes: Any, scalars: Any, gates: Any, c: Any, h: Any, y: Any,
+    x: Any, weights: Weights, scaling: Scaling, tables: Any, sizes: Sizes, options: Options, gates: Any, c: Any, h: Any,
+    y: Any,
 ) -> None:  # fmt: skip
-    """y: the output state after each step; c and h, the states of every row of the batch, change."""
-    groups, steps, batch = sizes[0], sizes[1], sizes[2]
-    inputs, cells, outputs = sizes[3], sizes[4], sizes[5]
-    is_cifg, has_peephole, has_norm, has_projection = scalars[0], scalars[1], scalars[2], scalars[3]
-    update_shift, cell_clip = scalars[4], scalars[5]
-    hidden_multiplier, hidden_shift, hidden_zero = scalars[6], scalars[7], scalars[8]
-    multiplier, shift, zero_point, projection_clip = scalars[9], scalars[10], scalars[11], scalars[12]
-    one = batch * cells  # values of a gate
-    for group in range(groups):
-        c_at, h_at = group * one, group * batch * outputs
-        for step in range(steps):
-            row = (group * steps + step) * batch
+    """x, y and h: stored int8, flat, h [batch, outputs] of all groups; c int16 [batch, cells]; gates [4, batch, cells].
+
+    y: the output state after each step; c and h, the states of every row of the batch, change.
+    """
+    one = sizes.batch * sizes.cells  # values of a gate
+    for group in range(sizes.groups):
+        c_at, h_at = group * one, group * sizes.batch * sizes.outputs
+        for step in range(sizes.steps):
+            row = (group * sizes.steps + step) * sizes.batch
             for turn in range(4):
                 gate = turn
-                if gate == INPUT and is_cifg:
+                if gate == INPUT and options.is_cifg:
                     continue
                 if gate == OUTPUT:  # which sees the cells as they become
-                    for i in range(one):
-                        forget, update = get(gates, FORGET * one + i), get(gates, UPDATE * one + i)
-                        write = LIMIT - forget if is_cifg else np.int64(get(gates, INPUT * one + i))
-                        kept = np.int16(shift_half_away(np.int64(forget) * get(c, c_at + i), 15))
-                        added = np.int16(shift_half_away(write * np.int64(update), update_shift))
-                        value = min(max(np.int64(kept) + added, -32768), LIMIT)
-                        if cell_clip > 0:
-                            value = min(max(value, -cell_clip), cell_clip)
-                        put(c, c_at + i, value)
-                for b in range(batch):
-                    for i in range(cells):
-                        k = gate * cells + i
-                        acc = dot_quantized(w, k * inputs, x, (row + b) * inputs, inputs) + get(w_bias, k)
-                        m, s = multipliers[gate, W], multipliers[gate, W + 1]
-                        value = clamp16(requantize_double_rounding(wrap_int32(acc), m, s))
-                        acc = dot_quantized(r, k * outputs, h, h_at + b * outputs, outputs) + get(r_bias, k)
-                        m, s = multipliers[gate, R], multipliers[gate, R + 1]
-                        value = clamp16(value + requantize_double_rounding(wrap_int32(acc), m, s))
-                        put(gates, gate * one + b * cells + i, value)
-                if has_peephole and gate != UPDATE:
-                    m, s = multipliers[gate, PEEPHOLE], multipliers[gate, PEEPHOLE + 1]
-                    blocks = outputs // NEON_BLOCK * NEON_BLOCK
-                    for i in range(batch * outputs):
-                        k = i % outputs
-                        product = np.int64(get(peephole, gate * cells + k)) * get(c, c_at + i)
-                        if k < blocks:
-                            product = requantize_half_up(product, m, s)
-                        else:
-                            product = requantize_double_rounding(product, m, s)
-                        put(gates, gate * one + i, clamp16(product + get(gates, gate * one + i)))
-                if has_norm:
-                    for b in range(batch):
-                        normalize(
-                            gates, gate * one + b * cells, cells, norm, norm_bias, gate * cells, multipliers, gate
-                        )
-                table = 65536 * (gate == UPDATE) + 32768
-                for i in range(gate * one, (gate + 1) * one):
-                    put(gates, i, get(tables, table + get(gates, i)))
-            for i in range(one):
-                value = np.int64(get(gates, OUTPUT * one + i)) * get(tables, 2 * 65536 + 32768 + get(c, c_at + i))
-                value = requantize_double_rounding(value, hidden_multiplier, hidden_shift) + hidden_zero
-                value = min(max(value, -128), 127)
-                if has_projection:
-                    put(gates, i, value)
-                else:
-                    put(h, h_at + i, value + INT8_OFFSET)
-            if has_projection:
-                for b in range(batch):
-                    for i in range(outputs):
-                        acc = dot_quantized(projection, i * cells, gates, b * cells, cells) + get(projection_bias, i)
-                        value = requantize_double_rounding(wrap_int32(acc), multiplier, shift) + zero_point
-                        value = min(max(value, -128), 127)
-                        if projection_clip > 0:
-                            value = min(max(value, -projection_clip), projection_clip)
-                        put(h, h_at + b * outputs + i, value + INT8_OFFSET)
-            for i in range(batch * outputs):
-                put(y, row * outputs + i, get(h, h_at + i))
+                    update_cells(gates, one, options, c, c_at)
+                sum_gate(gate, x, row * sizes.inputs, h, h_at, weights, scaling, sizes, gates)
+                if weights.peephole.size > 0 and gate != UPDATE:
+                    add_peephole(gate, weights.peephole, scaling, sizes, c, c_at, gates)
+                if weights.norm.size > 0:
+                    for b in range(sizes.batch):
+                        normalize(gates, gate * one + b * sizes.cells, sizes.cells, weights, scaling, gate)
+                look_up(gates, gate * one, one, tables, TANH if gate == UPDATE else SIGMOID)
+            if weights.projection.size > 0:
+                hide(gates, one, tables, options, c, c_at, gates, 0, 0)
+                project(weights, gates, sizes, options, h, h_at)
+            else:
+                hide(gates, one, tables, options, c, c_at, h, h_at, INT8_OFFSET)
+            for i in range(sizes.batch * sizes.outputs):
+                put(y, row * sizes.outputs + i, get(h, h_at + i))
+
+
+@stage
+def update_cells(gates: Any, count: int, options: Options, c: Any, c_at: int) -> None:
+    """c <- f . c + i . g, clipped, for the count cells from c[c_at]; gates [4, count]."""
+    for i in range(count):
+        forget, update = get(gates, FORGET * count + i), get(gates, UPDATE * count + i)
+        write = LIMIT - forget if options.is_cifg else np.int64(get(gates, INPUT * count + i))
+        kept = np.int16(shift_half_away(np.int64(forget) * get(c, c_at + i), 15))
+        added = np.int16(shift_half_away(write * np.int64(update), options.update_shift))
+        value = min(max(np.int64(kept) + added, -32768), LIMIT)
+        if options.cell_clip > 0:
+            value = min(max(value, -options.cell_clip), options.cell_clip)
+        put(c, c_at + i, value)
+
+
+@stage
+def sum_gate(
+    gate: int, x: Any, x_at: int, h: Any, h_at: int, weights: Weights, scaling: Scaling, sizes: Sizes, gates: Any
+) -> None:  # fmt: skip
+    """W x + R h + b of a gate, [batch, cells] in Q3.12, to its place in gates."""
+    w_multiplier, w_shift = get(scaling.w_multiplier, gate), get(scaling.w_shift, gate)
+    r_multiplier, r_shift = get(scaling.r_multiplier, gate), get(scaling.r_shift, gate)
+    inputs, cells, outputs = sizes.inputs, sizes.cells, sizes.outputs
+    for b in range(sizes.batch):
+        for i in range(cells):
+            k = gate * cells + i
+            acc = dot_quantized(weights.w, k * inputs, x, x_at + b * inputs, inputs) + get(weights.w_bias, k)
+            value = clamp16(requantize_double_rounding(wrap_int32(acc), w_multiplier, w_shift))
+            acc = dot_quantized(weights.r, k * outputs, h, h_at + b * outputs, outputs) + get(weights.r_bias, k)
+            value = clamp16(value + requantize_double_rounding(wrap_int32(acc), r_multiplier, r_shift))
+            put(gates, (gate * sizes.batch + b) * cells + i, value)
+
+
+@stage
+def add_peephole(gate: int, peephole: Any, scaling: Scaling, sizes: Sizes, c: Any, c_at: int, gates: Any) -> None:
+    """Add P . c to the sums of a gate; as many values as there are outputs, as in LiteRT."""
+    multiplier, shift = get(scaling.peephole_multiplier, gate), get(scaling.peephole_shift, gate)
+    first = gate * sizes.batch * sizes.cells
+    blocks = sizes.outputs // NEON_BLOCK * NEON_BLOCK
+    for i in range(sizes.batch * sizes.outputs):
+        k = i % sizes.outputs
+        product = np.int64(get(peephole, gate * sizes.cells + k)) * get(c, c_at + i)
+        if k < blocks:
+            product = requantize_half_up(product, multiplier, shift)
+        else:
+            product = requantize_double_rounding(product, multiplier, shift)
+        put(gates, first + i, clamp16(product + get(gates, first + i)))
+
+
+@stage
+def look_up(x: Any, at: int, count: int, tables: Any, number: int) -> None:
+    """Replace count values of x from x[at] by what a table has for them."""
+    for i in range(at, at + count):
+        put(x, i, get(tables, 65536 * number + 32768 + get(x, i)))
+
+
+@stage
+def hide(
+    gates: Any, count: int, tables: Any, options: Options, c: Any, c_at: int, y: Any, y_at: int, offset: int
+) -> None:  # fmt: skip
+    """o . tanh(c) of count cells, requantized to int8, plus offset, to y from y[y_at]."""
+    for i in range(count):
+        tanh = get(tables, TANH_OF_CELL * 65536 + 32768 + get(c, c_at + i))
+        value = np.int64(get(gates, OUTPUT * count + i)) * tanh
+        value = requantize_double_rounding(value, options.hidden_multiplier, options.hidden_shift)
+        put(y, y_at + i, min(max(value + options.hidden_zero, -128), 127) + offset)
+
+
+@stage
+def project(weights: Weights, hidden: Any, sizes: Sizes, options: Options, h: Any, h_at: int) -> None:
+    """The projection of hidden [batch, cells], clipped, to the stored state h [batch, outputs] from h[h_at]."""
+    cells, outputs, clip = sizes.cells, sizes.outputs, options.output_clip
+    for b in range(sizes.batch):
+        for i in range(outputs):
+            acc = dot_quantized(weights.projection, i * cells, hidden, b * cells, cells)
+            acc = wrap_int32(acc + get(weights.projection_bias, i))
+            value = requantize_double_rounding(acc, options.output_multiplier, options.output_shift)
+            value = min(max(value + options.output_zero, -128), 127)
+            if clip > 0:
+                value = min(max(value, -clip), clip)
+            put(h, h_at + b * outputs + i, value + INT8_OFFSET)
 
 
 @inline
@@ -352,11 +451,9 @@ def clamp16(x: int) -> int:
     return min(max(x, -32768), 32767)
 
 
-@inline
-def normalize(
-    gates: Any, at: int, count: int, norm: Any, norm_bias: Any, norm_at: int, multipliers: Any, gate: int
-) -> None:  # fmt: skip
-    """Layer normalization of one gate of one row, in place."""
+@stage
+def normalize(gates: Any, at: int, count: int, weights: Weights, scaling: Scaling, gate: int) -> None:
+    """Layer normalization of one gate of one row, count values from gates[at], in place."""
     total, squares = 0, 0
     for i in range(at, at + count):
         value = np.int64(get(gates, i))
@@ -365,15 +462,16 @@ def normalize(
     mean = truncated(total * NORM_ONE, count)
     variance = wrap_int32(truncated(squares * ((1 << 20) // count) - mean * mean, 1 << 20))
     if variance < 1:
-        variance = multipliers[gate, GUARD]
+        variance = get(scaling.variance_guard, gate)
     multiplier, shift = inverse_sqrt(variance)
+    norm_multiplier, norm_shift = get(scaling.norm_multiplier, gate), get(scaling.norm_shift, gate) + 12
     for i in range(count):
+        k = gate * count + i
         value = wrap_int32(NORM_ONE * np.int64(get(gates, at + i)) - mean)
-        value = requantize_double_rounding(value, multiplier, shift) * np.int64(get(norm, norm_at + i))
-        value = wrap_int32(value + get(norm_bias, norm_at + i))
+        value = requantize_double_rounding(value, multiplier, shift) * np.int64(get(weights.norm, k))
+        value = wrap_int32(value + get(weights.norm_bias, k))
         value = truncated(value + (512 if value > 0 else -512), NORM_ONE)
-        value = requantize_double_rounding(value, multipliers[gate, NORM], multipliers[gate, NORM + 1] + 12)
-        put(gates, at + i, clamp16(value))
+        put(gates, at + i, clamp16(requantize_double_rounding(value, norm_multiplier, norm_shift)))
 
 
 @inline

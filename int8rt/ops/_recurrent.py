@@ -11,8 +11,8 @@ LSTM:
 
 * product of a matrix and one vector: four sums, of every fourth term each, then the terms that are left over;
 * product of a matrix and several vectors: one sum from left to right, unless the product is small; but where four
-  vectors meet the rows behind the last full block of eight, terms go to two sums by turns (blocks of four rows) or to
-  four (the rest).
+  vectors meet the rows behind the last full block of eight, terms go to two interleaved sums (blocks of four rows) or
+  to four (the rest).
 
 RNN and SVDF: four sums of every fourth term each are added up and then added to what is there, and after them each term
 that is left over.
@@ -26,22 +26,26 @@ so deep (beyond 600) that Eigen divides them into blocks by the sizes of the CPU
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from int8rt.errors import UnsupportedError
 from int8rt.kernels import hybrid
-from int8rt.native.kernel import inline
+from int8rt.native.kernel import inline, stage
 from int8rt.numerics import libm
+from int8rt.simd.floats import dot_widened
 from int8rt.simd.memory import get, put
+from int8rt.steps import scratch
+
+OF_INPUT, OF_AUX, OF_STATE = range(3)  # the numbers of the matrices of a cell, by what they multiply
 
 LANES = 4
 SMALL_PRODUCT = 20  # sizes that sum to less are multiplied by lanes
 BY_LANES = -1
-IN_ORDER, CROSSED, NEIGHBOURS = range(
-    3
-)  # how four sums are added: ((a + b) + c) + d, (a + c) + (b + d), (a + b) + (c + d)
+# How four sums are added: ((a + b) + c) + d, (a + c) + (b + d), (a + b) + (c + d)
+IN_ORDER, CROSSED, NEIGHBOURS = range(3)
 
 NONE, RELU, RELU_N1_TO_1, RELU6, TANH, SIGN_BIT = range(6)
 ACTIVATIONS = {RELU: "RELU", RELU_N1_TO_1: "RELU_N1_TO_1", RELU6: "RELU6", TANH: "TANH", SIGN_BIT: "SIGN_BIT"}
@@ -74,6 +78,71 @@ def check_activation(activation: int, allow_none: bool = False) -> int:
     if activation not in ACTIVATIONS and not (allow_none and activation == NONE):
         raise UnsupportedError(f"activation {activation} is not supported; known are {', '.join(ACTIVATIONS.values())}")
     return activation
+
+
+# Weights and the vectors that they multiply
+
+
+class Matrix(NamedTuple):
+    """Weights of one gate or of several that multiply the same vectors."""
+
+    w: np.ndarray  # float32 or int8 [gates, rows, depth]; empty where there is none
+    scale: np.ndarray  # float32 [gates]
+    in_fours: int = 0  # of those vectors: see vectors_in_fours
+
+
+class Matrices(NamedTuple):
+    """Several matrices, numbered from 0, as kernels take them."""
+
+    weights: Any  # float32 or int8 [values]: one matrix behind another
+    sums: Any  # int64 [values]: the sums of their rows; none of float32
+    scale: Any  # float32 [matrices, gates]
+    start: Any  # int64 [matrices]: where a matrix begins in weights
+    sums_start: Any  # int64 [matrices]: where its rows begin in sums
+    rows: Any  # int64 [matrices]
+    depth: Any  # int64 [matrices]
+    in_fours: Any  # int64 [matrices]
+
+
+class Vectors(NamedTuple):
+    """What matrices multiply, as kernels take it: scratch. Vector b of matrix n begins at n * distance + b * depth."""
+
+    values: Any  # float32
+    quantized: Any  # int16: the same, by add_quantized
+    scale: Any  # float32 [matrices, batch]: of the quantized ones
+    zero_point: Any  # int64 [matrices, batch]
+    batch: int
+    distance: int
+
+
+def matrices(parts: Sequence[Matrix]) -> Matrices:
+    """Matrices of one type with as many gates each."""
+    is_int8 = parts[0].w.dtype == np.int8
+    sums = [m.w.sum(axis=-1, dtype=np.int64).reshape(-1) if is_int8 else np.zeros(0, np.int64) for m in parts]
+    starts, sums_starts = (np.cumsum([0, *sizes])[:-1] for sizes in ([m.w.size for m in parts], map(len, sums)))
+    return Matrices(
+        weights=np.concatenate([m.w.reshape(-1) for m in parts]),
+        sums=np.concatenate(sums),
+        scale=np.stack([m.scale for m in parts]),
+        start=starts,
+        sums_start=sums_starts,
+        rows=np.array([m.w.shape[1] for m in parts]),
+        depth=np.array([m.w.shape[2] for m in parts]),
+        in_fours=np.array([m.in_fours for m in parts]),
+    )
+
+
+def vectors(name: str, m: Matrices, batch: int) -> Vectors:
+    """Scratch for ``batch`` vectors of each matrix."""
+    count, distance = len(m.depth), batch * int(m.depth.max())
+    return Vectors(
+        values=scratch(f"{name}/vectors", (count * distance,), np.float32),
+        quantized=scratch(f"{name}/quantized", (count * distance,), np.int16),
+        scale=scratch(f"{name}/scale", (count, batch), np.float32),
+        zero_point=scratch(f"{name}/zero", (count, batch), np.int64),
+        batch=batch,
+        distance=distance,
+    )
 
 
 # References
@@ -120,15 +189,15 @@ def product(x: np.ndarray, w: np.ndarray, in_fours: int) -> np.ndarray:
     """x [batch, depth] times w [rows, depth] in Eigen's order: [batch, rows]."""
     terms = x[:, None, :] * w[None]
     if in_fours == BY_LANES:
-        return by_turns(terms, LANES, LANES, CROSSED)
+        return interleaved_sums(terms, LANES, LANES, CROSSED)
     result = _sum(terms)
     eights, fours = len(w) // 8 * 8, len(w) // 4 * 4
-    result[:in_fours, eights:fours] = by_turns(terms[:in_fours, eights:fours], 2, 8)
-    result[:in_fours, fours:] = by_turns(terms[:in_fours, fours:], LANES, LANES, NEIGHBOURS)
+    result[:in_fours, eights:fours] = interleaved_sums(terms[:in_fours, eights:fours], 2, 8)
+    result[:in_fours, fours:] = interleaved_sums(terms[:in_fours, fours:], LANES, LANES, NEIGHBOURS)
     return result
 
 
-def by_turns(terms: np.ndarray, sums: int, block: int, how: int = IN_ORDER) -> np.ndarray:
+def interleaved_sums(terms: np.ndarray, sums: int, block: int, how: int = IN_ORDER) -> np.ndarray:
     """Sum over the last axis: term i goes to sum i % sums, those behind the last full block to the total at the end."""
     full = terms.shape[-1] // block * block
     parts = _sum(np.moveaxis(terms[..., :full].reshape(*terms.shape[:-1], full // sums, sums), -1, -2))
@@ -143,7 +212,7 @@ def by_turns(terms: np.ndarray, sums: int, block: int, how: int = IN_ORDER) -> n
 def added(value: np.ndarray, terms: np.ndarray) -> np.ndarray:
     """value [...] plus terms [..., depth]: first those of full vectors, by lanes, then the others one by one."""
     full = terms.shape[-1] // LANES * LANES
-    value = value + by_turns(terms[..., :full], LANES, LANES)
+    value = value + interleaved_sums(terms[..., :full], LANES, LANES)
     for k in range(full, terms.shape[-1]):
         value = value + terms[..., k]
     return value
@@ -168,6 +237,90 @@ def hybrid_product(
 
 
 # Kernels
+
+
+@inline
+def copy_floats(x: Any, start: int, count: int, y: Any, at: int) -> None:
+    """y[at : at + count] = x[start : start + count]."""
+    for i in range(count):
+        put(y, at + i, get(x, start + i))
+
+
+@stage
+def add_product(value: Any, m: Matrices, v: Vectors, n: int, gate: int, row: int, b: int) -> Any:
+    """value + a row of a gate's float32 matrix n times vector b of those that it multiplies, as ``product``."""
+    depth, rows = get(m.depth, n), get(m.rows, n)
+    at = get(m.start, n) + (gate * rows + row) * depth
+    return value + dot(
+        m.weights, at, v.values, n * v.distance + b * depth, depth, row, rows, b, get(m.in_fours, n)
+    )  # fmt: skip
+
+
+@stage
+def add_lanes_product(value: Any, m: Matrices, v: Vectors, n: int, gate: int, row: int, b: int) -> Any:
+    """The same as ``added``: in the order of RNN and SVDF; of one gate."""
+    depth = get(m.depth, n)
+    return add_lanes(value, m.weights, get(m.start, n) + row * depth, v.values, n * v.distance + b * depth, depth)
+
+
+@stage
+def add_quantized(value: Any, m: Matrices, v: Vectors, n: int, gate: int, row: int, b: int) -> Any:
+    """The same of an int8 matrix and vectors that quantize_vectors has quantized."""
+    depth, k = get(m.depth, n), gate * get(m.rows, n) + row
+    acc = dot_quantized(m.weights, get(m.start, n) + k * depth, v.quantized, n * v.distance + b * depth, depth)
+    acc -= get(v.zero_point, n * v.batch + b) * get(m.sums, get(m.sums_start, n) + k)
+    return value + F(acc) * (get(v.scale, n * v.batch + b) * m.scale[n, gate])
+
+
+@stage
+def add_widened(value: Any, m: Matrices, v: Vectors, n: int, gate: int, row: int, b: int) -> Any:
+    """The same of an int8 matrix and float32 vectors."""
+    depth = get(m.depth, n)
+    at = get(m.start, n) + (gate * get(m.rows, n) + row) * depth
+    return value + dot_widened(m.weights, at, v.values, n * v.distance + b * depth, depth) * m.scale[n, gate]
+
+
+@stage
+def take_vectors(
+    ready: Any, x: Any, aux: Any, row: int, h: Any, h_at: int, m: Matrices, v: Vectors, is_symmetric: int
+) -> int:  # fmt: skip
+    """Copy what the matrices of x, aux and h multiply: rows of x and aux from ``row``, h from h[h_at].
+
+    ``ready`` prepares the vectors of a matrix and says whether they are to be multiplied; gives these answers as bits.
+    """
+    used = 0
+    for n in range(OF_STATE + 1):
+        depth = get(m.depth, n)
+        source = x if n == OF_INPUT else aux if n == OF_AUX else h
+        start = h_at if n == OF_STATE else row * depth
+        copy_floats(source, start, v.batch * depth, v.values, n * v.distance)
+        used |= ready(v, n, depth, is_symmetric) << n
+    return used
+
+
+@stage
+def quantize_vectors(v: Vectors, n: int, depth: int, is_symmetric: int) -> int:
+    """Quantize the vectors of matrix n each by itself, unless all are 0; gives whether they are not."""
+    if is_zero(v.values, n * v.distance, v.batch * depth):
+        return 0
+    for b in range(v.batch):
+        at = n * v.distance + b * depth
+        quantize_row(v.values, at, depth, is_symmetric, v.quantized, at, v.scale, v.zero_point, n * v.batch + b)
+    return 1
+
+
+@stage
+def exist(v: Vectors, n: int, depth: int, is_symmetric: int) -> int:
+    """Whether matrix n has any vectors."""
+    return 1 if depth > 0 else 0
+
+
+# How RNN and SVDF multiply by weights of a kind, and what makes the vectors ready: see take_vectors.
+PRODUCTS = {
+    "float": (add_lanes_product, exist),
+    "dynamic": (add_quantized, quantize_vectors),
+    "weight_only": (add_widened, exist),
+}
 
 
 @inline

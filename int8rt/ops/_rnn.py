@@ -15,23 +15,24 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.native.kernel import Kernel, inline, kernel_factory
+from int8rt.native.kernel import Kernel, kernel_factory
 from int8rt.numerics.rules import Numerics
-from int8rt.ops._lstm import Steps, check_types
-from int8rt.ops._lstm_float import Place
+from int8rt.ops._lstm import Direction, Steps, check_types
 from int8rt.ops._recurrent import (
-    F,
+    PRODUCTS,
+    Matrices,
+    Matrix,
+    Vectors,
     activate,
     activated,
-    add_lanes,
     added,
     check_activation,
-    dot_quantized,
+    copy_floats,
     hybrid_product,
-    is_zero,
-    quantize_row,
+    matrices,
+    take_vectors,
+    vectors,
 )
-from int8rt.simd.floats import dot_widened
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Flat, scratch
 
@@ -48,7 +49,7 @@ class Rnn(NamedTuple):
     h: Tensor  # [batch, units], variable
     y: Tensor  # [..., columns]
     sequence: Steps
-    place: Place = Place()
+    direction: Direction = Direction()
     passes: int = 1  # how often the whole sequence runs, the state going on
 
     @property
@@ -120,133 +121,96 @@ def reference(node: Node, rnn: Rnn, x: np.ndarray, aux: np.ndarray | None, h: np
         for group in range(groups):
             mine = slice(group * batch, (group + 1) * batch)
             for turn in range(rnn.passes * steps):
-                t = steps - 1 - turn % steps if rnn.place.is_backward else turn % steps
+                t = steps - 1 - turn % steps if rnn.direction.is_backward else turn % steps
                 rows = slice((group * steps + t) * batch, (group * steps + t + 1) * batch)
                 value = plus(np.asarray(rnn.bias.data, np.float32), x[rows], rnn.w)
                 if aux is not None and rnn.a is not None:
                     value = plus(value, aux[rows], rnn.a)
                 h[mine] = activated(plus(value, h[mine], rnn.r), activation)
-                y[rows, rnn.place.column : rnn.place.column + rnn.units] = h[mine]
+                y[rows, rnn.direction.column : rnn.direction.column + rnn.units] = h[mine]
 
 
 # Program
 
 
+class Sizes(NamedTuple):
+    """How long a sequence is (see Steps), and how large its vectors."""
+
+    groups: int
+    steps: int
+    batch: int
+    passes: int  # see Rnn
+    units: int
+
+
+class Options(NamedTuple):
+    """How sums become outputs, and where they go; see Direction."""
+
+    activation: int
+    is_symmetric: int
+    is_backward: int
+    stride: int
+    column: int
+
+
 def call(node: Node, rnn: Rnn, numerics: Numerics) -> Call:
-    """The Call that runs a whole sequence."""
+    """The Call that runs a whole sequence. Raises ModelError, UnsupportedError."""
     check_all_types(node, rnn)
-    units, inputs = rnn.units, rnn.x.shape[-1]
     is_hybrid = rnn.w.dtype == np.int8
-    a = np.zeros((0, 0), rnn.w.dtype) if rnn.a is None else np.asarray(rnn.a.data)
-    weights = [np.asarray(rnn.w.data), a, np.asarray(rnn.r.data)]
-    scales = np.array([rnn.w.scale, 1 if rnn.a is None else rnn.a.scale, rnn.r.scale], np.float32)
-    sums = np.zeros((3, units), np.int64)
-    if is_hybrid:
-        sums = np.stack([w.sum(axis=1, dtype=np.int64) if w.size else np.zeros(units, np.int64) for w in weights])
-    widest = max(inputs, a.shape[1], units)
-    batch = rnn.sequence.batch
-    name = f"{rnn.y.name}/{rnn.place.column}"
-    q = scratch(f"{name}/q", (3, batch, widest), np.int16)
-    scale = scratch(f"{name}/scale", (3, batch), np.float32)
-    zero = scratch(f"{name}/zero", (3, batch), np.int64)
-    value = scratch(f"{name}/value", (batch, units), np.float32)
-    sizes = np.array([
-        *rnn.sequence, rnn.passes, inputs, a.shape[1], units, widest, node.options.fused_activation_function,
-        not getattr(node.options, "asymmetric_quantize_inputs", False), rnn.place.is_backward,
-        rnn.place.stride or units, rnn.place.column,
-    ], np.int64)  # fmt: skip
+    m = matrices([_matrix(rnn, t) for t in (rnn.w, rnn.a, rnn.r)])
+    name = f"{rnn.y.name}/{rnn.direction.column}"
+    v = vectors(name, m, rnn.sequence.batch)
+    values = scratch(f"{name}/value", (rnn.sequence.batch, rnn.units), np.float32)
+    options = Options(
+        activation=node.options.fused_activation_function,
+        is_symmetric=not getattr(node.options, "asymmetric_quantize_inputs", False),
+        is_backward=rnn.direction.is_backward,
+        stride=rnn.direction.stride or rnn.units,
+        column=rnn.direction.column,
+    )
     f = np.dtype(np.float32)
-    aux = rnn.x if rnn.aux is None else rnn.aux
     return Call(
-        rnn_kernel(numerics.hybrid if is_hybrid else "float"), Flat(rnn.x, f), Flat(aux, f), *weights, scales, sums,
-        rnn.bias, sizes, q, scale, zero, value, Flat(rnn.h, f), Flat(rnn.y, f),
-        writes=[rnn.y, rnn.h, q, scale, zero, value],
-        work=rnn.sequence.groups * rnn.sequence.steps * batch * sum(w.size for w in weights),
+        rnn_kernel(numerics.hybrid if is_hybrid else "float"), Flat(rnn.x, f),
+        Flat(rnn.x if rnn.aux is None else rnn.aux, f), *m, *v, rnn.bias,
+        *Sizes(*rnn.sequence, passes=rnn.passes, units=rnn.units), *options, values, Flat(rnn.h, f), Flat(rnn.y, f),
+        writes=[rnn.y, rnn.h, v.values, v.quantized, v.scale, v.zero_point, values],
+        work=rnn.sequence.groups * rnn.sequence.steps * rnn.sequence.batch * m.weights.size,
     )  # fmt: skip
 
 
-@inline
-def _add_float(
-    value: Any, w: Any, w_at: int, x: Any, x_at: int, depth: int, scales: Any, sums: Any, k: int, matrix: int, q: Any,
-    q_at: int, scale: Any, zero: Any, slot: int,
-) -> Any:  # fmt: skip
-    """value plus a row of a matrix times x."""
-    return add_lanes(value, w, w_at, x, x_at, depth)
-
-
-@inline
-def _add_hybrid(
-    value: Any, w: Any, w_at: int, x: Any, x_at: int, depth: int, scales: Any, sums: Any, k: int, matrix: int, q: Any,
-    q_at: int, scale: Any, zero: Any, slot: int,
-) -> Any:  # fmt: skip
-    """value plus a row of a matrix times the quantized x, number ``slot``; k: the row's place in sums."""
-    acc = dot_quantized(w, w_at, q, q_at, depth) - get(zero, slot) * get(sums, k)
-    return value + F(acc) * (get(scale, slot) * get(scales, matrix))
-
-
-@inline
-def _add_weight_only(
-    value: Any, w: Any, w_at: int, x: Any, x_at: int, depth: int, scales: Any, sums: Any, k: int, matrix: int, q: Any,
-    q_at: int, scale: Any, zero: Any, slot: int,
-) -> Any:  # fmt: skip
-    """value plus a row of a matrix of int8 times x."""
-    return value + dot_widened(w, w_at, x, x_at, depth) * get(scales, matrix)
-
-
-ADD = {"float": _add_float, "dynamic": _add_hybrid, "weight_only": _add_weight_only}
+def _matrix(rnn: Rnn, t: Tensor | None) -> Matrix:
+    """Constant weights as a matrix of one gate, empty where there are none."""
+    if t is None:
+        return Matrix(np.zeros((1, 0, 0), rnn.w.dtype), np.ones(1, np.float32))
+    return Matrix(np.asarray(t.data)[None], np.array([t.scale], np.float32))
 
 
 @kernel_factory
 def rnn_kernel(kind: str) -> Kernel:
     """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``."""
-    add, is_hybrid = ADD[kind], kind == "dynamic"
+    add, ready = PRODUCTS[kind]
 
     def rnn(
-        x: Any, aux: Any, w: Any, a: Any, r: Any, scales: Any, sums: Any, bias: Any, sizes: Any, q: Any, scale: Any,
-        zero: Any, values: Any, h: Any, y: Any,
+        x: Any, aux: Any, m: Matrices, v: Vectors, bias: Any, sizes: Sizes, options: Options, values: Any, h: Any,
+        y: Any,
     ) -> None:  # fmt: skip
-        groups, steps, batch, passes = sizes[0], sizes[1], sizes[2], sizes[3]
-        inputs, aux_inputs, units, widest = sizes[4], sizes[5], sizes[6], sizes[7]
-        activation, is_symmetric, is_backward, stride, column = sizes[8], sizes[9], sizes[10], sizes[11], sizes[12]
-        deep = batch * widest
-        for group in range(groups):
+        """x, aux, h and y: float32, flat; values [batch, units]; h, the states of all groups, changes."""
+        batch, units = sizes.batch, sizes.units
+        for group in range(sizes.groups):
             h_at = group * batch * units
-            for turn in range(passes * steps):
-                t = turn % steps
-                row = (group * steps + (steps - 1 - t if is_backward else t)) * batch
-                has_x = not is_hybrid or not is_zero(x, row * inputs, batch * inputs)
-                has_aux = aux_inputs > 0 and (not is_hybrid or not is_zero(aux, row * aux_inputs, batch * aux_inputs))
-                has_h = not is_hybrid or not is_zero(h, h_at, batch * units)
+            for turn in range(sizes.passes * sizes.steps):
+                t = turn % sizes.steps
+                row = (group * sizes.steps + (sizes.steps - 1 - t if options.is_backward else t)) * batch
+                used = take_vectors(ready, x, aux, row, h, h_at, m, v, options.is_symmetric)
                 for b in range(batch):
-                    x_at, aux_at, at = (row + b) * inputs, (row + b) * aux_inputs, b * widest
-                    if is_hybrid and has_x:
-                        quantize_row(x, x_at, inputs, is_symmetric, q, at, scale, zero, b)
-                    if is_hybrid and has_aux:
-                        quantize_row(aux, aux_at, aux_inputs, is_symmetric, q, deep + at, scale, zero, batch + b)
-                    if is_hybrid and has_h:
-                        quantize_row(
-                            h, h_at + b * units, units, is_symmetric, q, 2 * deep + at, scale, zero, 2 * batch + b
-                        )  # fmt: skip
                     for i in range(units):
                         value = get(bias, i)
-                        if has_x:
-                            value = add(
-                                value, w, i * inputs, x, x_at, inputs, scales, sums, i, 0, q, at, scale, zero, b
-                            )
-                        if has_aux:
-                            value = add(
-                                value, a, i * aux_inputs, aux, aux_at, aux_inputs, scales, sums, units + i, 1, q,
-                                deep + at, scale, zero, batch + b,
-                            )  # fmt: skip
-                        if has_h:
-                            value = add(
-                                value, r, i * units, h, h_at + b * units, units, scales, sums, 2 * units + i, 2, q,
-                                2 * deep + at, scale, zero, 2 * batch + b,
-                            )  # fmt: skip
-                        put(values, b * units + i, activate(value, activation))
+                        for n in range(3):
+                            if (used >> n) & 1:
+                                value = add(value, m, v, n, 0, i, b)
+                        put(values, b * units + i, activate(value, options.activation))
+                copy_floats(values, 0, batch * units, h, h_at)
                 for b in range(batch):
-                    for i in range(units):
-                        put(h, h_at + b * units + i, get(values, b * units + i))
-                        put(y, (row + b) * stride + column + i, get(values, b * units + i))
+                    copy_floats(values, b * units, units, y, (row + b) * options.stride + options.column)
 
     return Kernel(rnn)

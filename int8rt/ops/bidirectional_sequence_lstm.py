@@ -15,7 +15,7 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _lstm, _lstm_float
-from int8rt.ops._lstm_float import Place
+from int8rt.ops._lstm import Direction
 from int8rt.steps import Step
 
 INPUTS = 48
@@ -31,14 +31,14 @@ BACKWARD: _lstm.Positions = {
 }  # fmt: skip
 
 
-class Direction(NamedTuple):
+class OneWay(NamedTuple):
     """One of the two cells."""
 
     cell: _lstm.Cell
     x: int  # which input of the node it reads
     aux: int | None  # and which beside it
     output: int
-    place: Place
+    direction: Direction
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -54,7 +54,7 @@ def reference(node: Node, *arrays: np.ndarray | None) -> tuple[np.ndarray, ...]:
         p = _parameters(node, sequence, d)
         h, c = (arrays[positions[state]] for state in ("h", "c"))  # type: ignore[index]
         beside = None if d.aux is None else arrays[d.aux]
-        _lstm_float.reference(p, sequence, arrays[d.x], beside, h, c, results[d.output], d.place)  # type: ignore[arg-type]
+        _lstm_float.reference(p, sequence, arrays[d.x], beside, h, c, results[d.output], d.direction)  # type: ignore[arg-type]
     return tuple(results)
 
 
@@ -63,18 +63,18 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     return [
         _lstm_float.call(
             d.cell, sequence, _parameters(node, sequence, d), _tensor(node, d.x), node.outputs[d.output],
-            None if d.aux is None else _tensor(node, d.aux), d.place, numerics.hybrid,
+            None if d.aux is None else _tensor(node, d.aux), d.direction, numerics.hybrid,
         )
         for d in directions
     ]  # fmt: skip
 
 
-def _parameters(node: Node, sequence: _lstm.Steps, d: Direction) -> _lstm_float.Parameters:
+def _parameters(node: Node, sequence: _lstm.Steps, d: OneWay) -> _lstm_float.Parameters:
     aux = None if d.aux is None else _tensor(node, d.aux)
     return _lstm_float.parameters(node, d.cell, sequence, _tensor(node, d.x), aux)
 
 
-def _parts(node: Node) -> tuple[Tensor, _lstm.Steps, tuple[Direction, Direction]]:
+def _parts(node: Node) -> tuple[Tensor, _lstm.Steps, tuple[OneWay, OneWay]]:
     x = node.inputs[0] if node.inputs else None
     outputs = 1 if node.options.merge_outputs else 2
     if len(node.inputs) != INPUTS or len(node.outputs) != outputs or x is None or len(x.shape) != 3:
@@ -96,11 +96,11 @@ def _parts(node: Node) -> tuple[Tensor, _lstm.Steps, tuple[Direction, Direction]
     if merged and sequence.groups > 1:
         raise ops.refuse(node, "LiteRT mistakes the rows of the states where outputs are merged and batches come first")
     width = forward.outputs + backward.outputs
-    places = Place(False, width), Place(True, width, forward.outputs)
+    ways = Direction(False, width), Direction(True, width, forward.outputs)
     return x, sequence, (
-        Direction(forward, 0, beside, 0, places[0] if merged else Place()),
-        Direction(backward, 0 if has_weights or aux is None else AUX, beside, 0 if merged else 1,
-                  places[1] if merged else Place(True)),
+        OneWay(forward, 0, beside, 0, ways[0] if merged else Direction()),
+        OneWay(backward, 0 if has_weights or aux is None else AUX, beside, 0 if merged else 1,
+                  ways[1] if merged else Direction(True)),
     )  # fmt: skip
 
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
-from int8rt.graph import Node
+from int8rt.graph import Node, Tensor
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _lstm, _rnn
-from int8rt.ops._lstm_float import Place
+from int8rt.ops._lstm import Direction
 from int8rt.ops._rnn import Rnn, tensor
 from int8rt.steps import Step
 
@@ -45,38 +45,55 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
 
 
 def _parts(node: Node) -> tuple[Rnn, Rnn]:
-    x = tensor(node, 0)
+    """The forward and the backward RNN. Raises ModelError, UnsupportedError."""
+    x, aux = tensor(node, 0), _aux(node)
     merged, time_major = node.options.merge_outputs, node.options.time_major
-    outputs = 1 if merged else 2
+    beside = [node.inputs[i] for i in AUX_WEIGHTS]
+    has_weights = beside[0] is not None
+    sequence = _lstm.steps(x.shape, time_major)
+    is_hybrid = tensor(node, 1).dtype == np.int8
+    if aux is not None and (time_major or is_hybrid) and aux.shape[-1] != x.shape[-1]:
+        raise ops.refuse(node, "LiteRT reads rows of the input's depth from an auxiliary input of another depth")
+    units, more = (tensor(node, i).shape[0] for i in WEIGHTS)
+    both = units + more
+    directions = Direction(False, both if merged else 0), Direction(True, *((both, units) if merged else ()))
+    sources = x, aux if aux is not None and not has_weights and time_major else x
+    found = []
+    for number, (direction, source) in enumerate(zip(directions, sources, strict=True)):
+        w, r, bias = (tensor(node, WEIGHTS[number] + i) for i in range(3))
+        rnn = Rnn(
+            x=source,
+            aux=aux if has_weights else None,
+            w=w,
+            r=r,
+            a=beside[number],
+            bias=bias,
+            h=tensor(node, STATES[number]),
+            y=node.outputs[0 if merged else number],
+            sequence=sequence,
+            direction=direction,
+            passes=sequence.steps if is_hybrid and time_major else 1,
+        )
+        _rnn.check(node, rnn)
+        found.append(rnn)
+    return found[0], found[1]
+
+
+def _aux(node: Node) -> Tensor | None:
+    """The auxiliary input, if any. Raises ModelError where inputs and outputs contradict one another."""
+    x, outputs = tensor(node, 0), 1 if node.options.merge_outputs else 2
     if len(node.inputs) != INPUTS or len(node.outputs) != outputs or len(x.shape) != 3:
         raise ModelError(
             f"{node.label}: {len(node.inputs)} inputs, the first {x!r}, and {len(node.outputs)} outputs; expected were "
             f"{INPUTS}, the first of rank 3, and {outputs}"
         )
     aux = node.inputs[AUX]
-    beside = [node.inputs[i] for i in AUX_WEIGHTS]
-    has_weights = beside[0] is not None
-    if (beside[1] is not None) != has_weights or (has_weights and aux is None):
+    weights = [node.inputs[i] for i in AUX_WEIGHTS]
+    given = [t is not None for t in weights]
+    if given[0] != given[1] or (given[0] and aux is None):
         raise ModelError(
-            f"{node.label}: auxiliary weights {beside} and input {aux!r}; all of them or none were expected"
+            f"{node.label}: auxiliary weights {weights} and input {aux!r}; all of them or none were expected"
         )
     if aux is not None and aux.shape[:-1] != x.shape[:-1]:
         raise ModelError(f"{node.label}: the auxiliary input {aux!r} has other rows than the input {x!r}")
-    sequence = _lstm.steps(x.shape, time_major)
-    is_hybrid = tensor(node, 1).dtype == np.int8
-    if aux is not None and (time_major or is_hybrid) and aux.shape[-1] != x.shape[-1]:
-        raise ops.refuse(node, "LiteRT reads rows of the input's depth from an auxiliary input of another depth")
-    source = aux if aux is not None and not has_weights and time_major else x
-    width = sum(tensor(node, i).shape[0] for i in WEIGHTS)
-    forward = Place(False, width) if merged else Place()
-    backward = Place(True, width, width - tensor(node, WEIGHTS[1]).shape[0]) if merged else Place(True)
-    directions = []
-    for number, (place, inputs) in enumerate(((forward, x), (backward, source))):
-        w, r, bias = (tensor(node, WEIGHTS[number] + i) for i in range(3))
-        rnn = Rnn(
-            inputs, aux if has_weights else None, w, r, beside[number], bias, tensor(node, STATES[number]),
-            node.outputs[0 if merged else number], sequence, place, sequence.steps if is_hybrid and time_major else 1,
-        )  # fmt: skip
-        _rnn.check(node, rnn)
-        directions.append(rnn)
-    return directions[0], directions[1]
+    return aux

@@ -3,8 +3,8 @@
     state[b, f] <- state[b, f] shifted by one, with W_feature[f] . x[b] at its end
     y[b, u]     = activation(bias[u] + sum over the unit's filters f of W_time[f] . state[b, f])
 
-int8: state and W_time are int16; two requantizations by rule A, with int32 sums between them. LiteRT demands that the
-activation be RELU and applies none but the clamp to int8, which is one where the output's zero point is -128.
+int8: state and W_time are int16; two requantizations by double rounding, with int32 sums between them. LiteRT demands
+that the activation be RELU and applies none but the clamp to int8, which is one where the output's zero point is -128.
 float32 and hybrid (int8 weights, inputs quantized row by row): sums in the order of ``_recurrent``; weight_only: inputs
 as they are, products by ``simd.floats.dot_widened``.
 Formulas: TFLite ``internal/reference/svdf.h``. The state is a variable tensor.
@@ -27,20 +27,24 @@ from int8rt.ops._lstm import check_types
 from int8rt.ops._recurrent import (
     IN_ORDER,
     LANES,
+    PRODUCTS,
     RELU,
     ZERO,
     F,
+    Matrices,
+    Matrix,
+    Vectors,
     activate,
     activated,
-    add_lanes,
     added,
-    by_turns,
     check_activation,
+    copy_floats,
     dot_lanes,
     dot_quantized,
     hybrid_product,
-    is_zero,
-    quantize_row,
+    interleaved_sums,
+    matrices,
+    vectors,
 )
 from int8rt.simd.floats import dot_widened
 from int8rt.simd.memory import get, put
@@ -86,8 +90,8 @@ def reference(node: Node, *arrays: np.ndarray) -> np.ndarray:
             latest = hybrid_product(arrays[0], feature, s.feature.scale, _is_symmetric(node))
             latest *= arrays[0].any()
         _remember(state, latest)
-        of_filters = by_turns(state * time, LANES, LANES)
-        y = by_turns(of_filters.reshape(-1, s.units, s.rank), LANES, LANES)
+        of_filters = interleaved_sums(state * time, LANES, LANES)
+        y = interleaved_sums(of_filters.reshape(-1, s.units, s.rank), LANES, LANES)
         return activated(y if bias is None else y + bias, node.options.fused_activation_function)
 
 
@@ -168,37 +172,76 @@ def _parts(node: Node) -> Svdf:
 # Program
 
 
+class Tensors(NamedTuple):
+    """What changes from run to run, as the kernels take it, flat."""
+
+    x: Any  # float32 or stored int8 [batch * depth]
+    state: Any  # float32 or int16 [batch * filters * memory]
+    y: Any  # float32 or stored int8 [batch * units]
+
+
+class Memory(NamedTuple):
+    """What float32 and hybrid layers make of the state."""
+
+    time: Any  # float32 or int8 [filters, memory]
+    time_scale: np.float32  # of int8
+    bias: Any  # float32 [units] or empty
+    rank: int
+    activation: int
+
+
+class Scaling(NamedTuple):
+    """How int8 layers requantize."""
+
+    state_multiplier: int
+    state_shift: int
+    output_multiplier: int
+    output_shift: int
+    output_zero: int  # of stored outputs
+
+
 def prepare(node: Node, numerics: Numerics) -> Step:
     s = _parts(node)
+    return _int8_call(node, s) if s.x.dtype == np.int8 else _float_call(node, s, numerics)
+
+
+def _work(s: Svdf) -> int:
+    return s.x.shape[0] * (s.feature.size + s.time.size)
+
+
+def _int8_call(node: Node, s: Svdf) -> Call:
     y = node.outputs[0]
-    filters = s.time.shape[0]
     feature, time = np.asarray(s.feature.data), np.asarray(s.time.data)
-    work = s.x.shape[0] * (feature.size + time.size)
-    if s.x.dtype == np.int8:
-        first, second = _multipliers(node, s)
-        offset = -(s.x.zero_point + INT8_OFFSET) * feature.sum(axis=1, dtype=np.int64)
-        bias = np.zeros(s.units, np.int64) if s.bias is None else np.asarray(s.bias.data, np.int64)
-        eight, sixteen = np.dtype(np.uint8), np.dtype(np.int16)
-        return Call(
-            svdf_int8, Flat(s.x, eight), feature, offset, *first, time, bias, s.rank, *second,
-            y.zero_point + INT8_OFFSET, Flat(s.state, sixteen), Flat(y, eight), writes=[y, s.state], work=work,
-        )  # fmt: skip
+    offset = -(s.x.zero_point + INT8_OFFSET) * feature.sum(axis=1, dtype=np.int64)
+    bias = np.zeros(s.units, np.int64) if s.bias is None else np.asarray(s.bias.data, np.int64)
+    to_state, to_output = _multipliers(node, s)
+    eight, sixteen = np.dtype(np.uint8), np.dtype(np.int16)
+    tensors = Tensors(x=Flat(s.x, eight), state=Flat(s.state, sixteen), y=Flat(y, eight))
+    scaling = Scaling(*to_state, *to_output, output_zero=y.zero_point + INT8_OFFSET)
+    args = *tensors, feature, offset, time, bias, s.rank, *scaling
+    return Call(svdf_int8, *args, writes=[y, s.state], work=_work(s))
+
+
+def _float_call(node: Node, s: Svdf, numerics: Numerics) -> Call:
     _check_float(node, s)
-    is_hybrid = s.feature.dtype == np.int8
-    kind = numerics.hybrid if is_hybrid else "float"
-    time_scale = np.float32(s.time.scale if kind == "weight_only" else 1)
-    time = time if kind == "weight_only" else _time_weights(s)
-    bias = np.zeros(0, np.float32) if s.bias is None else np.asarray(s.bias.data, np.float32)
-    sums = feature.sum(axis=1, dtype=np.int64) if is_hybrid else np.zeros(0, np.int64)
-    q = scratch(f"{y.name}/q", s.x.shape, np.int16)
-    scale = scratch(f"{y.name}/scale", (s.x.shape[0],), np.float32)
-    zero = scratch(f"{y.name}/zero", (s.x.shape[0],), np.int64)
-    of_filters = scratch(f"{y.name}/filters", (filters,), np.float32)
+    y = node.outputs[0]
+    kind = numerics.hybrid if s.feature.dtype == np.int8 else "float"
+    is_widened = kind == "weight_only"
+    m = matrices([Matrix(np.asarray(s.feature.data)[None], np.array([s.feature.scale], np.float32))])
+    v = vectors(y.name, m, s.x.shape[0])
+    of_filters = scratch(f"{y.name}/filters", (s.time.shape[0],), np.float32)
+    memory = Memory(
+        time=np.asarray(s.time.data) if is_widened else _time_weights(s),
+        time_scale=np.float32(s.time.scale if is_widened else 1),
+        bias=np.zeros(0, np.float32) if s.bias is None else np.asarray(s.bias.data, np.float32),
+        rank=s.rank,
+        activation=node.options.fused_activation_function,
+    )
     f = np.dtype(np.float32)
+    tensors = Tensors(x=Flat(s.x, f), state=Flat(s.state, f), y=Flat(y, f))
     return Call(
-        svdf_kernel(kind), Flat(s.x, f), feature, np.float32(s.feature.scale), sums, time, time_scale, bias, s.rank,
-        node.options.fused_activation_function, int(_is_symmetric(node)), q, scale, zero, of_filters,
-        Flat(s.state, f), Flat(y, f), writes=[y, s.state, q, scale, zero, of_filters], work=work,
+        svdf_kernel(kind), *tensors, *m, *v, *memory, int(_is_symmetric(node)), of_filters,
+        writes=[y, s.state, v.values, v.quantized, v.scale, v.zero_point, of_filters], work=_work(s),
     )  # fmt: skip
 
 
@@ -210,86 +253,52 @@ def shift(state: Any, at: int, count: int) -> None:
 
 
 @kernel
-def svdf_int8(
-    x: Any, feature: Any, offset: Any, multiplier_1: int, shift_1: int, time: Any, bias: Any, rank: int,
-    multiplier_2: int, shift_2: int, zero_point: int, state: Any, y: Any,
-) -> None:  # fmt: skip
-    """y of stored x; the state changes."""
+def svdf_int8(t: Tensors, feature: Any, offset: Any, time: Any, bias: Any, rank: int, s: Scaling) -> None:
+    """y of x; the state changes. feature int8 [filters, depth], offset int64 [filters]: what zero points add."""
     filters, depth, memory = feature.shape[0], feature.shape[1], time.shape[1]
     units = filters // rank
-    for b in range(x.size // depth):
+    for b in range(t.x.size // depth):
         for u in range(units):
             total = get(bias, u)
             for f in range(u * rank, (u + 1) * rank):
-                acc = dot_quantized(feature, f * depth, x, b * depth, depth) + get(offset, f)
-                value = requantize_double_rounding(wrap_int32(acc), multiplier_1, shift_1)
+                acc = dot_quantized(feature, f * depth, t.x, b * depth, depth) + get(offset, f)
+                value = requantize_double_rounding(wrap_int32(acc), s.state_multiplier, s.state_shift)
                 at = (b * filters + f) * memory
-                shift(state, at, memory)
-                put(state, at + memory - 1, min(max(value, -32768), 32767))
-                total += dot_quantized(time, f * memory, state, at, memory)
-            value = requantize_double_rounding(wrap_int32(total), multiplier_2, shift_2) + zero_point
-            put(y, b * units + u, min(max(value, 0), 255))
+                shift(t.state, at, memory)
+                put(t.state, at + memory - 1, min(max(value, -32768), 32767))
+                total += dot_quantized(time, f * memory, t.state, at, memory)
+            value = requantize_double_rounding(wrap_int32(total), s.output_multiplier, s.output_shift)
+            put(t.y, b * units + u, min(max(value + s.output_zero, 0), 255))
+
+
+NOTHING = F(-0.0)  # what changes no number by being added to it, not even the sign of 0
 
 
 @kernel_factory
 def svdf_kernel(kind: str) -> Kernel:
     """The kernel for float32 weights (float) or for int8 weights in one of the ways of ``int8rt.numerics``."""
-    latest, remembered = LATEST[kind], _remembered_weight_only if kind == "weight_only" else _remembered
-    is_hybrid = kind == "dynamic"
+    add, ready = PRODUCTS[kind]
+    remembered = _remembered_weight_only if kind == "weight_only" else _remembered
 
-    def svdf(
-        x: Any, feature: Any, feature_scale: Any, sums: Any, time: Any, time_scale: Any, bias: Any, rank: int,
-        activation: int, is_symmetric: int, q: Any, scale: Any, zero: Any, of_filters: Any, state: Any, y: Any,
-    ) -> None:  # fmt: skip
-        filters, depth, memory = feature.shape[0], feature.shape[1], time.shape[1]
-        units = filters // rank
-        has_x = not is_hybrid or not is_zero(x, 0, x.size)
-        for b in range(x.size // depth):
-            if is_hybrid and has_x:
-                quantize_row(x, b * depth, depth, is_symmetric, q, b * depth, scale, zero, b)
+    def svdf(t: Tensors, m: Matrices, v: Vectors, memory: Memory, is_symmetric: int, of_filters: Any) -> None:
+        """y of x, which the one matrix multiplies; the state changes. of_filters: float32 [filters], scratch."""
+        filters, length = memory.time.shape
+        units, depth = filters // memory.rank, get(m.depth, 0)
+        copy_floats(t.x, 0, v.batch * depth, v.values, 0)
+        has_x = ready(v, 0, depth, is_symmetric)
+        for b in range(v.batch):
             for f in range(filters):
-                at = (b * filters + f) * memory
-                shift(state, at, memory)
-                value = ZERO
-                if has_x:
-                    value = latest(feature, f, depth, x, b, q, scale, zero, feature_scale, sums)
-                put(state, at + memory - 1, value)
-                put(of_filters, f, remembered(time, f * memory, state, at, memory, time_scale))
+                at = (b * filters + f) * length
+                shift(t.state, at, length)
+                put(t.state, at + length - 1, add(NOTHING, m, v, 0, 0, f, b) if has_x else ZERO)
+                put(of_filters, f, remembered(memory.time, f * length, t.state, at, length, memory.time_scale))
             for u in range(units):
-                value = sum_lanes(of_filters, u * rank, rank)
-                if bias.size > 0:
-                    value += get(bias, u)
-                put(y, b * units + u, activate(value, activation))
+                value = sum_lanes(of_filters, u * memory.rank, memory.rank)
+                if memory.bias.size > 0:
+                    value += get(memory.bias, u)
+                put(t.y, b * units + u, activate(value, memory.activation))
 
     return Kernel(svdf)
-
-
-@inline
-def _latest_float(
-    w: Any, f: int, depth: int, x: Any, b: int, q: Any, scale: Any, zero: Any, w_scale: Any, sums: Any
-) -> Any:  # fmt: skip
-    """Row f of the feature weights times row b of x."""
-    return add_lanes(ZERO, w, f * depth, x, b * depth, depth)
-
-
-@inline
-def _latest_hybrid(
-    w: Any, f: int, depth: int, x: Any, b: int, q: Any, scale: Any, zero: Any, w_scale: Any, sums: Any
-) -> Any:  # fmt: skip
-    """Row f of the feature weights times the quantized row b of x."""
-    acc = dot_quantized(w, f * depth, q, b * depth, depth) - get(zero, b) * get(sums, f)
-    return F(acc) * (get(scale, b) * F(w_scale))
-
-
-@inline
-def _latest_weight_only(
-    w: Any, f: int, depth: int, x: Any, b: int, q: Any, scale: Any, zero: Any, w_scale: Any, sums: Any
-) -> Any:  # fmt: skip
-    """Row f of the feature weights times row b of x."""
-    return dot_widened(w, f * depth, x, b * depth, depth) * F(w_scale)
-
-
-LATEST = {"float": _latest_float, "dynamic": _latest_hybrid, "weight_only": _latest_weight_only}
 
 
 @inline

@@ -12,6 +12,7 @@ from writer import T
 
 import int8rt
 from int8rt.errors import ModelError, UnsupportedError
+from int8rt.tools import litert
 
 CELLS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -67,7 +68,7 @@ def test_two_cells_with_states_of_their_own() -> None:
     steps = float_steps(rng, (1, 8), 8)
     loaded = int8rt.load(content)
     found = [loaded(*inputs) for inputs in steps]
-    expected = int8rt.litert.run_steps(content, steps)
+    expected = litert.run_steps(content, steps)
     assert np.array_equal(found, [outputs[0] for outputs in expected])
 
 
