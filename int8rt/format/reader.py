@@ -1,9 +1,9 @@
 """A .tflite file becomes a Graph, or is refused: what comes out of here holds together, whatever the bytes were.
 
-The file is a FlatBuffer with identifier TFL3 (a zip archive may follow it). ``_flatbuffer`` follows offsets safely;
-this module checks what the values say about one another: numbers of tensors, buffers, operator codes and subgraphs,
-sizes of constants, quantization, sparsity, and that every tensor is written once and before it is read. What LiteRT
-does where the format leaves a choice is done here too (``tflite/core/interpreter_builder.cc``).
+The file is a FlatBuffer with identifier TFL3 (a zip archive may follow it). ``flatbuffer`` follows offsets safely;
+this module checks sizes of constants, quantization and sparsity, ``consistency`` what the values say about one another:
+numbers of tensors, buffers, operator codes and subgraphs, and that every tensor is written once and before it is read.
+What LiteRT does where the format leaves a choice is done here too (``tflite/core/interpreter_builder.cc``).
 
 Constants are read-only NumPy views of the file, copied only where the file misaligns them or packs several into a byte.
 """
@@ -14,7 +14,6 @@ import mmap
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from graphlib import CycleError, TopologicalSorter
 from math import prod
 from types import MappingProxyType, SimpleNamespace
 from typing import IO, Any, NamedTuple, TypeAlias
@@ -22,6 +21,7 @@ from typing import IO, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.format.consistency import check_finite, check_order, check_scales, linked, pick, sparse_level
 from int8rt.format.flatbuffer import FlatBuffer, defaults
 from int8rt.format.schema import OPERATORS, OPTIONS, TYPES, UNIONS
 from int8rt.graph import Graph, Node, Quantization, Signature, Subgraph, Tensor
@@ -149,7 +149,7 @@ class _Reader:
         if not model.subgraphs:
             raise ModelError("the model has no subgraph, expected at least one")
         self.codes = [_code(table, f"operator code {i}") for i, table in enumerate(model.operator_codes)]
-        subgraphs = _linked([self.subgraph(i, table) for i, table in enumerate(model.subgraphs)])
+        subgraphs = linked([self.subgraph(i, table) for i, table in enumerate(model.subgraphs)])
         signatures = [
             self.signature(table, subgraphs, f"signature {i} {table.signature_key!r}")
             for i, table in enumerate(model.signature_defs)
@@ -166,14 +166,14 @@ class _Reader:
 
     def signature(self, table: SimpleNamespace, subgraphs: Sequence[Subgraph], where: str) -> Signature:
         """A signature, its tensor numbers resolved."""
-        subgraph = _pick(subgraphs, table.subgraph_index, "subgraph", where)
+        subgraph = pick(subgraphs, table.subgraph_index, "subgraph", where)
 
         def named(maps: Iterable[SimpleNamespace]) -> Mapping[str, Tensor]:
             tensors: dict[str, Tensor] = {}
             for entry in maps:
                 if entry.name in tensors:
                     raise ModelError(f"{where} names {entry.name!r} twice")
-                tensors[entry.name] = _pick(subgraph.tensors, entry.tensor_index, "tensor", f"{where}, {entry.name!r}")
+                tensors[entry.name] = pick(subgraph.tensors, entry.tensor_index, "tensor", f"{where}, {entry.name!r}")
             return MappingProxyType(tensors)
 
         return Signature(table.signature_key, named(table.inputs), named(table.outputs), subgraph.index)
@@ -191,12 +191,12 @@ class _Reader:
         self.retype(table.operators, tensors)
         nodes = [self.node(i, operator, tensors, where) for i, operator in enumerate(table.operators)]
         inputs, outputs = (
-            tuple(_pick(tensors, i, "tensor", f"{where}, {side} {position}") for position, i in enumerate(numbers))
+            tuple(pick(tensors, i, "tensor", f"{where}, {side} {position}") for position, i in enumerate(numbers))
             for side, numbers in (("input", table.inputs.tolist()), ("output", table.outputs.tolist()))
         )
         subgraph = Subgraph(table.name, tuple(tensors), tuple(nodes), inputs, outputs, index)
-        _check_order(subgraph, where)
-        _check_scales(subgraph, where)
+        check_order(subgraph, where)
+        check_scales(subgraph, where)
         return subgraph
 
     # Operators
@@ -220,14 +220,14 @@ class _Reader:
     def node(self, index: int, table: SimpleNamespace, tensors: Sequence[Tensor], subgraph: str) -> Node:
         """An operator with its tensors and options."""
         where = f"{subgraph}, node {index}"
-        code = _pick(self.codes, table.opcode_index, "operator code", where)
+        code = pick(self.codes, table.opcode_index, "operator code", where)
         where = f"{where} {code.op}"
 
         def picked(kind: str, numbers: np.ndarray) -> list[Tensor]:
-            return [_pick(tensors, i, "tensor", f"{where}, {kind} {p}") for p, i in enumerate(numbers.tolist())]
+            return [pick(tensors, i, "tensor", f"{where}, {kind} {p}") for p, i in enumerate(numbers.tolist())]
 
         inputs = [
-            None if i == -1 else _pick(tensors, i, "tensor", f"{where}, input {position}")
+            None if i == -1 else pick(tensors, i, "tensor", f"{where}, input {position}")
             for position, i in enumerate(table.inputs.tolist())
         ]
         return Node(
@@ -314,7 +314,7 @@ class _Reader:
         """A buffer's bytes: uint8 [nbytes], empty for buffer 0, which stands for none."""
         if index == 0:
             return np.empty(0, np.uint8)
-        table = _pick(self.model.buffers, index, "buffer", where)
+        table = pick(self.model.buffers, index, "buffer", where)
         if table.offset > 1:  # 1 is what writers put there before they know better
             return self.file.slice(table.offset, table.size, f"{where}, buffer {index}")
         data: np.ndarray = table.data
@@ -389,7 +389,7 @@ class _Reader:
         entries, levels = 1, []
         for position, (axis, level) in enumerate(zip(order, table.dim_metadata)):
             segments, indices = (self.sparse_array(array) for array in (level.array_segments, level.array_indices))
-            entries = _sparse_level(
+            entries = sparse_level(
                 level.format, level.dense_size, segments, indices, sizes[axis], entries, f"{where}, level {position}"
             )
             levels.append(
@@ -452,12 +452,12 @@ class _Reader:
         if len(zero_point) != len(scale):
             raise ModelError(f"{where} has {len(scale)} scales, but {len(zero_point)} zero points")
         quantization = Quantization(_frozen(scale), _frozen(zero_point), table.quantized_dimension, size)
-        _check_finite(quantization, where)
+        check_finite(quantization, where)
         return _checked(quantization, _ELEMENT_TYPES["INT32"], where)
 
     def block_values(self, index: int, kind: type, where: str) -> np.ndarray:
         """The values of a constant tensor of this subgraph, flat."""
-        table = _pick(self.tensor_tables, index, "tensor", where)
+        table = pick(self.tensor_tables, index, "tensor", where)
         type_ = _element_type(table.type)
         values = self.constant(table, type_, _shape(table.shape, 0, where), where)
         if values is None or type_.name or not np.issubdtype(type_.dtype, kind) or table.sparsity is not None:
@@ -465,13 +465,6 @@ class _Reader:
             raise ModelError(f"{where}: tensor {index} is {what}, expected constant {kind.__name__} values")
         self.file.work(values.nbytes, where)
         return values.reshape(-1)
-
-
-def _pick(items: Sequence[Any], index: int, kind: str, where: str) -> Any:
-    """The item of that number, if there is one."""
-    if not 0 <= index < len(items):
-        raise ModelError(f"{where}: {kind} {index} does not exist, there are {len(items)}")
-    return items[index]
 
 
 def _code(table: SimpleNamespace, where: str) -> _Code:
@@ -505,110 +498,3 @@ def _checked(quantization: Quantization, type_: _Type, where: str) -> Quantizati
         bad = zero_point[(zero_point < lo) | (zero_point > hi)][0]
         raise ModelError(f"{where} has zero point {bad}, expected {lo} to {hi}")
     return quantization
-
-
-def _check_finite(quantization: Quantization, where: str) -> None:
-    """Negative scales and 0 do occur and can be computed with."""
-    scale = quantization.scale
-    if not np.isfinite(scale).all():
-        raise ModelError(f"{where} has scale {scale[~np.isfinite(scale)][0]}, expected finite scales")
-
-
-# {operator: the inputs, weights and bias, of which LiteRT runs scales that are infinite or NaN; ops._linear says which}
-_MAY_BE_INFINITE = {"CONV_2D": (1, 2), "DEPTHWISE_CONV_2D": (1, 2), "FULLY_CONNECTED": (1, 2), "TRANSPOSE_CONV": (1, 3)}
-
-
-def _check_scales(subgraph: Subgraph, where: str) -> None:
-    """Scales are finite, but for those of constants that are weights or a bias, and nothing else."""
-    infinite = {
-        t.index: t
-        for t in subgraph.tensors
-        if t.quantization is not None and not np.isfinite(t.quantization.scale).all()
-    }
-    if not infinite:
-        return
-    weights: set[int] = set()
-    others = {t.index for t in (*subgraph.inputs, *subgraph.outputs)}
-    for node in subgraph.nodes:
-        positions = () if node.is_custom else _MAY_BE_INFINITE.get(node.op, ())
-        for position, t in enumerate(node.inputs):
-            if t is not None:
-                (weights if position in positions else others).add(t.index)
-    for index, t in infinite.items():
-        if t.data is None or index not in weights or index in others:
-            assert t.quantization is not None
-            _check_finite(t.quantization, f"{where}, tensor {index} {t.name!r}")
-
-
-def _sparse_level(
-    form: int, dense_size: int, segments: np.ndarray, indices: np.ndarray, size: int, above: int, where: str
-) -> int:
-    """Checks one level under ``above`` entries, of an axis of that size; returns how many entries it has itself."""
-    if form == 0:
-        if dense_size != size:
-            raise ModelError(f"{where} is dense of size {dense_size}, expected {size}")
-        return above * size
-    if form != 1:
-        raise ModelError(f"{where} has format {form}, expected 0 (dense) or 1 (sparse)")
-    if len(segments) != above + 1 or segments[0] != 0 or segments[-1] != len(indices) or (np.diff(segments) < 0).any():
-        raise ModelError(f"{where} has {len(segments)} segments, expected {above + 1}, rising from 0 to {len(indices)}")
-    if len(indices) and not (indices.min() >= 0 and indices.max() < size):
-        raise ModelError(f"{where} has indices {indices.min()} to {indices.max()}, expected 0 to {size - 1}")
-    return len(indices)
-
-
-def _check_order(subgraph: Subgraph, where: str) -> None:
-    """Every tensor is written once: by the file, as state, by the caller or by one node, and before it is read."""
-    writer = {}
-    for tensor in subgraph.tensors:
-        if tensor.data is not None or tensor.is_variable:
-            writer[tensor.index] = "the file"
-    for tensor in subgraph.inputs:
-        if writer.get(tensor.index) == "the caller":
-            raise ModelError(f"{where} has tensor {tensor.index} {tensor.name!r} twice among its inputs")
-        writer[tensor.index] = "the caller"
-    for node in subgraph.nodes:
-        for tensor in filter(None, node.inputs):
-            if tensor.index not in writer:
-                raise ModelError(
-                    f"{where}, {node.label} reads tensor {tensor.index} {tensor.name!r}, which is not known by then: "
-                    "expected a constant, a variable, an input or an earlier node's output"
-                )
-        for tensor in node.outputs:
-            if tensor.index in writer:
-                first = writer[tensor.index]
-                raise ModelError(f"{where}, {node.label} writes tensor {tensor.index} {tensor.name!r}, as does {first}")
-            writer[tensor.index] = node.label
-    for tensor in subgraph.outputs:
-        if tensor.index not in writer:
-            raise ModelError(f"{where} gives tensor {tensor.index} {tensor.name!r}, which nothing writes")
-
-
-def _called(node: Node) -> Iterable[int]:
-    """The numbers of the subgraphs that a node runs."""
-    for name, value in vars(node.options).items():
-        if name == "subgraph" or name.endswith("subgraph_index"):
-            yield value
-        elif name.endswith("subgraph_indices"):
-            yield from value
-
-
-def _linked(subgraphs: Sequence[Subgraph]) -> tuple[Subgraph, ...]:
-    """The subgraphs with nodes that hold those they run, which exist; none runs itself, however indirectly."""
-    calls: list[dict[int, str]] = [
-        {i: f"subgraph {subgraph.index}, {node.label}" for node in subgraph.nodes for i in _called(node)}
-        for subgraph in subgraphs
-    ]
-    for called in calls:
-        for index, where in called.items():
-            _pick(subgraphs, index, "subgraph", where)
-    try:
-        order = list(TopologicalSorter(dict(enumerate(calls))).static_order())
-    except CycleError as error:
-        raise ModelError(f"subgraphs {error.args[1][:16]} run one another in a circle") from None
-    linked = list(subgraphs)
-    for index in order:  # those that others run come first
-        if calls[index]:
-            nodes = (replace(n, subgraphs=tuple(linked[i] for i in _called(n))) for n in linked[index].nodes)
-            linked[index] = replace(linked[index], nodes=tuple(nodes))
-    return tuple(linked)
