@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import writer
 from linear import Linear
 from products import GEOMETRIES, Product
@@ -30,6 +31,17 @@ TARGETS = {
     "cascadelake": ("cascadelake", f"{AVX512},avx512vnni", "avx512vnni"),
     "icelake": ("icelake-server", f"{AVX512},avx512vnni,avx512vbmi", "avx512vnni"),
 }
+
+
+def compiling_for(target: str, runs: bool = True) -> dict[str, str]:
+    """Variables of a process that compiles for a target; skips the test if its code runs and this CPU cannot."""
+    cpu, features, _ = TARGETS[target]
+    names = [name for name in features.split(",") if name]
+    missing = set(names) - host_features()
+    if runs and missing:
+        pytest.skip(f"this CPU has no {', '.join(sorted(missing))}")
+    return {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ",".join(f"+{name}" for name in names)}
+
 
 CASES = [
     Linear("CONV_2D", (1, 6, 7, 5), (33, 3, 3, 5), options={"padding": SAME}),

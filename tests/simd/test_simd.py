@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from engines import run_reference
 from selection import exhaustive
-from targets import CASES, PRODUCTS, TARGETS, bytewise, host_features
+from targets import CASES, PRODUCTS, TARGETS, bytewise, compiling_for
 
 from int8rt.memory import address
 from int8rt.native.kernel import kernel
@@ -46,15 +46,9 @@ def cases(tmp_path_factory):
 @pytest.mark.parametrize("target", TARGETS)
 def test_lowerings_give_the_same_bits(target, part, cases, python):
     """By default each lowering has a share of the cases, and each case some lowering."""
-    cpu, features, lowering = TARGETS[target]
-    names = [name for name in features.split(",") if name]
-    lacking = set(names) - host_features()
-    if lacking:
-        pytest.skip(f"this CPU has no {', '.join(sorted(lacking))}")
-    written = ",".join(f"+{name}" for name in names)
     share = (0, 1) if part == "all" else (list(TARGETS).index(target), len(TARGETS))
-    found = python(RUN_CASES, cases, *share, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=written)
-    assert found == f"{lowering}\n"
+    found = python(RUN_CASES, cases, *share, **compiling_for(target))
+    assert found == f"{TARGETS[target][2]}\n"
 
 
 def test_targets_cover_every_lowering():
