@@ -118,7 +118,7 @@ class Operator(Protocol):
 
     keeps_state: bool = False  # whether a run depends on earlier ones, other than through variable tensors
     runs_once: bool = False  # whether all that it does is to run its first subgraph, once in a state
-    by_value: bool = False  # whether an element of y depends on nothing but the inputs' elements that meet there
+    by_value: bool = False  # whether y's elements are functions of those that broadcasting puts there, given one scale
     control: Control | None = None  # in place of ``reference``
 
     def shapes(self, node: Node) -> Sequence[Sequence[int]] | None:

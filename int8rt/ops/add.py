@@ -9,6 +9,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops import _elementwise, _sum
 from int8rt.steps import Call
 
+by_value = True
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [_elementwise.shape(node)]

@@ -22,6 +22,9 @@ from int8rt.steps import Step, scratch
 TYPES = ("int32", "float32")
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [_terms(node)[0].shape]
 

@@ -18,6 +18,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import call, checked, operands
 from int8rt.steps import Call
 
+by_value = True
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x1, x2 = operands(node)

@@ -16,6 +16,9 @@ from int8rt.steps import Call
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [shape(node)]
 

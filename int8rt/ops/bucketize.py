@@ -21,6 +21,9 @@ from int8rt.steps import Call, Flat
 TYPES = ("int32", "int64", "float32", "float64")
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [operand(node).shape]
 

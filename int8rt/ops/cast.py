@@ -26,6 +26,9 @@ TYPES = (*INTEGERS, "float16", "float32", "float64", "bool", "complex64")
 NARROW = {"int4": (-8, 7), "int2": (-2, 1), "uint4": (0, 15)}
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, y = unary(node)
     from_narrow = x.type in NARROW and x.is_constant and y.type == "float32"

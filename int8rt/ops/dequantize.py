@@ -24,6 +24,9 @@ TYPES = ("int8", "uint8", "int16", "float16")
 CONSTANT_TYPES = (*TYPES, "int4", "uint4", "int2")
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, y = unary(node)
     if y.dtype != np.float32:

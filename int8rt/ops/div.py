@@ -45,6 +45,9 @@ from int8rt.steps import Step
 QUANTIZED = (*EIGHT_BITS, "int16")
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [shape(node)]
 

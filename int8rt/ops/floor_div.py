@@ -23,6 +23,9 @@ from int8rt.steps import Step
 TYPES = ("int8", "int16", "int32", "float32")
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [shape(node)]
 

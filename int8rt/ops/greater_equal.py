@@ -10,6 +10,8 @@ from int8rt.ops import _comparison
 from int8rt.ops._elementwise import shape
 from int8rt.steps import Call
 
+by_value = True
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [shape(node)]

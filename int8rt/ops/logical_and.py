@@ -12,6 +12,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import call, checked, full_first, shape
 from int8rt.steps import Call
 
+by_value = True
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [shape(node)]

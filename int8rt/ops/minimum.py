@@ -20,6 +20,9 @@ from int8rt.steps import Call
 TYPES = (*EIGHT_BITS, "int16", *PLAIN)
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [shape(node)]
 

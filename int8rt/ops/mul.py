@@ -44,6 +44,8 @@ from int8rt.simd.memory import as_type_of
 from int8rt.simd.pairs import scaled_products
 from int8rt.steps import Call, Flat
 
+by_value = True
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [shape(node)]

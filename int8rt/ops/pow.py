@@ -30,6 +30,9 @@ NEAR = np.float32(1e-5)
 GREATEST = np.finfo(np.float32).max
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [shape(node)]
 

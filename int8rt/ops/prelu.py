@@ -28,6 +28,9 @@ from int8rt.steps import Call
 TYPES = (*EIGHT_BITS, "int16", "float32")
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, alpha = operands(node)
     whole = shape(node)

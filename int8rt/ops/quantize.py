@@ -40,6 +40,9 @@ TYPES = {
 }
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [_checked(node)[0].shape]
 

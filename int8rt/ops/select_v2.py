@@ -13,6 +13,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._select import call, check, is_single, operands
 from int8rt.steps import Call
 
+by_value = True
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     if is_single(node):

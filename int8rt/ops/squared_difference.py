@@ -30,6 +30,9 @@ TYPES = ("int8", "int32", "float32")
 LEFT = 7
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [shape(node)]
 

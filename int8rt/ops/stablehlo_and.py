@@ -12,6 +12,9 @@ from int8rt.steps import PythonCall
 TYPES = ("bool", *_stablehlo.INTEGERS)
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return _stablehlo.shapes(node)
 

@@ -9,6 +9,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops import _stablehlo
 from int8rt.steps import PythonCall
 
+by_value = True
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return _stablehlo.shapes(node)

@@ -18,6 +18,9 @@ from int8rt.steps import PythonCall
 TYPES = ("int8", "int16", "int32")
 
 
+by_value = True
+
+
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return _stablehlo.shapes(node)
 
