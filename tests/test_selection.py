@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import requirements
-from selection import chosen_by_default, covering, exhaustive
+from selection import chosen_by_default, covering, exhaustive, share
 
 
 def item(name, marks=(), **params):
@@ -75,6 +75,13 @@ def test_what_is_marked_is_left_out_and_covers_nothing():
     alone = item("other")
     assert chosen_by_default([plain, marked, alone]) == [plain, alone]
     assert [mark.name for parameter in exhaustive(2, 3) for mark in parameter.marks] == ["exhaustive"] * 2
+
+
+def test_shares_of_a_list_are_the_whole():
+    rows = [(i, -i) for i in range(8)]
+    shares = [[row for row in share(rows, first) if not hasattr(row, "marks")] for first in (3, 4, 5)]
+    assert sorted(sum(shares, [])) == rows
+    assert all(len(share(rows, first)) == 8 for first in range(3))
 
 
 def test_covering_is_the_same_every_time():

@@ -19,6 +19,12 @@ def exhaustive(*values: Any) -> list[Any]:
     return [pytest.param(value, marks=pytest.mark.exhaustive) for value in values]
 
 
+def share(rows: Sequence[Sequence[Any]], first: int, step: int = 3) -> list[Any]:
+    """Rows of arguments that tests of several operators sweep: by default each operator has another third of them."""
+    mark = pytest.mark.exhaustive
+    return [row if i % step == first % step else pytest.param(*row, marks=mark) for i, row in enumerate(rows)]
+
+
 def values_of(item: pytest.Item) -> frozenset[Hashable]:
     """What a test's parameters are, as (name, value) pairs; parameters that are given together are one."""
     given = dict(item.callspec.params) if hasattr(item, "callspec") else {}

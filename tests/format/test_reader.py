@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from paths import ROOT, SHARED_MODELS
+from selection import exhaustive
 from writer import SAME, Graph, Op, T, Table, model, network, write
 
 from int8rt.errors import InputError, ModelError, UnsupportedError
@@ -634,10 +635,12 @@ def test_truncated_at_every_length() -> None:
     assert len(fine) < len(content) // 4  # the file's end is strings and padding that hold nothing up
 
 
-def test_every_word_replaced() -> None:
+@pytest.mark.parametrize("step", [7, *exhaustive(1)])
+def test_every_word_replaced(step: int) -> None:
+    """Words are four bytes; by default every seventh of them."""
     content = rich_model()
     words = [0, 1, 4, len(content), 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
-    for start in range(0, len(content) - 3, 4):
+    for start in range(0, len(content) - 3, 4 * step):
         for word in words:
             digest(content[:start] + struct.pack("<I", word) + content[start + 4 :])
         digest(content[:start] + struct.pack("<I", -start % 2**32) + content[start + 4 :])

@@ -45,6 +45,7 @@ def test_models_have_all_pieces(path: Path, between: str) -> None:
     assert softmax.inputs[0].shape == (1, 2, 96, 96)
 
 
+@pytest.mark.exhaustive
 def test_every_tensor_of_int8_is_equal() -> None:
     result = compare(INT8, [[x] for x in TOKENS])
     assert (result.tensors, result.runs, result.not_compared) == (55, 10, [])

@@ -11,6 +11,7 @@ import pytest
 import writer
 from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, special_floats, values
 from engines import REFERENCE, check, run_program, run_reference, run_zeros, same
+from selection import share
 from writer import RELU, RELU6, RELU_N1_TO_1, Op, T
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -25,7 +26,7 @@ ACTIVATIONS = [0, RELU, RELU_N1_TO_1, RELU6]
 
 
 @pytest.mark.parametrize("dtype", EIGHT_BITS)
-@pytest.mark.parametrize(("shape1", "shape2"), [*SHAPES, *((b, a) for a, b in SHAPES[:10]), *BOTH])
+@pytest.mark.parametrize(("shape1", "shape2"), share([*SHAPES, *((b, a) for a, b in SHAPES[:10]), *BOTH], 0))
 def test_broadcasting(shape1: tuple[int, ...], shape2: tuple[int, ...], dtype: Any) -> None:
     zero_points = (3, -7, 1) if dtype == np.int8 else (130, 100, 120)
     model = binary("ADD", dtype, shape1, shape2, (0.02, 0.05, 0.06), zero_points)

@@ -9,6 +9,7 @@ import pytest
 import writer
 from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, special_floats, values
 from engines import check, run_program, run_reference, same
+from selection import share
 from writer import T
 
 from int8rt.errors import InputError, ModelError, UnsupportedError
@@ -21,7 +22,7 @@ def nonzero(shape: Any, dtype: Any, seed: int = 0) -> np.ndarray:
     return np.where((x == 0) | (x == -1), x.dtype.type(5), x)
 
 
-@pytest.mark.parametrize(("shape1", "shape2"), [*SHAPES, *((b, a) for a, b in SHAPES[1:6]), *BOTH])
+@pytest.mark.parametrize(("shape1", "shape2"), share([*SHAPES, *((b, a) for a, b in SHAPES[1:6]), *BOTH], 8))
 def test_broadcasting(shape1: tuple[int, ...], shape2: tuple[int, ...]) -> None:
     check(binary("FLOOR_DIV", np.int8, shape1, shape2), values(shape1, np.int8), nonzero(shape2, np.int8, 1))
 

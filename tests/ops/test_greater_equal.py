@@ -10,13 +10,14 @@ import writer
 from comparisons import ARRAYS, BROADCAST, QUANTIZATIONS, close, comparison, shifted
 from elementwise import all_pairs, extreme_integers, special_floats, values
 from engines import check, run_program, run_reference, same
+from selection import share
 from writer import T
 
 from int8rt.errors import ModelError, UnsupportedError
 from int8rt.format import reader
 
 
-@pytest.mark.parametrize(("shape1", "shape2"), BROADCAST)
+@pytest.mark.parametrize(("shape1", "shape2"), share(BROADCAST, 19))
 def test_broadcasting(shape1: tuple[int, ...], shape2: tuple[int, ...]) -> None:
     model = comparison("GREATER_EQUAL", np.int8, shape1, shape2, (0.1, 0.2), (3, 5))
     check(model, values(shape1, np.int8), values(shape2, np.int8, 1))

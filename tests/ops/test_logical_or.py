@@ -9,6 +9,7 @@ import pytest
 import writer
 from elementwise import BOTH, SHAPES, binary
 from engines import check, run_program, run_reference, same
+from selection import share
 from writer import T
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -20,7 +21,7 @@ def bits(shape: Any, dtype: Any = np.bool_, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 2, shape).astype(dtype)
 
 
-@pytest.mark.parametrize(("shape1", "shape2"), [*SHAPES, *((b, a) for a, b in SHAPES[1:10]), *BOTH])
+@pytest.mark.parametrize(("shape1", "shape2"), share([*SHAPES, *((b, a) for a, b in SHAPES[1:10]), *BOTH], 6))
 def test_broadcasting(shape1: tuple[int, ...], shape2: tuple[int, ...]) -> None:
     check(binary("LOGICAL_OR", np.bool_, shape1, shape2), bits(shape1), bits(shape2, seed=1))
 

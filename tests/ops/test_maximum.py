@@ -9,6 +9,7 @@ import pytest
 import writer
 from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, special_floats, values
 from engines import check, run_program, run_reference, run_zeros, same
+from selection import share
 from writer import T
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -17,7 +18,7 @@ EIGHT_BITS = [np.int8, np.uint8]
 
 
 @pytest.mark.parametrize("dtype", EIGHT_BITS)
-@pytest.mark.parametrize(("shape1", "shape2"), [*SHAPES, *((b, a) for a, b in SHAPES[:10]), *BOTH])
+@pytest.mark.parametrize(("shape1", "shape2"), share([*SHAPES, *((b, a) for a, b in SHAPES[:10]), *BOTH], 3))
 def test_broadcasting(shape1: tuple[int, ...], shape2: tuple[int, ...], dtype: Any) -> None:
     model = binary("MAXIMUM", dtype, shape1, shape2, (0.1, 0.1, 0.1), (3, 3, 3))
     check(model, values(shape1, dtype), values(shape2, dtype, 1))

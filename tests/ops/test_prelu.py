@@ -9,6 +9,7 @@ import pytest
 import writer
 from elementwise import SHAPES, all_pairs, binary, special_floats, values
 from engines import check, run_program, run_reference, run_zeros, same
+from selection import share
 from writer import T
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -17,7 +18,7 @@ EIGHT_BITS = [np.int8, np.uint8]
 
 
 @pytest.mark.parametrize("dtype", [*EIGHT_BITS, np.float32])
-@pytest.mark.parametrize(("shape1", "shape2"), SHAPES)
+@pytest.mark.parametrize(("shape1", "shape2"), share(SHAPES, 20))
 def test_broadcasting(shape1: tuple[int, ...], shape2: tuple[int, ...], dtype: Any) -> None:
     zero_points = {np.int8: (3, -7, 1), np.uint8: (130, 100, 120), np.float32: (0, 0, 0)}[dtype]
     scales = () if dtype == np.float32 else (0.02, 0.01, 0.03)

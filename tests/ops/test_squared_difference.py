@@ -9,6 +9,7 @@ import pytest
 import writer
 from elementwise import BOTH, SHAPES, all_pairs, binary, extreme_integers, special_floats, values
 from engines import check, run_program, run_reference, same
+from selection import share
 from writer import T
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -17,7 +18,7 @@ from int8rt.format import reader
 Q = (0.1, 0.2, 0.9), (3, -5, -128)
 
 
-@pytest.mark.parametrize(("shape1", "shape2"), [*SHAPES, *((b, a) for a, b in SHAPES[1:6]), *BOTH])
+@pytest.mark.parametrize(("shape1", "shape2"), share([*SHAPES, *((b, a) for a, b in SHAPES[1:6]), *BOTH], 11))
 def test_broadcasting(shape1: tuple[int, ...], shape2: tuple[int, ...]) -> None:
     check(
         binary("SQUARED_DIFFERENCE", np.int8, shape1, shape2, *Q), values(shape1, np.int8), values(shape2, np.int8, 1)
