@@ -11,7 +11,7 @@ import numpy as np
 from int8rt.errors import UnsupportedError
 
 CACHE_LINE = 64
-SLACK = 256  # bytes; kernels load whole vectors: they may read this far past the end
+SLACK = 256  # bytes that kernels may read past an end, since they load whole vectors: no intrinsic declares more
 
 
 def address(array: np.ndarray) -> int:
