@@ -1,13 +1,13 @@
 """Steps -> Placement: which tensors live in others' memory, and where the others live in the arena.
 
-A tensor may live in a part of another one's memory, its **root**. There are two reasons for that:
+A tensor may live in a part of another one's memory, its **base**, as an **alias**. There are two reasons for that:
 
 * **Views.** A View says that a run of bytes of y is a run of bytes of x. Either y is that run of x's memory (RESHAPE,
   SPLIT, SLICE), or x is computed right where it belongs in y (CONCATENATION, PACK), or else a copy takes the View's
   place. All tensors that share memory as views have the same values in it, each written once in a run.
 * **Results in place** take over the memory of an operand that nobody needs any more (``Call.in_place``).
 
-Both join two **groups**, each a root and what lives in it, by moving the one into the other as a whole.
+Both join two **groups**, each a base and what lives in it, by moving the one into the other as a whole.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Steps = Sequence[tuple[Node, Step]]
 GROWTH, GROWTH_NBYTES = 1.1, 4096
 
 
-class Place(NamedTuple):
-    """Where a tensor lives: so many bytes behind the begin of its root."""
+class Alias(NamedTuple):
+    """Where a tensor lives: so many bytes behind the begin of its base."""
 
-    root: Tensor
-    start: int
+    base: Tensor
+    offset: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ class Placement:
     """What runs, and on which memory."""
 
     steps: tuple[tuple[Node, Step], ...]  # with copies for Views that share no memory
-    places: Mapping[Tensor, Place]  # of tensors that live in others
-    blocks: Mapping[Tensor, arena.Block]  # of roots that live in the arena
+    aliases: Mapping[Tensor, Alias]  # of tensors that live in others
+    blocks: Mapping[Tensor, arena.Block]  # of bases that live in the arena
     plan: arena.Plan
 
     @property
@@ -51,7 +51,7 @@ class Placement:
 
 
 def place(graph: Subgraph, steps: Steps, preserve: bool = False) -> Placement:
-    """Place every tensor that steps or the graph mention.
+    """Alias every tensor that steps or the graph mention.
 
     With preserve, what a tensor holds is not overwritten before the end of a run.
     """
@@ -70,90 +70,90 @@ def _smallest(graph: Subgraph, steps: Steps, preserve: bool, may_share: Callable
     """The placement with the smaller arena in which only such Views share memory."""
     groups = Groups()
     shared = _join_views(groups, graph, steps, preserve, may_share)
-    lives = _lives(graph, shared, preserve)
+    ranges = _live_ranges(graph, shared, preserve)
     if preserve:
-        return _planned(groups, shared, lives)
-    _join_in_place(groups, shared, lives, smaller=False)
+        return _planned(groups, shared, ranges)
+    _join_in_place(groups, shared, ranges, smaller=False)
     # A result that is smaller than the memory it takes over keeps all of that: try with and without.
     more = Groups(groups)
-    _join_in_place(more, shared, lives, smaller=True)
-    choices = [groups, more] if more.places != groups.places else [groups]
-    return min((_planned(choice, shared, lives) for choice in choices), key=lambda choice: choice.plan.nbytes)
+    _join_in_place(more, shared, ranges, smaller=True)
+    choices = [groups, more] if more.aliases != groups.aliases else [groups]
+    return min((_planned(choice, shared, ranges) for choice in choices), key=lambda choice: choice.plan.nbytes)
 
 
-def _planned(groups: Groups, steps: Steps, lives: Mapping[Tensor, Life]) -> Placement:
-    blocks = _blocks(groups, lives)
-    return Placement(tuple(steps), groups.places, blocks, arena.plan(blocks))
+def _planned(groups: Groups, steps: Steps, ranges: Mapping[Tensor, LiveRange]) -> Placement:
+    blocks = _blocks(groups, ranges)
+    return Placement(tuple(steps), groups.aliases, blocks, arena.plan(blocks))
 
 
 # Groups
 
 
 class Move(NamedTuple):
-    """A group, by its root, and where that is to live."""
+    """A group, by its base, and where that is to live."""
 
-    root: Tensor
-    to: Place
+    base: Tensor
+    to: Alias
 
 
 class Groups:
     """Which tensors share memory, while that is being decided."""
 
     def __init__(self, like: Groups | None = None) -> None:
-        self.places: dict[Tensor, Place] = dict(like.places) if like else {}
+        self.aliases: dict[Tensor, Alias] = dict(like.aliases) if like else {}
         self._members: dict[Tensor, list[Tensor]] = dict(like._members) if like else {}
 
-    def place(self, t: Tensor) -> Place:
+    def alias(self, t: Tensor) -> Alias:
         """Where a tensor lives so far."""
-        return self.places.get(t) or Place(t, 0)
+        return self.aliases.get(t) or Alias(t, 0)
 
-    def members(self, root: Tensor) -> list[Tensor]:
-        """The root and all that lives in it."""
-        return self._members.get(root) or [root]
+    def members(self, base: Tensor) -> list[Tensor]:
+        """The base and all that lives in it."""
+        return self._members.get(base) or [base]
 
     def span(self, t: Tensor) -> range:
-        """Which bytes of its root a tensor takes."""
-        start = self.place(t).start
+        """Which bytes of its base a tensor takes."""
+        start = self.alias(t).offset
         return range(start, start + storage_nbytes(t))
 
     def move(self, x: Tensor, y: Tensor, distance: int) -> Move | None:
         """Which group could move so that y begins that many bytes behind x's begin; None if neither could."""
-        (x_root, x_start), (y_root, y_start) = self.place(x), self.place(y)
+        (x_base, x_start), (y_base, y_start) = self.alias(x), self.alias(y)
         start = x_start + distance - y_start
-        moves = Move(y_root, Place(x_root, start)), Move(x_root, Place(y_root, -start))
-        return next(filter(self._fits, moves), None) if x_root is not y_root else None
+        moves = Move(y_base, Alias(x_base, start)), Move(x_base, Alias(y_base, -start))
+        return next(filter(self._fits, moves), None) if x_base is not y_base else None
 
     def _fits(self, move: Move) -> bool:
-        """Whether a root without memory of its own would lie inside the other, and all in it where its type may lie."""
-        root, (other, start) = move
+        """Whether a base without memory of its own would lie inside the other, and all in it where its type may lie."""
+        base, (other, start) = move
         return (
-            _is_free(root)
-            and 0 <= start <= storage_nbytes(other) - storage_nbytes(root)
-            and all((start + self.place(t).start) % _itemsize(t) == 0 for t in self.members(root))
+            _is_free(base)
+            and 0 <= start <= storage_nbytes(other) - storage_nbytes(base)
+            and all((start + self.alias(t).offset) % _itemsize(t) == 0 for t in self.members(base))
         )
 
     def overlaps(self, move: Move) -> Iterator[tuple[Tensor, Tensor]]:
         """The pairs, of what would move and what is there, that would share bytes."""
-        for t in self.members(move.root):
-            start = move.to.start + self.place(t).start
+        for t in self.members(move.base):
+            start = move.to.offset + self.alias(t).offset
             end = start + storage_nbytes(t)
-            for other in self.members(move.to.root):
+            for other in self.members(move.to.base):
                 span = self.span(other)
                 if start < span.stop and span.start < end:
                     yield t, other
 
     def do(self, move: Move) -> None:
         """Move a group."""
-        root, (other, start) = move
-        moved = self.members(root)
-        self.places.update({t: Place(other, start + self.place(t).start) for t in moved})
+        base, (other, start) = move
+        moved = self.members(base)
+        self.aliases.update({t: Alias(other, start + self.alias(t).offset) for t in moved})
         self._members[other] = self.members(other) + moved
-        self._members.pop(root, None)
+        self._members.pop(base, None)
 
 
-def _is_free(root: Tensor) -> bool:
+def _is_free(base: Tensor) -> bool:
     """Whether a tensor has no memory outside the arena."""
-    return root.data is None and not root.is_variable
+    return base.data is None and not base.is_variable
 
 
 def _itemsize(t: Tensor) -> int:
@@ -189,9 +189,9 @@ def _join_views(
 
     def is_stable(view: View, number: int) -> bool:
         """Whether nothing is written to x's memory as long as y needs it."""
-        root = groups.place(view.x).root
-        end = last[view.y] if root.is_variable and not preserve else len(steps)
-        return not any(number < at <= end for t in groups.members(root) for at in written.get(t, ()))
+        base = groups.alias(view.x).base
+        end = last[view.y] if base.is_variable and not preserve else len(steps)
+        return not any(number < at <= end for t in groups.members(base) for at in written.get(t, ()))
 
     def join(view: View, number: int) -> bool:
         """Join the groups of x and y if that is right; says whether it was."""
@@ -211,7 +211,7 @@ def _join_views(
 
 def _is_alone(groups: Groups, view: View, move: Move) -> bool:
     """Whether x is a memory's whole content, and y the only one that has the bytes where it is to live."""
-    whole = storage_nbytes(move.root) == storage_nbytes(view.x)
+    whole = storage_nbytes(move.base) == storage_nbytes(view.x)
     return whole and all(other is view.y for _, other in groups.overlaps(move))
 
 
@@ -229,24 +229,24 @@ def _last_uses(graph: Subgraph, steps: Steps) -> dict[Tensor, int]:
 # Results in place
 
 
-class Life(NamedTuple):
+class LiveRange(NamedTuple):
     """From which step to which a tensor must not be overwritten."""
 
     first: int
     last: int
 
 
-def _lives(graph: Subgraph, steps: Steps, preserve: bool) -> dict[Tensor, Life]:
+def _live_ranges(graph: Subgraph, steps: Steps, preserve: bool) -> dict[Tensor, LiveRange]:
     """Inputs from the start, outputs to the end, the rest as long as steps mention them.
 
-    A View mentions both its tensors, so that there is no gap between the life of what wrote the bytes they share and
-    that of who reads them.
+    A View mentions both its tensors, so that there is no gap between the live range of what wrote the bytes they share
+    and that of who reads them.
     """
-    lives: dict[Tensor, Life] = {}
+    ranges: dict[Tensor, LiveRange] = {}
 
     def touch(t: Tensor, first: int, last: int) -> None:
-        known = lives.get(t, Life(first, last))
-        lives[t] = Life(min(known.first, first), max(known.last, last))
+        known = ranges.get(t, LiveRange(first, last))
+        ranges[t] = LiveRange(min(known.first, first), max(known.last, last))
 
     end = len(steps)
     for t in graph.inputs:
@@ -257,10 +257,10 @@ def _lives(graph: Subgraph, steps: Steps, preserve: bool) -> dict[Tensor, Life]:
             touch(t, *((0, end) if keep else (number, number)))
     for t in graph.outputs:
         touch(t, end, end)
-    return lives
+    return ranges
 
 
-def _join_in_place(groups: Groups, steps: Steps, lives: Mapping[Tensor, Life], smaller: bool) -> None:
+def _join_in_place(groups: Groups, steps: Steps, ranges: Mapping[Tensor, LiveRange], smaller: bool) -> None:
     """Join the groups of results and of the operands whose memory they may take over.
 
     With ``smaller``, results may be smaller than what they take over.
@@ -273,37 +273,37 @@ def _join_in_place(groups: Groups, steps: Steps, lives: Mapping[Tensor, Life], s
         move = groups.move(x, y, 0) if room == 0 or (smaller and room > 0) else None
         if (
             move
-            and _is_free(move.to.root)
-            and all(_take_turns(groups, steps, lives, *pair, move) for pair in groups.overlaps(move))
+            and _is_free(move.to.base)
+            and all(_take_turns(groups, steps, ranges, *pair, move) for pair in groups.overlaps(move))
         ):
             groups.do(move)
 
 
 def _take_turns(
-    groups: Groups, steps: Steps, lives: Mapping[Tensor, Life], moved: Tensor, other: Tensor, move: Move
+    groups: Groups, steps: Steps, ranges: Mapping[Tensor, LiveRange], moved: Tensor, other: Tensor, move: Move
 ) -> bool:  # fmt: skip
     """Whether two tensors that would share bytes do not need them at the same time."""
-    old, new = sorted((moved, other), key=lambda t: lives[t])
-    last, first = lives[old].last, lives[new].first
+    old, new = sorted((moved, other), key=lambda t: ranges[t])
+    last, first = ranges[old].last, ranges[new].first
     if last != first:
         return last < first
-    starts = {moved: move.to.start + groups.place(moved).start, other: groups.place(other).start}
+    starts = {moved: move.to.offset + groups.alias(moved).offset, other: groups.alias(other).offset}
     step = steps[first][1]
     return (
         isinstance(step, Call)
         and step.in_place is not None
         and step.writes[0] is new
         and starts[old] == starts[new]
-        and (groups.place(old), groups.span(old)) == (groups.place(step.in_place), groups.span(step.in_place))
+        and (groups.alias(old), groups.span(old)) == (groups.alias(step.in_place), groups.span(step.in_place))
     )
 
 
-def _blocks(groups: Groups, lives: Mapping[Tensor, Life]) -> dict[Tensor, arena.Block]:
-    """What the arena must hold: each root as long as anything that lives in it."""
+def _blocks(groups: Groups, ranges: Mapping[Tensor, LiveRange]) -> dict[Tensor, arena.Block]:
+    """What the arena must hold: each base as long as anything that lives in it."""
     blocks: dict[Tensor, arena.Block] = {}
-    for t, life in lives.items():
-        root = groups.place(t).root
-        if _is_free(root):
-            known = blocks.get(root) or arena.Block(storage_nbytes(root), *life)
-            blocks[root] = arena.Block(known.nbytes, min(known.first, life.first), max(known.last, life.last))
+    for t, alive in ranges.items():
+        base = groups.alias(t).base
+        if _is_free(base):
+            known = blocks.get(base) or arena.Block(storage_nbytes(base), *alive)
+            blocks[base] = arena.Block(known.nbytes, min(known.first, alive.first), max(known.last, alive.last))
     return blocks

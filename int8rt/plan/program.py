@@ -21,7 +21,7 @@ from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import storage_dtype, to_storage
 from int8rt.plan import arena
 from int8rt.plan.infer import Segment, infer, located
-from int8rt.plan.placement import Place, place
+from int8rt.plan.placement import Alias, place
 from int8rt.plan.resources import FRESH, Assumed
 from int8rt.plan.sharing import ONE_THREAD, Sharing
 from int8rt.plan.subgraphs import refuse_missing
@@ -39,7 +39,7 @@ class Program:
     inputs: tuple[Tensor, ...]  # those of the graph, as the file has them
     outputs: tuple[Tensor, ...]
     steps: tuple[tuple[Node, Step], ...]
-    places: Mapping[Tensor, Place]  # of tensors that live in others' memory
+    aliases: Mapping[Tensor, Alias]  # of tensors that live in others' memory
     blocks: Mapping[Tensor, arena.Block]
     plan: arena.Plan
     constants: Mapping[Tensor, np.ndarray]  # in storage form
@@ -52,13 +52,13 @@ class Program:
         """What runs, in order."""
         return [step for _, step in self.steps if not isinstance(step, View)]
 
-    def root(self, tensor: Tensor) -> Tensor:
+    def base(self, tensor: Tensor) -> Tensor:
         """The tensor in whose memory this one lives."""
-        return self.place(tensor).root
+        return self.alias(tensor).base
 
-    def place(self, tensor: Tensor) -> Place:
+    def alias(self, tensor: Tensor) -> Alias:
         """Where in that tensor's memory."""
-        return self.places.get(tensor) or Place(tensor, 0)
+        return self.aliases.get(tensor) or Alias(tensor, 0)
 
     def kernels(self) -> list[tuple[Kernel, Signature]]:
         """Which entry points its calls need."""
@@ -121,7 +121,7 @@ def build_segment(
     constants = {t: to_storage(t.data) for t in mentioned if t.data is not None}
     variables = tuple(dict.fromkeys(t for t in mentioned if t.is_variable))
     return Program(
-        inferred, segment, inputs, outputs, placed.steps, placed.places, placed.blocks, placed.plan, constants,
+        inferred, segment, inputs, outputs, placed.steps, placed.aliases, placed.blocks, placed.plan, constants,
         variables, is_whole, sharing,
     )  # fmt: skip
 

@@ -29,21 +29,21 @@ class Memory:
         return self._arrays[tensor]
 
     def _made(self, tensor: Tensor) -> np.ndarray:
-        root, start = self._program.place(tensor)
-        if root is tensor and tensor in self._program.constants:
+        base, offset = self._program.alias(tensor)
+        if base is tensor and tensor in self._program.constants:
             return self._program.constants[tensor]
-        raw = self._bytes(root)[start : start + storage_nbytes(tensor)]
+        raw = self._bytes(base)[offset : offset + storage_nbytes(tensor)]
         return raw.view(storage_dtype(tensor.dtype)).reshape(tensor.shape)
 
-    def _bytes(self, root: Tensor) -> np.ndarray:
+    def _bytes(self, base: Tensor) -> np.ndarray:
         """The memory of a tensor that lives in no other one."""
         program = self._program
-        if root in program.constants:
-            return program.constants[root].reshape(-1).view(np.uint8)
-        if root.is_variable:
-            return self._state.array(program.graph.index, root).reshape(-1).view(np.uint8)
-        start = program.plan.offsets[root]
-        return self.arena[start : start + storage_nbytes(root)]
+        if base in program.constants:
+            return program.constants[base].reshape(-1).view(np.uint8)
+        if base.is_variable:
+            return self._state.array(program.graph.index, base).reshape(-1).view(np.uint8)
+        start = program.plan.offsets[base]
+        return self.arena[start : start + storage_nbytes(base)]
 
     def arguments(self, step: Call | PythonCall) -> list[Any]:
         """What a call gets: arrays and numbers."""
@@ -64,5 +64,5 @@ class Memory:
 
     def holds(self, tensor: Tensor) -> bool:
         """Whether the tensor has memory here."""
-        root, program = self._program.root(tensor), self._program
-        return root in program.constants or root in program.plan.offsets or root in program.variables
+        base, program = self._program.base(tensor), self._program
+        return base in program.constants or base in program.plan.offsets or base in program.variables

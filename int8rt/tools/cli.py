@@ -293,7 +293,7 @@ def _memory(graph: Subgraph, details: bool) -> report.Report:
     """How large the arena is beside the sum of all tensors and the least that any plan needs."""
     plan = session.plan(graph, numerics("reference"))
     blocks, offsets = plan.blocks, plan.plan.offsets
-    every = set(plan.blocks) | {t for t in plan.places if t.data is None}
+    every = set(plan.blocks) | {t for t in plan.aliases if t.data is None}
     result: report.Report = {
         "arena": plan.plan.nbytes,
         "lower_bound": arena.lower_bound(blocks),
@@ -306,7 +306,7 @@ def _memory(graph: Subgraph, details: bool) -> report.Report:
         ]
         result["blocks"] = [
             {"tensor": t.name, "bytes": b.nbytes, "offset": offsets[t], "first": b.first, "last": b.last,
-             "is_scratch": t.index < 0, "shared_with": [s.name for s, place in plan.places.items() if place.root is t]}
+             "is_scratch": t.index < 0, "shared_with": [s.name for s, alias in plan.aliases.items() if alias.base is t]}
             for t, b in sorted(blocks.items(), key=lambda item: (item[1].first, offsets[item[0]]))
         ]  # fmt: skip
     return result

@@ -190,7 +190,7 @@ def test_in_place_chain() -> None:
     x, a, b, c, y = (T(np.int8, (1, 9, 9, 5), s, z) for s, z in ((0.1, 3), (0.2, 1), (0.3, -9), (0.5, 0), (0.6, 7)))
     nodes = [Op("ADD", [x, x], [a]), Op("ADD", [x, a], [b]), Op("ADD", [b, b], [c]), Op("ADD", [c, x], [y])]
     model = writer.network(nodes, [x], [y])
-    assert len(build(reader.read(model).main, REFERENCE).places) >= 2
+    assert len(build(reader.read(model).main, REFERENCE).aliases) >= 2
     check(model, values((1, 9, 9, 5), np.int8))
 
 

@@ -44,7 +44,7 @@ def test_results_take_over_memory():
     plan = build(chain(np.int8, (0.05, 0.04, 0.03, 1 / 128), 3))
     unary_calls = [call for call in plan.calls if call.name == "look_up_bytes"]
     assert len(unary_calls) == 3
-    assert len({plan.root(call.writes[0]) for call in unary_calls}) == 1
+    assert len({plan.base(call.writes[0]) for call in unary_calls}) == 1
 
 
 def test_an_input_that_is_needed_later_is_kept():

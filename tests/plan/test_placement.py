@@ -128,7 +128,7 @@ def held(plan):
 
 def lives_in(plan, t, root):
     """How far behind the other's begin a tensor of the file lives; None if elsewhere."""
-    found, start = plan.place(t)
+    found, start = plan.alias(t)
     return start if found is root else None
 
 
@@ -142,7 +142,7 @@ def test_parts_are_views():
     plan = checked([first, second], [x], [c, a, b])
     assert len(plan.calls) == 1
     assert len(plan.blocks) == 1
-    assert [plan.place(t).start for t in plan.graph.outputs] == [15, 0, 5]
+    assert [plan.alias(t).offset for t in plan.graph.outputs] == [15, 0, 5]
 
 
 def test_parts_of_parts():
@@ -154,7 +154,7 @@ def test_parts_of_parts():
     y, n4 = cut(rows[1], 3, 2)
     plan = checked([n0, n1, n2, n3, n4], [x], [y])
     assert len(plan.calls) == 1
-    assert plan.place(plan.graph.outputs[0]).start == 4 + 8 + 3
+    assert plan.alias(plan.graph.outputs[0]).offset == 4 + 8 + 3
 
 
 def test_results_in_place_of_parts():
@@ -223,7 +223,7 @@ def test_inputs_are_written_in_place():
     y, n0 = concat(x, z)
     plan = checked([n0], [x, z], [y])
     assert plan.calls == []
-    assert [plan.place(t).start for t in plan.graph.inputs] == [0, 6]
+    assert [plan.alias(t).offset for t in plan.graph.inputs] == [0, 6]
 
 
 def test_others_may_read_a_part():
@@ -263,7 +263,7 @@ def test_nested():
     e, n6 = relu(flat)
     plan = checked([n0, n1, n2, n3, n4, n5, n6], [x], [e])
     assert "move" not in called(plan)
-    assert held(plan) == {plan.graph.inputs[0], plan.root(plan.graph.outputs[0])}
+    assert held(plan) == {plan.graph.inputs[0], plan.base(plan.graph.outputs[0])}
 
 
 def test_a_chain_in_place_moves_as_a_whole():
@@ -479,7 +479,7 @@ def test_calls_write_nothing_but_what_they_say(content):
     for _, call, run in instance.runners():
         before = instance.memory.arena.copy()
         run(1)
-        for t in (t for t in steps.tensors(call) if t in call.writes and plan.root(t) in plan.blocks):
-            start = plan.plan.offsets[plan.root(t)] + plan.place(t).start
+        for t in (t for t in steps.tensors(call) if t in call.writes and plan.base(t) in plan.blocks):
+            start = plan.plan.offsets[plan.base(t)] + plan.alias(t).offset
             before[start : start + storage_nbytes(t)] = instance.memory.arena[start : start + storage_nbytes(t)]
         assert (before == instance.memory.arena).all(), call

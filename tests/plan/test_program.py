@@ -79,7 +79,7 @@ def test_views_run_nothing():
 def test_view_of_a_result_and_the_result_itself():
     x, h, v = tensor(), tensor(), tensor((24,))
     plan, _ = agrees(network([relu(x, h), reshape(h, v)], [x], [h, v]))
-    assert plan.root(plan.graph.outputs[1]) is plan.root(plan.graph.outputs[0])
+    assert plan.base(plan.graph.outputs[1]) is plan.base(plan.graph.outputs[0])
 
 
 def test_elementwise_chain_works_in_place():
