@@ -9,6 +9,7 @@ import interleavings
 import numpy as np
 import pytest
 from interleavings import Violation
+from selection import exhaustive
 
 from int8rt.memory import address
 from int8rt.native.abi import pack
@@ -169,9 +170,14 @@ def explored(source, threads, runs, parts, count=1):
     return interleavings.explore(lambda: Runs(source, threads, runs, parts, count))
 
 
-@pytest.mark.parametrize(("threads", "runs", "parts", "count"), [(2, 1, (0, 2), 1), (2, 2, (), 1), (2, 1, (), 2)])
-def test_every_interleaving(threads, runs, parts, count):
-    assert explored(SOURCE, threads, runs, parts, count) > 500
+# Threads, runs, parts of each row of the table, and times
+FEW = (2, 1, (0, 2), 1), (2, 2, (), 1), (2, 1, (), 2)
+MORE = (2, 2, (2,), 1), (3, 1, (), 1)
+
+
+@pytest.mark.parametrize("case", [*FEW, *exhaustive(*MORE)], ids=str)
+def test_every_interleaving(case):
+    assert explored(SOURCE, *case) > 500
 
 
 # How many runs, and which parts, are enough to find what comes of a change of the source
