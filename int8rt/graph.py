@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import SimpleNamespace
 
 import numpy as np
 
+from int8rt.frozen import frozen
 
-@dataclass(frozen=True, eq=False, repr=False)
+
+@frozen
 class Quantization:
     """How stored integers map to reals: one scale for the tensor, or one per index of ``axis``."""
 
@@ -28,7 +30,7 @@ class Quantization:
         return f"{len(self.scale)} scales along axis {self.axis}"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Tensor:
     """An array that is known now (``data`` is set) or computed at run time (``data`` is None)."""
 
@@ -81,7 +83,7 @@ class Tensor:
         return f"<{self.name!r} {self.type}[{shape}]{quantization}{' constant' if self.is_constant else ''}>"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Node:
     """One operator at work: which tensors it reads (None where an optional one is left out) and writes."""
 
@@ -105,7 +107,7 @@ class Node:
         return f"<{self.label} v{self.version}: {inputs} -> {', '.join(repr(t.name) for t in self.outputs)}>"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Subgraph:
     """Nodes in execution order, and the tensors that go in and come out."""
 
@@ -120,7 +122,7 @@ class Subgraph:
         return f"<Subgraph {self.name!r}: {len(self.nodes)} nodes, {len(self.tensors)} tensors>"
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Signature:
     """A named way to call a subgraph: the caller's names of its inputs and outputs."""
 
@@ -130,7 +132,7 @@ class Signature:
     subgraph: int = 0
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Graph:
     """A whole model: its subgraphs, the first of which is the main one, its signatures and metadata."""
 

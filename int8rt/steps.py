@@ -6,11 +6,12 @@ A step says what is done, never how it is planned or run. Nothing changes one af
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from int8rt.frozen import frozen
 from int8rt.graph import Tensor
 from int8rt.memory import aligned
 
@@ -32,7 +33,7 @@ class PerThread(Tensor):
     """Scratch of which every thread needs its own: [threads, ...], with one thread until the program is built."""
 
 
-@dataclass(frozen=True, eq=False, repr=False, init=False)
+@frozen
 class Call:
     """A kernel and its arguments, in which a Tensor stands for the memory that it will get.
 
@@ -104,7 +105,7 @@ def _brief(arg: Any) -> str:
     return f"{arg.dtype}{list(arg.shape)}" if isinstance(arg, np.ndarray) else str(arg)
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@frozen
 class PythonCall:
     """A Python function that runs between native calls; its arguments are those of a Call."""
 
@@ -156,7 +157,7 @@ def scratch_per_thread(name: str, size: int, dtype: Any) -> PerThread:
     return PerThread(name, (1, size), np.dtype(dtype))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Fault(Tensor):
     """Where a kernel says that a run-time value is out of range: [flag, value]; the run then raises InputError.
 

@@ -16,13 +16,13 @@ There are five kinds, by the types of activations and weights, and each has a cl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from int8rt import ops
 from int8rt.errors import ModelError
+from int8rt.frozen import frozen
 from int8rt.graph import Node, Tensor
 from int8rt.kernels import depthwise, dot, hybrid, weight_only, wide
 from int8rt.kernels.dot import Segments
@@ -170,7 +170,7 @@ class Into(NamedTuple):
     stride: int = 0
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class AsItIs:
     """Activations that are multiplied as they are stored."""
 
@@ -185,7 +185,7 @@ class AsItIs:
         return Padded(self.o.x, 0, 0, [])
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Bytes(AsItIs):
     """8-bit activations."""
 
@@ -226,7 +226,7 @@ def _bytes(o: Operands) -> Bytes:
     return Bytes(o, weights, bias, rounding)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Int16(AsItIs):
     """int16 activations."""
 
@@ -267,7 +267,7 @@ def _rules(o: Operands, bias: np.ndarray) -> wide.Rules:
     return wide.Rules(rule, bias, multiplier, shift, np.array(real), 32 if is_narrow else 64, lo, hi)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Float(AsItIs):
     """float32 activations and weights."""
 
@@ -306,7 +306,7 @@ def _float_bias(o: Operands) -> np.ndarray:
     return np.zeros(o.channels, FLOAT32) if o.b is None else np.asarray(o.b.data, FLOAT32).reshape(-1)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Hybrid:
     """float32 activations and integer weights."""
 
@@ -363,7 +363,7 @@ def _scaling(o: Operands, w: np.ndarray, bias: np.ndarray) -> hybrid.Scaling:
     return hybrid.Scaling(np.array(scale), sums, bias, int(o.weight_first), bounds)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class WeightOnly(AsItIs):
     """float32 activations and weights that become float32 in registers."""
 

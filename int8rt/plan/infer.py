@@ -11,13 +11,13 @@ import functools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from int8rt import ops
 from int8rt.errors import Error, InconsistentNode, ModelError, UnsupportedError
+from int8rt.frozen import frozen
 from int8rt.graph import Node, Tensor
 from int8rt.ops import Form, Name, NotConstant, Operator
 from int8rt.plan.resources import FRESH, Assumed, Resource, ResourceTensors
@@ -27,7 +27,7 @@ MAX_ELEMENTS = 2**31 - 1  # of a tensor: TFLite counts them in an int32
 MAX_INLINED = 100_000  # nodes; subgraphs that run one another twice each grow without bound
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Segment:
     """Nodes of a graph of which everything but values is known, and what comes after them."""
 

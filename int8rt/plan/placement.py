@@ -13,9 +13,9 @@ Both join two **groups**, each a base and what lives in it, by moving the one in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from int8rt.frozen import frozen
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.numerics.storage import storage_dtype, storage_nbytes
 from int8rt.ops._move import copied
@@ -35,7 +35,7 @@ class Alias(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Placement:
     """What runs, and on which memory."""
 

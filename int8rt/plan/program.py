@@ -7,13 +7,14 @@ A Program is an immutable plan of a segment of nodes whose shapes are known (``i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from int8rt import ops
 from int8rt.errors import UnsupportedError
+from int8rt.frozen import frozen
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.native.abi import Signature, dtype_name, type_name
 from int8rt.native.kernel import Kernel
@@ -30,7 +31,7 @@ from int8rt.steps import Call, Flat, PythonCall, Step, View, as_steps, tensors
 Shapes = Mapping[int, tuple[int, ...]]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Program:
     """A plan: which calls run on which memory."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from int8rt.frozen import frozen
 from int8rt.graph import Tensor
 from int8rt.ops import Form, Name
 
@@ -22,7 +22,7 @@ class Assumed(NamedTuple):
 FRESH = Assumed()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Resource(Tensor):
     """What a resource of one form holds, as a tensor of one segment of a graph."""
 

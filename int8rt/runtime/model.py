@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from int8rt.errors import InputError
 from int8rt.format import reader
+from int8rt.frozen import frozen
 from int8rt.graph import Graph, Subgraph, Tensor
 from int8rt.native.entries import Progress
 from int8rt.numerics.fixedpoint import round_half_away_float
@@ -30,7 +30,7 @@ Arrays = np.ndarray | tuple[np.ndarray, ...]
 Shapes = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Port:
     """An input or output of a model: ``real = scale * (stored - zero_point)`` where it is quantized."""
 
