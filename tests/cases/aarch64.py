@@ -86,8 +86,8 @@ def _without_others(module: Any) -> Any:
     return module
 
 
-def object_code(kernel: Any, signature: Any) -> dict[str, Any]:
-    """The entry point as jit compiles it, past its cache: {symbol, code, ...}."""
+def object_code(kernel: Any, signature: Any) -> Any:
+    """The entry point as ``native`` compiles it, past its cache: a cache.Entry."""
     import llvmlite.binding as llvm
 
     from int8rt.native import compiler
@@ -106,7 +106,7 @@ def assembly(kernel: Any, signature: Any) -> str:
     emit = llvm.TargetMachine.emit_assembly
     listed = mock.patch.object(llvm.TargetMachine, "emit_object", lambda tm, module: emit(tm, _without_others(module)))
     with listed, mock.patch.object(compiler, "_image", return_value=None):  # which text has not
-        return str(compiler.compiled(kernel, signature)["code"])
+        return str(compiler.compiled(kernel, signature).code)
 
 
 # Running
@@ -166,14 +166,14 @@ def run(jobs: Sequence[Job]) -> None:
         memory.take(image.read_bytes())
 
 
-def _linked(entries: Sequence[dict[str, Any]], folder: Path) -> Path:
+def _linked(entries: Sequence[Any], folder: Path) -> Path:
     """A program of entry points."""
-    symbols = [entry["symbol"] for entry in entries]
+    symbols = [entry.symbol for entry in entries]
     declarations = "\n".join(f"void {symbol}(int64_t *, int64_t, int64_t);" for symbol in symbols)
     main, program = folder / "main.c", folder / "program"
     main.write_text(MAIN % {"declarations": declarations, "names": ", ".join(symbols), "memory": MEMORY})
     for entry in entries:
-        (folder / f"{entry['symbol']}.o").write_bytes(entry["code"])
+        (folder / f"{entry.symbol}.o").write_bytes(entry.code)
     objects = [folder / f"{symbol}.o" for symbol in symbols]
     subprocess.run([LINKER, "-static", "-O1", "-o", program, main, *objects, "-lm"], check=True)
     return program
@@ -249,11 +249,12 @@ def run_program(model: bytes, x: np.ndarray, threads: int = 2) -> list[np.ndarra
     from int8rt.plan import program
     from int8rt.plan.sharing import Sharing
     from int8rt.runtime import instance as running
+    from int8rt.runtime import native_run
     from int8rt.steps import PythonCall
 
     with (
         mock.patch.object(running, "compile_all"),
-        mock.patch.object(running, "entry_point", return_value=0),
+        mock.patch.object(native_run, "entry_point", return_value=0),
     ):
         plan = program.build(reader.read(model).main, numerics("reference"), sharing=Sharing(threads, least_work=0))
         instance = running.Instance(plan)
