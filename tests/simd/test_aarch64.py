@@ -67,7 +67,6 @@ OTHERS = [
 LIST = """
 import pickle, sys
 import aarch64
-import targets
 aarch64.target(sys.argv[1])
 from int8rt.format import reader
 from int8rt.native.kernel import find_kernel
@@ -126,7 +125,7 @@ def test_code(lowering, python, tmp_path):
         assert calls(listing) <= {"memcpy", "memmove", "memset", "sched_yield"}, name
         if ":depthwise" in name:
             assert f"\t{INSTRUCTION[lowering]}\t" in listing, name
-    tiles = {name: re.search(r":dot\w*\[(\d+)x(\d+)", name) for name in code}
+    tiles = {name: re.search(r":dot\w*\[(\d+), (\d+)", name) for name in code}
     sizes = {name: int(size[1]) * int(size[2]) for name, size in tiles.items() if size}
     assert len(sizes) == len(ROWS_OF_SUMS)
     for name, vectors in sizes.items():
@@ -167,7 +166,6 @@ def test_lowering_by_name_of_cpu(cpu, features, lowering, python):
 LOWERING = """
 import sys
 import aarch64
-import targets
 aarch64.target(*sys.argv[:0:-1])
 from int8rt.simd.lowerings import lowering
 print(lowering())
@@ -179,7 +177,6 @@ print(lowering())
 RUN = """
 import pickle, sys
 import aarch64
-import targets
 aarch64.target(sys.argv[1])
 from int8rt.simd.lowerings import lowering
 with open(sys.argv[2], "rb") as file:
