@@ -22,10 +22,11 @@ import numpy as np
 
 from int8rt.graph import Tensor
 from int8rt.kernels import dot
-from int8rt.kernels.dot import split_bytes
-from int8rt.native.kernel import Kernel, family, inline, kernel
+from int8rt.kernels.packing import bias_compensation, split_bytes, wrapped
+from int8rt.kernels.product import RowSegments
+from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory
 from int8rt.numerics.fixedpoint import requantize_double_rounding
-from int8rt.numerics.requantization import ROWS, Columns, Rounding, fitted, formula
+from int8rt.numerics.requantization import ROWS, Filters, Rounding, fitted, parameters
 from int8rt.simd.features import has
 from int8rt.simd.lanes import lanes_dot, lanes_load, lanes_requantize, lanes_save, lanes_start, window
 from int8rt.simd.memory import copy_within, fill_within, get, put
@@ -84,7 +85,7 @@ def copy_rows(
     return wanted
 
 
-@family
+@kernel_factory
 def depthwise(kind: str) -> Kernel:
     """The kernel for any filter: y is [n, out_h, out_w, c].
 
@@ -137,7 +138,7 @@ def depthwise(kind: str) -> Kernel:
                     if block == blocks:
                         block = 0
 
-    return Kernel(depthwise, f"{__name__}:depthwise[{kind}]")
+    return Kernel(depthwise)
 
 
 @inline
@@ -164,7 +165,7 @@ def lanes_dot_3(acc: Any, left: Any, middle: Any, right: Any, w: Any, weights: i
     return lanes_dot(acc, right, w, weights + 8 * BLOCK)
 
 
-@family
+@kernel_factory
 def depthwise_3(kind: str, ringed: bool) -> Kernel:
     """``depthwise`` for three columns of at most four rows, without loops over the filter; ringed: rows lie in the
     ring.
@@ -213,10 +214,10 @@ def depthwise_3(kind: str, ringed: bool) -> Kernel:
                         block = 0
                 to += length
 
-    return Kernel(depthwise_3, f"{__name__}:depthwise_3[{kind}{' ringed' * ringed}]")
+    return Kernel(depthwise_3)
 
 
-@family
+@kernel_factory
 def depthwise_sliding(columns: int, stride: int, groups: int, passes: int, kind: str, ringed: bool) -> Kernel:
     """``depthwise`` by blocks of channels: neighbouring outputs share the columns of their windows, in registers.
 
@@ -276,8 +277,7 @@ def depthwise_sliding(columns: int, stride: int, groups: int, passes: int, kind:
                             lanes_save(acc, sums, kept + i * BLOCK)
                         to += channels
 
-    form = f"{columns} by {stride}, {groups} of 4 rows, {passes}, {kind}{' ringed' * ringed}"
-    return Kernel(depthwise_sliding, f"{__name__}:depthwise_sliding[{form}]")
+    return Kernel(depthwise_sliding)
 
 
 @inline
@@ -321,18 +321,18 @@ def call(
     w: int16 [height, width, c] less its zero point; bias: int64 [c] with x's zero point folded in. None where
     channels share inputs or there is no formula: ``plain`` serves these.
     """
-    columns = fitted(Columns(w.reshape(-1, w.shape[2]).T, bias, r))
-    f = formula(columns)
+    columns = fitted(Filters(w.reshape(-1, w.shape[2]).T, bias, r))
+    f = parameters(columns)
     if f is None or f.kind == "double" or x.shape[3] != y.shape[3]:
         return None
     w = columns.w.T.reshape(w.shape)
-    return _by_lanes(x, g, fill, w, f.kind, dot.started(f, columns.w).rows, (r.lo, r.hi), y)
+    return _by_lanes(x, g, fill, w, f.kind, dot.compensated(f, columns.w).rows, (r.lo, r.hi), y)
 
 
 def sums_call(x: Tensor, g: Geometry, w: np.ndarray, start: np.ndarray, y: Tensor) -> Call:
     """The Call for the sums, int32, from a padded x of as many channels; start: int32 [c], what they begin with."""
     rows = np.zeros((ROWS, w.shape[2]), np.int32)
-    rows[-1] = start + dot.left_out(w.reshape(-1, w.shape[2]).T)
+    rows[-1] = start + bias_compensation(w.reshape(-1, w.shape[2]).T)
     return _by_lanes(x, g, 0, w, "sums", rows, (0, 0), y)
 
 
@@ -401,16 +401,16 @@ def _source(x: Tensor, g: Geometry, fill: int, y: Tensor) -> Source:
     return Source(in_h, in_w, reach, width * channels, g.pad_top, g.pad_left, fill, ring)
 
 
-def _windows(x: Tensor, g: Geometry, y: Tensor) -> dot.Segments:
+def _windows(x: Tensor, g: Geometry, y: Tensor) -> RowSegments:
     """A single channel makes a depthwise convolution an ordinary one: its windows as rows."""
     n, height, width, _ = x.shape
     images = np.arange(n)[:, None, None] * height * width
     offsets = images + (np.arange(y.shape[1]) * g.stride_h * width)[:, None] + np.arange(y.shape[2]) * g.stride_w
     rows = np.arange(g.height) * g.dilation_h * width
     if g.dilation_w == 1:
-        return dot.Segments(offsets.astype(np.int32).reshape(-1), rows, g.width)
+        return RowSegments(offsets.astype(np.int32).reshape(-1), rows, g.width)
     starts = np.add.outer(rows, np.arange(g.width) * g.dilation_w).reshape(-1)
-    return dot.Segments(offsets.astype(np.int32).reshape(-1), starts, 1)
+    return RowSegments(offsets.astype(np.int32).reshape(-1), starts, 1)
 
 
 def _lanes(channels: int, runs: int) -> np.ndarray:
@@ -427,12 +427,12 @@ def _lanes(channels: int, runs: int) -> np.ndarray:
 def plain(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, y: Tensor) -> list[Call]:
     """The Calls that compute y where ``call`` cannot; x is padded already."""
     if x.shape[3] == 1:
-        columns = Columns(w.reshape(-1, w.shape[2]).T, bias, r)
+        columns = Filters(w.reshape(-1, w.shape[2]).T, bias, r)
         return dot.call(x, _windows(x, g, y), columns, y)
     _, _, width, channels = x.shape
     rows = np.arange(g.height) * g.dilation_h * width * channels
     taps = (rows[:, None] + np.arange(g.width) * g.dilation_w * channels).reshape(-1)
     steps = g.stride_h * width * channels, g.stride_w * channels
     weights = w.reshape(len(taps), -1).astype(np.int32)
-    args = (dot.wrapped(bias), r.multiplier, r.shift, r.zero_point, r.lo, r.hi, y.shape[3] // channels)
+    args = (wrapped(bias), r.multiplier, r.shift, r.zero_point, r.lo, r.hi, y.shape[3] // channels)
     return [Call(depthwise_plain, x, taps, *steps, weights, *args, y, writes=[y], work=y.size * len(taps))]

@@ -23,9 +23,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from int8rt.graph import Tensor
-from int8rt.kernels import dot
-from int8rt.kernels.dot import Segments
-from int8rt.native.kernel import Kernel, family, inline, kernel
+from int8rt.kernels.dot import byte_step, repeated
+from int8rt.kernels.packing import bias_compensation, pack, panels
+from int8rt.kernels.product import (
+    Epilogue,
+    GroupedEpilogue,
+    RowSegments,
+    grouped_products,
+    products,
+    widest,
+)
+from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory, stage
 from int8rt.numerics.fixedpoint import round_half_away, round_half_away_float
 from int8rt.simd.floats import wide_tile
 from int8rt.simd.llvm import LANES
@@ -221,53 +229,58 @@ def quantize_images(
 # Products
 
 
-@family
+class Scaled(NamedTuple):
+    """The arguments of the epilogue of ``dot_scale``."""
+
+    begin: Any  # int32 [panel, lane]: what sums begin with
+    scale: Any  # of x: Images
+    zero_point: Any
+    images: Any  # int32 [rows of x]: which image a row is of
+    weights: Any  # int32 [panel, 2, lane]: the bits of the weights' scales, and their sums
+    bias: Any  # float32 [panel, lane]
+    limits: Any  # float32 [2]
+    columns: int
+    y: Any
+    first: int
+    stride: int
+
+
+@kernel_factory
 def dot_scale(rows: int, vectors: int, weight_first: int) -> Kernel:
-    """The kernel for tiles of rows x 16 vectors: products of bytes as in ``dot``, then one float32 per sum."""
+    """The kernel for tiles of rows x 16 vectors: products of bytes as in ``dot``, then ``Scaled``."""
     tile, floats = byte_tile(rows, vectors), wide_tile("float32", rows, vectors)
-    t_rows, t_start, t_dot = tile.rows, tile.start, tile.dot
-    t_scaled, t_finish = floats.scaled[weight_first], floats.finish
-    width, deep = LANES * vectors, 4 * LANES * vectors
+    t_start, t_scaled, t_finish = tile.start, floats.scaled[weight_first], floats.finish
+    width = LANES * vectors
 
-    def dot_scale(
-        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, begin: Any, scale: Any,
-        zero_point: Any, images: Any, weights: Any, bias: Any, limits: Any, columns: int, y: Any, first: int,
-        stride: int,
-    ) -> None:  # fmt: skip
-        tiles = (offsets.size + rows - 1) // rows
-        total = w.shape[0] * tiles
-        for item in range(total * thread // threads, total * (thread + 1) // threads):
-            panel = item // tiles
-            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
-            pointers = t_rows(x, offsets, m)
-            c, at = panel * width, panel * w.shape[1] * deep
-            acc = t_start(begin, c)
-            for s in range(starts.size):
-                for k in range(starts[s], starts[s] + depth, 4):
-                    acc = t_dot(acc, pointers, k, w, at)
-                    at += deep
-            result = t_scaled(acc, scale, zero_point, images, m, weights, 2 * c)
-            t_finish(result, bias, c, limits, y, first + m * stride + c, stride, columns - c)
+    @stage
+    def start(a: Any, panel: int, m: int) -> Any:
+        return t_start(a.begin, panel * width)
 
-    return Kernel(dot_scale, f"{__name__}:dot_scale[{rows}x{vectors}{' weight first' * weight_first}]")
+    @stage
+    def finish(acc: Any, a: Any, panel: int, m: int, thread: int) -> None:
+        c = panel * width
+        result = t_scaled(acc, a.scale, a.zero_point, a.images, m, a.weights, 2 * c)
+        t_finish(result, a.bias, c, a.limits, a.y, a.first + m * a.stride + c, a.stride, a.columns - c)
+
+    return products("dot_scale", rows, byte_step(tile, vectors), Epilogue(Scaled, start, finish))
 
 
 def dot_call(
-    x: Tensor, images: Images, segments: Segments, w: np.ndarray, s: Scaling, y: Tensor, first: int = 0, stride: int = 0
-) -> Call:
+    x: Tensor, images: Images, segments: RowSegments, w: np.ndarray, s: Scaling, y: Tensor, first: int = 0,
+    stride: int = 0,
+) -> Call:  # fmt: skip
     """The Call for output column c of row m at y[first + m * stride + c]; x: quantized; w: int16 [columns, depth]."""
     columns, count = len(w), len(segments.offsets)
-    rows, vectors = dot.widest(count, columns)
+    rows, vectors = widest(count, columns)
     order = list(range(vectors * LANES))
-    packed, passes = dot.pack(w, len(segments.starts), vectors, order)
-    segments = segments._replace(starts=np.tile(np.asarray(segments.starts, np.int64), passes))
-    begin = dot.panels(np.asarray(dot.left_out(w) - 128 * s.weight_sums, np.int32), order)
+    packed, passes = pack(w, len(segments.starts), vectors, order)
+    begin = panels(np.asarray(bias_compensation(w) - 128 * s.weight_sums, np.int32), order)
     weights, bias = _tables(s, vectors)
     known = images.zero_point.size
     images_of = np.repeat(np.arange(known, dtype=np.int32), count // known)
-    args = (x, *segments, packed, begin, *images, images_of, weights, bias, s.limits, columns)
-    work = count * w.size
-    return Call(dot_scale(rows, vectors, s.weight_first), *args, y, first, stride or columns, writes=[y], work=work)
+    given = Scaled(begin, *images, images_of, weights, bias, s.limits, columns, y, first, stride or columns)
+    args = (x, *repeated(segments, passes), packed, *given)
+    return Call(dot_scale(rows, vectors, s.weight_first), *args, writes=[y], work=count * w.size)
 
 
 class Blocks(NamedTuple):
@@ -294,71 +307,83 @@ class Blocks(NamedTuple):
         return np.asarray(y * x.scale + bias)
 
 
-@family
+class BlockScaled(NamedTuple):
+    """The arguments of the epilogue of ``dot_blocks``; sums and totals: [threads, rows * 16 vectors]."""
+
+    begin: Any  # int32 [panel, block, lane]: what sums begin with
+    block_scale: Any  # float32 [panel, block, lane]
+    scaled_sums: Any  # float32 [columns]: Blocks.scaled_sums
+    scale: Any  # of x: Images, one per row
+    zero_point: Any
+    bias: Any  # float32 [columns]
+    sums: Any  # int32
+    totals: Any  # float32
+    y: Any
+
+
+@kernel_factory
 def dot_blocks(rows: int, vectors: int) -> Kernel:
-    """As ``dot_scale`` for Blocks, each of which is a segment; scale and begin: [panel, block, lane]."""
+    """As ``dot_scale`` for Blocks, each of which is a segment, and a group of its own: ``BlockScaled``."""
     tile = byte_tile(rows, vectors)
-    t_rows, t_start, t_dot, t_store = tile.rows, tile.start, tile.dot, tile.store
-    width, deep = LANES * vectors, 4 * LANES * vectors
+    t_start, t_store = tile.start, tile.store
+    width = LANES * vectors
+    size = rows * width
 
-    def dot_blocks(
-        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, w: Any, begin: Any, block_scale: Any,
-        scaled_sums: Any, scale: Any, zero_point: Any, bias: Any, sums: Any, totals: Any, y: Any,
-    ) -> None:  # fmt: skip
-        columns = bias.size
-        tiles = (offsets.size + rows - 1) // rows
-        total = w.shape[0] * tiles
-        mine = thread * rows * width
-        for item in range(total * thread // threads, total * (thread + 1) // threads):
-            panel = item // tiles
-            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
-            pointers = t_rows(x, offsets, m)
-            at = panel * w.shape[1] * deep
-            fill_within(totals, mine, rows * width, np.float32(0))
-            for s in range(starts.size):
-                place = (panel * starts.size + s) * width
-                acc = t_start(begin, place)
-                for k in range(starts[s], starts[s] + depth, 4):
-                    acc = t_dot(acc, pointers, k, w, at)
-                    at += deep
-                t_store(acc, sums, mine)
-                for i in range(mine, mine + rows * width, width):
-                    for c in range(width):
-                        put(
-                            totals,
-                            i + c,
-                            get(totals, i + c) + np.float32(get(sums, i + c)) * get(block_scale, place + c),
-                        )
-            column = panel * width
-            for r in range(rows):
-                x_scale, zero = scale[m + r, 0], np.float32(zero_point[m + r])
-                for c in range(min(width, columns - column)):
-                    v = get(totals, mine + r * width + c) - zero * get(scaled_sums, column + c)
-                    put(y, (m + r) * columns + column + c, v * x_scale + get(bias, column + c))
+    @stage
+    def begin(a: Any, thread: int) -> int:
+        fill_within(a.totals, thread * size, size, np.float32(0))
+        return 0  # totals are in memory
 
-    return Kernel(dot_blocks, f"{__name__}:dot_blocks[{rows}x{vectors}]")
+    @stage
+    def start(a: Any, panel: int, number: int) -> Any:
+        return t_start(a.begin, (panel * a.begin.shape[1] + number) * width)
+
+    @stage
+    def add(total: int, acc: Any, a: Any, panel: int, number: int, thread: int) -> int:
+        t_store(acc, a.sums, thread * size)
+        at = (panel * a.begin.shape[1] + number) * width
+        for i in range(thread * size, thread * size + size, width):
+            for c in range(width):
+                product = np.float32(get(a.sums, i + c)) * get(a.block_scale, at + c)
+                put(a.totals, i + c, get(a.totals, i + c) + product)
+        return total
+
+    @stage
+    def finish(total: int, a: Any, panel: int, m: int, thread: int) -> None:
+        columns, column = a.bias.size, panel * width
+        for r in range(rows):
+            x_scale, zero = a.scale[m + r, 0], np.float32(a.zero_point[m + r])
+            at = thread * size + r * width
+            for c in range(min(width, columns - column)):
+                v = get(a.totals, at + c) - zero * get(a.scaled_sums, column + c)
+                put(a.y, (m + r) * columns + column + c, v * x_scale + get(a.bias, column + c))
+
+    epilogue = GroupedEpilogue(BlockScaled, begin, start, add, finish)
+    return grouped_products("dot_blocks", rows, byte_step(tile, vectors), epilogue)
 
 
 def blocks_call(x: Tensor, rows_: Images, w: np.ndarray, blocks: Blocks, bias: np.ndarray, y: Tensor) -> Call:
     """The Call for y[m, c] from the quantized rows of x, [rows, 1, 1, depth]; w: [columns, depth]."""
     columns, depth = w.shape
-    rows, vectors = dot.widest(x.shape[0], columns)
+    rows, vectors = widest(x.shape[0], columns)
     width = vectors * LANES
     order = list(range(width))
     count = depth // blocks.size
-    packed, _ = dot.pack(w.astype(np.int16), count, vectors, order)
+    packed, _ = pack(w.astype(np.int16), count, vectors, order)
     sums = w.reshape(columns, count, blocks.size).sum(axis=2, dtype=np.int64)
-    begin = np.stack([dot.panels(v, order) for v in ((offset() - 128) * sums).astype(np.int32).T], axis=1)
-    scale = np.stack([dot.panels(v, order) for v in blocks.scale.T], axis=1)
+    begin = np.stack([panels(v, order) for v in ((offset() - 128) * sums).astype(np.int32).T], axis=1)
+    scale = np.stack([panels(v, order) for v in blocks.scale.T], axis=1)
     offsets = (np.arange(x.shape[0]) * depth).astype(np.int32)
     starts = np.arange(count, dtype=np.int64) * blocks.size
     scratches = (
         scratch_per_thread(f"{y.name}/sums", rows * width, np.int32),
         scratch_per_thread(f"{y.name}/totals", rows * width, np.float32),
     )
-    tables = packed, begin, scale, blocks.scaled_sums(w), *rows_, bias
-    args = (x, offsets, starts, blocks.size, *tables, *scratches, y)
-    return Call(dot_blocks(rows, vectors), *args, writes=[y, *scratches], work=x.shape[0] * w.size)
+    segments = RowSegments(offsets, starts, blocks.size)
+    given = BlockScaled(begin, scale, blocks.scaled_sums(w), *rows_, bias, *scratches, y)
+    return Call(
+        dot_blocks(rows, vectors), x, *segments, 1, packed, *given, writes=[y, *scratches], work=x.shape[0] * w.size
+    )
 
 
 @kernel
@@ -389,7 +414,14 @@ def dot_terms(
 
 
 def terms_call(
-    x: Tensor, images: Images, segments: Segments, w: np.ndarray, s: Scaling, y: Tensor, first: int = 0, stride: int = 0
+    x: Tensor,
+    images: Images,
+    segments: RowSegments,
+    w: np.ndarray,
+    s: Scaling,
+    y: Tensor,
+    first: int = 0,
+    stride: int = 0,
 ) -> Call:
     """As ``dot_call``, by terms."""
     place = y, first, stride or len(w)
@@ -407,7 +439,7 @@ def add_to_sums(thread: int, threads: int, start: Any, sums: Any) -> None:
             put(sums, row * channels + c, get(sums, row * channels + c) + get(start, c))
 
 
-@family
+@kernel_factory
 def scale_sums(vectors: int, weight_first: int) -> Kernel:
     """The kernel for y = the scaled sums, channels innermost; sums less 128 for each unit of x's zero point.
 
@@ -429,7 +461,7 @@ def scale_sums(vectors: int, weight_first: int) -> Kernel:
                 result = t_scaled(t_load(sums, at + c), scale, zero_point, images, n, weights, 2 * c)
                 t_finish(result, bias, c, limits, y, at + c, channels, channels - c)
 
-    return Kernel(scale_sums, f"{__name__}:scale_sums[{vectors}{' weight first' * weight_first}]")
+    return Kernel(scale_sums)
 
 
 def scale_call(sums: Tensor, images: Images, s: Scaling, y: Tensor) -> Call:
@@ -443,5 +475,5 @@ def scale_call(sums: Tensor, images: Images, s: Scaling, y: Tensor) -> Call:
 def _tables(s: Scaling, vectors: int) -> tuple[np.ndarray, np.ndarray]:
     """In panels: scales (the bits of float32) and sums of the weights, int32 [panel, 2, lane]; bias [panel, lane]."""
     order = list(range(vectors * LANES))
-    scale, sums, bias = (dot.panels(v, order) for v in (s.weight_scale, s.weight_sums, s.bias))
+    scale, sums, bias = (panels(v, order) for v in (s.weight_scale, s.weight_sums, s.bias))
     return np.stack([scale.view(np.int32), sums], axis=1), bias

@@ -21,19 +21,21 @@ which for K above some dozens is the better bound for all but rows of which a fe
 then far less than what rounding to int8 has done to w. Rows of fewer than ``DEEP`` products have a fourth byte, which
 makes the second term 2^-8 of that. Rows that are not finite are multiplied in float32.
 
-Rows and segments are those of ``dot``, counted in elements of x; the panels are those of ``wide``, or of ``dot``.
+Row segments are counted in elements of x; the panels are those of ``float_gemm``, or of ``dot``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from int8rt.graph import Tensor
-from int8rt.kernels.dot import Segments, pack, widest
-from int8rt.kernels.wide import Taps, depthwise_float_call, panels
-from int8rt.native.kernel import Kernel, family, inline, kernel
+from int8rt.kernels import depthwise_float
+from int8rt.kernels.depthwise_float import Taps
+from int8rt.kernels.packing import matrix_panels, pack
+from int8rt.kernels.product import GroupedEpilogue, RowSegments, Step, grouped_products, widest
+from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory, stage
 from int8rt.simd.floats import multiply_add, wide_tile
 from int8rt.simd.llvm import LANES
 from int8rt.simd.lowerings import lowering
@@ -44,42 +46,52 @@ from int8rt.steps import Call, Flat, scratch, scratch_per_thread
 KINDS = {np.dtype(np.int8): "from int8", np.dtype(np.uint16): "from float16"}  # {packed weights: kind of tile}
 
 
-@family
+class ScaledGroups(NamedTuple):
+    """The arguments of the epilogue; a group of segments is a block with a scale of its own."""
+
+    scale: Any  # float32 [panel, block, lane]
+    bias: Any  # float32 [panel, lane]
+    limits: Any  # float32 [2]
+    columns: int
+    y: Any
+    first: int
+    stride: int
+
+
+@kernel_factory
 def dot(kind: str, rows: int, vectors: int) -> Kernel:
-    """The kernel for tiles of rows x 16 vectors; scale [panel, block, lane], a block being ``group`` segments."""
-    t = wide_tile(kind, rows, vectors)
-    t_rows, t_start, t_dot, t_add_scaled, t_finish = t.rows, t.start, t.dot, t.add_scaled, t.finish
+    """The kernel for tiles of rows x 16 vectors; behind w it takes ``ScaledGroups``.
+
+    w: [panel, depth, 16 vectors], int8 or float16 (as uint16), by the kind of ``wide_tile``.
+    """
+    tile = wide_tile(kind, rows, vectors)
+    t_start, t_add_scaled, t_finish = tile.start, tile.add_scaled, tile.finish
     width = LANES * vectors
 
-    def weight_only(
-        thread: int, threads: int, x: Any, offsets: Any, starts: Any, depth: int, group: int, w: Any, scale: Any,
-        bias: Any, limits: Any, columns: int, y: Any, first: int, stride: int,
-    ) -> None:  # fmt: skip
-        tiles = (offsets.size + rows - 1) // rows
-        total = w.shape[0] * tiles
-        for item in range(total * thread // threads, total * (thread + 1) // threads):
-            panel = item // tiles
-            m = min((item - panel * tiles) * rows, offsets.size - rows)  # the last tile may repeat some rows
-            pointers = t_rows(x, offsets, m)
-            at = panel * w.shape[1] * width
-            at_scale = panel * scale.shape[1] * width
-            acc = t_start()
-            for begin in range(0, starts.size, group):
-                part = t_start()
-                for s in range(begin, begin + group):
-                    for k in range(starts[s], starts[s] + depth):
-                        part = t_dot(part, pointers, k, w, at)
-                        at += width
-                acc = t_add_scaled(acc, part, scale, at_scale)
-                at_scale += width
-            c = panel * width
-            t_finish(acc, bias, c, limits, y, first + m * stride + c, stride, columns - c)
+    @stage
+    def begin(a: Any, thread: int) -> Any:
+        return t_start()
 
-    return Kernel(weight_only, f"{__name__}:weight_only[{kind} {rows}x{vectors}]")
+    @stage
+    def start(a: Any, panel: int, number: int) -> Any:
+        return t_start()
+
+    @stage
+    def add(total: Any, acc: Any, a: Any, panel: int, number: int, thread: int) -> Any:
+        return t_add_scaled(total, acc, a.scale, (panel * a.scale.shape[1] + number) * width)
+
+    @stage
+    def finish(total: Any, a: Any, panel: int, m: int, thread: int) -> None:
+        c = panel * width
+        t_finish(total, a.bias, c, a.limits, a.y, a.first + m * a.stride + c, a.stride, a.columns - c)
+
+    step = Step(tile.rows, tile.dot, 1, width)
+    epilogue = GroupedEpilogue(ScaledGroups, begin, start, add, finish)
+    return grouped_products("weight_only", rows, step, epilogue)
 
 
 def call(
-    x: Tensor, segments: Segments, w: np.ndarray, scale: np.ndarray, bias: np.ndarray, limits: np.ndarray, y: Tensor,
+    x: Tensor, segments: RowSegments, w: np.ndarray, scale: np.ndarray, bias: np.ndarray, limits: np.ndarray, y: Tensor,
     first: int = 0, stride: int = 0,
 ) -> list[Call]:  # fmt: skip
     """The Calls for column c of row m at y[first + m * stride + c].
@@ -94,11 +106,11 @@ def call(
     rows, vectors = widest(len(segments.offsets), columns)
     width = vectors * LANES
     starts = np.asarray(segments.starts, np.int64)
-    packed = panels(w if w.dtype == np.int8 else w.view(np.uint16), width)
-    scales, biases = (panels(np.asarray(v, np.float32), width) for v in (scale, bias.reshape(-1, 1)))
+    packed = matrix_panels(w if w.dtype == np.int8 else w.view(np.uint16), width)
+    scales, biases = (matrix_panels(np.asarray(v, np.float32), width) for v in (scale, bias.reshape(-1, 1)))
     group = len(starts) // scale.shape[1]
-    tables = packed, scales, biases, limits, columns
-    args = (x, segments.offsets, starts, segments.depth, group, *tables, y, first, stride or columns)
+    given = ScaledGroups(scales, biases, limits, columns, y, first, stride or columns)
+    args = (x, *segments._replace(starts=starts), group, packed, *given)
     work = len(segments.offsets) * w.size
     return [Call(dot(KINDS[packed.dtype], rows, vectors), *args, writes=[y], work=work)]
 
@@ -110,14 +122,14 @@ DEEP = 256  # products from which on three bytes of x are enough
 MOST_PRODUCTS = 2**16  # of 255 and -128, whose sum an int32 holds
 
 
-def _is_single(segments: Segments) -> bool:
+def _is_single(segments: RowSegments) -> bool:
     """Whether there is one row, and the CPU multiplies bytes faster than it makes floats of them."""
     is_one = len(segments.offsets) == len(segments.starts) == 1 and segments.depth <= MOST_PRODUCTS
     return is_one and lowering() in ("avx512vnni", "avxvnni")
 
 
 def _single(
-    x: Tensor, segments: Segments, w: np.ndarray, scale: np.ndarray, bias: np.ndarray, limits: np.ndarray, y: Tensor,
+    x: Tensor, segments: RowSegments, w: np.ndarray, scale: np.ndarray, bias: np.ndarray, limits: np.ndarray, y: Tensor,
     first: int,
 ) -> list[Call]:  # fmt: skip
     """The Calls for a row by itself."""
@@ -167,7 +179,7 @@ def split_row(x: Any, bits: Any, at: int, depth: int, limbs: Any, unit: Any) -> 
             put(limbs, 3 * width + k, v >> 24)
 
 
-@family
+@kernel_factory
 def dot_limbs(count: int, vectors: int) -> Kernel:
     """The kernel for x of so many limbs and panels of 16 V columns.
 
@@ -208,7 +220,7 @@ def dot_limbs(count: int, vectors: int) -> Kernel:
                 v = hi if hi < v else v
                 put(y, i, v)
 
-    return Kernel(dot_limbs, f"{__name__}:dot_limbs[{count} {vectors}]")
+    return Kernel(dot_limbs)
 
 
 @inline
@@ -225,7 +237,7 @@ def depthwise(
     thread: int, threads: int, x: Any, taps: Any, row_step: int, col_step: int, w: Any, times: int, scale: Any,
     bias: Any, limits: Any, y: Any,
 ) -> None:  # fmt: skip
-    """As ``wide.depthwise_sums``, int8 w, then scale, bias and limits: several outputs to a channel. Sums stay in y."""
+    """As ``depthwise_sums``, int8 w, then scale, bias and limits: several outputs to a channel. Sums stay in y."""
     batch, out_h, out_w, channels = y.shape
     image = x.shape[1] * x.shape[2] * x.shape[3]
     lo, hi = limits[0], limits[1]
@@ -253,6 +265,6 @@ def depthwise_call(
     """The Call into y, [n, out_h, out_w, c], from a padded image; w: int8 [taps, c]; scale and bias: float32 [c]."""
     times = y.shape[3] // x.shape[3]
     if times == 1:
-        return depthwise_float_call(x, taps, w, scale, bias, limits, y)
+        return depthwise_float.call(x, taps, w, scale, bias, limits, y)
     tables = np.ascontiguousarray(w), times, scale, bias, limits
     return Call(depthwise, x, *taps, *tables, y, writes=[y], work=y.size * len(taps.taps))

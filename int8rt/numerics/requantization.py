@@ -1,37 +1,39 @@
 """From accumulator to stored output, fast and exact: the one thing that stands between a sum of products and memory.
 
-A ``Rounding`` says what is wanted; ``formula`` turns it into constants for vectors of 16 columns, where that is exact
-for all accumulators that can occur. Both rules end in one fixed-point formula on an accumulator ``acc``:
+A ``Rounding`` says what is wanted, and ``requantized`` computes it for one accumulator. ``parameters`` turns it into
+constants for vectors of 16 columns, where that is exact for all accumulators that can occur. Both roundings end in one
+fixed-point formula on an accumulator ``acc``:
 
     x = acc + B;  h = (x * 2m) >> 32  (unsigned);  q = (h + C - (x < N)) >> e
 
-**Rule A** with multiplier m and right shift e: B makes B * m = 2**30 modulo 2**31, so that h is the rounded high
-product but for a constant; C takes that away again and adds one half and the zero point; N = B where e > 0 makes
+**Double rounding** with multiplier m and right shift e: B makes B * m = 2**30 modulo 2**31, so that h is the rounded
+high product but for a constant; C takes that away again and adds one half and the zero point; N = B where e > 0 makes
 halves of negative values round away from zero. It holds for -2**30 <= acc < 2**30 and 0 <= e <= 22;
 docs/performance.md has the proof.
 
-**Rule C**, a product in float64: with e > 0, B = 2**31 makes h the high product rounded down, so that q is one
-rounding of acc * m, half up. Both are monotone in acc; they are equal if they step at the same accumulators, which is
-checked for each of the 255 steps of every column (``_steps_agree``). Where they are not, the kernel multiplies in
+**Double precision**, a product in float64: with e > 0, B = 2**31 makes h the high product rounded down, so that q is
+one rounding of acc * m, half up. Both are monotone in acc; they are equal if they step at the same accumulators, which
+is checked for each of the 255 steps of every column (``_steps_agree``). Where they are not, the kernel multiplies in
 float64.
 
-Columns that do not fit are made to fit where possible: a left shift moves into the weights (``fitted``), and a column
+Filters that do not fit are made to fit where possible: a left shift moves into the weights (``fitted``), and a column
 whose output is the same for every accumulator becomes a constant.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from int8rt.native.kernel import stage
 from int8rt.numerics.fixedpoint import Multiplier, quantize_multiplier, requantize_double, requantize_double_rounding
 
-ROWS = 5  # of the constants of a formula; the last one is the bias
+ROWS = 5  # of Parameters; the last one is the bias
 
 
 class Rounding(NamedTuple):
-    """The wanted output of each column: rule A where ``scale`` is empty, else rule C; then zero point and clamp."""
+    """The wanted output of each column: double rounding where ``scale`` is empty, else double precision; clamped."""
 
     multiplier: np.ndarray  # int64 [columns]
     shift: np.ndarray  # int64 [columns]
@@ -42,7 +44,7 @@ class Rounding(NamedTuple):
 
     @property
     def rule(self) -> str:
-        """The rule's name in fixedpoint: ``requantize_`` and this."""
+        """The rounding's name in fixedpoint: ``requantize_`` and this."""
         return "double" if self.scale.size else "double_rounding"
 
     def part(self, columns: slice) -> Rounding:
@@ -58,24 +60,37 @@ class Rounding(NamedTuple):
         return np.asarray((q + self.zero_point).clip(self.lo, self.hi))
 
 
-def rule_a(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:
-    """Double rounding in fixed point (gemmlowp)."""
+@stage
+def requantized(acc: int, r: Any, c: int) -> int:
+    """What is stored of an accumulator of column c, by what has the fields of a Rounding: its ``apply`` for kernels."""
+    if r.scale.size:
+        q = np.int64(requantize_double(acc, r.scale[c]))
+    else:
+        q = requantize_double_rounding(acc, r.multiplier[c], r.shift[c])
+    return min(max(q + r.zero_point, r.lo), r.hi)
+
+
+def double_rounding(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:
+    """Both roundings in fixed point (gemmlowp)."""
     return Rounding(*quantize_multiplier(scales), np.zeros(0), zero_point, lo, hi)
 
 
-def rule_a_once(m: Multiplier, zero_point: int, lo: int, hi: int) -> Rounding:
+def double_rounding_once(m: Multiplier, zero_point: int, lo: int, hi: int) -> Rounding:
     """The same for one column whose multiplier is in fixed point already."""
     return Rounding(np.array([m.multiplier]), np.array([m.shift]), np.zeros(0), zero_point, lo, hi)
 
 
-def rule_c(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:
+def double_precision(scales: np.ndarray, zero_point: int, lo: int, hi: int) -> Rounding:
     """Product in float64, rounded half away from zero."""
     none = np.zeros(len(scales), np.int64)
     return Rounding(none, none, np.asarray(scales, np.float64), zero_point, lo, hi)
 
 
-class Columns(NamedTuple):
-    """What the rows of bytes are multiplied with: weights less their zero point, bias with x's zero point folded in."""
+class Filters(NamedTuple):
+    """What rows of bytes are multiplied with, a filter per output column.
+
+    Weights are less their zero point; that of x is folded into the bias.
+    """
 
     w: np.ndarray  # int16 or int8 [columns, depth]
     bias: np.ndarray  # int64 [columns]
@@ -113,8 +128,8 @@ LIMIT = 1 << 30  # accumulators must stay below it in magnitude
 MAX_SHIFT = 22
 
 
-class Formula(NamedTuple):
-    """Constants of a formula for the kernel of that kind, int32 [ROWS, columns]; the last row is the bias.
+class Parameters(NamedTuple):
+    """Requantization parameters for kernels of that kind, int32 [ROWS, columns]; the last row is the bias.
 
     ``fixed``: 2m, C, e, N, B + bias. ``plain``: the same where N is 0 or changes nothing, since the clamp begins at
     the zero point. ``double``: the scales' low and high words, zero point, nothing, bias.
@@ -124,28 +139,28 @@ class Formula(NamedTuple):
     rows: np.ndarray
 
 
-def fitted(columns: Columns) -> Columns:
-    """The same outputs from columns that more often have a formula: left shifts moved into the weights."""
-    w, bias, r = columns
+def fitted(filters: Filters) -> Filters:
+    """The same outputs from filters that more often have Parameters: left shifts moved into the weights."""
+    w, bias, r = filters
     left = np.maximum(_multiplier(r)[1], 0)
     if not left.any() or (left > 3).any():
-        return columns
+        return filters
     scale = np.ldexp(r.scale, -left) if r.scale.size else r.scale
     shift = r.shift if r.scale.size else r.shift - left
-    moved = Columns(
+    moved = Filters(
         w.astype(np.int16) << left[:, None].astype(np.int16), bias << left, r._replace(shift=shift, scale=scale)
     )
     wraps = np.maximum(-moved.least, moved.most) >= 1 << 31  # there a shift of the accumulator would wrap
-    return columns if wraps.any() else moved
+    return filters if wraps.any() else moved
 
 
-def formula(columns: Columns) -> Formula | None:
+def parameters(filters: Filters) -> Parameters | None:
     """Constants that give the wanted outputs for every accumulator that can occur; None where there are none."""
-    r = columns.rounding
+    r = filters.rounding
     m, shift = _multiplier(r)
     exact = (shift <= 0) & (shift >= -MAX_SHIFT) & (m > 0)
-    if columns.bound >= LIMIT:
-        largest = np.maximum(-columns.least, columns.most)
+    if filters.bound >= LIMIT:
+        largest = np.maximum(-filters.least, filters.most)
         if largest.max(initial=0) >= 1 << 31:
             return None
         exact &= largest < LIMIT
@@ -154,12 +169,12 @@ def formula(columns: Columns) -> Formula | None:
         exact &= _steps_agree(r, m, e)
     low: np.ndarray | int = 0  # what columns give that are not exact, but the same for every accumulator
     if not exact.all():
-        least, most = columns.least, columns.most
+        least, most = filters.least, filters.most
         low, high = r.apply(least), r.apply(most)
         # no left shift that wraps
         rises = (r.rule == "double") | (np.maximum(-least, most) < (1 << 31) >> np.clip(shift, 0, 31))
         if not (exact | (rises & (low == high))).all():
-            return _double(columns) if r.rule == "double" else None
+            return _double(filters) if r.rule == "double" else None
     half = (1 << e) >> 1
     twice = (e == 0) | (
         r.rule == "double_rounding"
@@ -167,10 +182,10 @@ def formula(columns: Columns) -> Formula | None:
     b = np.where(twice, (1 << 30) + np.where(m & 1, 0, (1 << 30) // (m & -m)), 1 << 31)
     added = (b * m - np.where(twice, 1 << 30, 0)) >> 31
     negative = np.where(twice & (e > 0), b, 0)
-    rows = [2 * m, half + (r.zero_point << e) - added, e, negative, b + columns.bias]
+    rows = [2 * m, half + (r.zero_point << e) - added, e, negative, b + filters.bias]
     constants = [0, low, 0, 0, 0]
     kind = "plain" if r.lo >= r.zero_point or not negative.any() else "fixed"
-    return Formula(kind, _int32([np.where(exact, row, other) for row, other in zip(rows, constants, strict=True)]))
+    return Parameters(kind, _int32([np.where(exact, row, other) for row, other in zip(rows, constants, strict=True)]))
 
 
 def _multiplier(r: Rounding) -> tuple[np.ndarray, np.ndarray]:
@@ -191,11 +206,11 @@ def _steps_agree(r: Rounding, m: np.ndarray, e: np.ndarray) -> np.ndarray:
     return np.asarray((reached & before).all(axis=0))
 
 
-def _double(columns: Columns) -> Formula:
-    scale = columns.rounding.scale
+def _double(filters: Filters) -> Parameters:
+    scale = filters.rounding.scale
     words = np.ascontiguousarray(scale).view(np.uint32).reshape(-1, 2)
-    zero = np.full(len(scale), columns.rounding.zero_point)
-    return Formula("double", _int32([words[:, 0], words[:, 1], zero, np.zeros_like(zero), columns.bias]))
+    zero = np.full(len(scale), filters.rounding.zero_point)
+    return Parameters("double", _int32([words[:, 0], words[:, 1], zero, np.zeros_like(zero), filters.bias]))
 
 
 def _int32(rows: list[np.ndarray]) -> np.ndarray:

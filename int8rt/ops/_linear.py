@@ -24,8 +24,8 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.frozen import frozen
 from int8rt.graph import Node, Tensor
-from int8rt.kernels import depthwise, dot, hybrid, weight_only, wide
-from int8rt.kernels.dot import Segments
+from int8rt.kernels import depthwise, depthwise_float, dot, float_gemm, hybrid, int16_gemm, weight_only
+from int8rt.kernels.product import RowSegments
 from int8rt.numerics.fixedpoint import (
     activation_range,
     quantize_multiplier,
@@ -35,7 +35,7 @@ from int8rt.numerics.fixedpoint import (
     scale_float_product,
     wrap_int32,
 )
-from int8rt.numerics.requantization import Columns, Rounding, row_sums, rule_a, rule_c
+from int8rt.numerics.requantization import Filters, Rounding, double_precision, double_rounding, row_sums
 from int8rt.numerics.storage import stored, stored_zero
 from int8rt.ops._elementwise import clamp, limits
 from int8rt.ops._window import Padded, Window, padded, padded_size
@@ -193,13 +193,13 @@ class Bytes(AsItIs):
     bias: np.ndarray  # int64 [channels]
     rounding: Rounding  # for stored outputs
 
-    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+    def dot(self, x: Padded, s: RowSegments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
         """Products of the rows of x with those of w, [columns, depth]; column c is of channels[c]."""
         bias = self.bias[channels] - stored_zero(self.o.x) * row_sums(w)
         r = self.rounding
         named = {"multiplier": r.multiplier, "shift": r.shift, "scale": r.scale}
         r = r._replace(**{name: values[channels] for name, values in named.items() if values.size})
-        return dot.call(x.tensor, s, Columns(w, bias, r), *into)
+        return dot.call(x.tensor, s, Filters(w, bias, r), *into)
 
     def depthwise(self, g: Window) -> list[Call]:
         """The output of a filter [1, h, w, c] over each channel."""
@@ -217,7 +217,7 @@ def _bytes(o: Operands) -> Bytes:
     """Some converters write negative scales. Both rules are odd, so the sign moves to weights and bias."""
     real = np.broadcast_to(scales(o), o.channels)
     s = stored(o.y, o.node.options.fused_activation_function)
-    rounding = (rule_c if o.rule == "double" else rule_a)(np.abs(real), s.zero_point, s.lo, s.hi)
+    rounding = (double_precision if o.rule == "double" else double_rounding)(np.abs(real), s.zero_point, s.lo, s.hi)
     assert o.w.data is not None
     weights, bias = o.w.data if o.w.dtype == np.int8 and not o.w.zero_point else centered(o.w), _bias(o)
     if (real < 0).any():
@@ -231,25 +231,25 @@ class Int16(AsItIs):
     """int16 activations."""
 
     w: np.ndarray  # int16
-    rules: wide.Rules
+    rules: int16_gemm.Int16Rounding
 
-    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
-        return [wide.int16_call(x.tensor, s, w, self.rules.part(channels), *into)]
+    def dot(self, x: Padded, s: RowSegments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+        return [int16_gemm.call(x.tensor, s, w, self.rules.part(channels), *into)]
 
     def depthwise(self, g: Window) -> list[Call]:
         x = self.image(g)
         w = self.w[0].reshape(-1, self.o.channels)
-        fits = np.abs(w.astype(np.int64)).sum(axis=0).max(initial=0) <= wide.MOST
+        fits = np.abs(w.astype(np.int64)).sum(axis=0).max(initial=0) <= int16_gemm.MOST
         z = scratch(f"{self.o.y.name}/sums", self.o.y.shape, np.int32 if fits else np.int64)
-        sums = wide.depthwise_call(x.tensor, _taps(x, g), w.astype(z.dtype), z)
-        return [*x.calls, sums, Call(wide.requantize_sums, z, *self.rules, self.o.y, writes=[self.o.y])]
+        sums = depthwise_float.sums_call(x.tensor, _taps(x, g), w.astype(z.dtype), z)
+        return [*x.calls, sums, Call(int16_gemm.requantize_sums, z, *self.rules, self.o.y, writes=[self.o.y])]
 
 
 def _int16(o: Operands) -> Int16:
     return Int16(o, centered(o.w), _rules(o, _bias(o)))
 
 
-def _rules(o: Operands, bias: np.ndarray) -> wide.Rules:
+def _rules(o: Operands, bias: np.ndarray) -> int16_gemm.Int16Rounding:
     """Source: the int16 overloads of TFLite's reference kernels; the type of the bias is that of the accumulator."""
     asked = getattr(o.node.options, "quantized_bias_type", 0)
     given = "none" if o.b is None else o.b.type
@@ -258,13 +258,14 @@ def _rules(o: Operands, bias: np.ndarray) -> wide.Rules:
     is_narrow = asked == BIAS_INT32 or given == "int32"
     real = np.broadcast_to(scales(o), o.channels)
     multiplier, shift = quantize_multiplier(real)
-    rule = wide.RULE_C if o.rule == "double" else wide.RULE_A if is_narrow else wide.RULE_I64
+    rule = int16_gemm.DOUBLE_ROUNDING if is_narrow else int16_gemm.INT64
+    rule = int16_gemm.DOUBLE_PRECISION if o.rule == "double" else rule
     if o.w.dtype == INT16:
-        rule, is_narrow = wide.RULE_I64, False
-    if rule == wide.RULE_I64 and shift.max(initial=0) > 14:
+        rule, is_narrow = int16_gemm.INT64, False
+    if rule == int16_gemm.INT64 and shift.max(initial=0) > 14:
         raise ops.refuse(o.node, f"s_x s_w / s_y is {real.max():.3g}; the rule of int64 accumulators ends at 2**14")
     lo, hi = activation_range(o.y, o.node.options.fused_activation_function)
-    return wide.Rules(rule, bias, multiplier, shift, np.array(real), 32 if is_narrow else 64, lo, hi)
+    return int16_gemm.Int16Rounding(rule, bias, multiplier, shift, np.array(real), 32 if is_narrow else 64, lo, hi)
 
 
 @frozen
@@ -275,17 +276,17 @@ class Float(AsItIs):
     bias: np.ndarray
     limits: np.ndarray
 
-    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
-        return wide.float_call(x.tensor, s, w, self.bias[channels], self.limits, *into)
+    def dot(self, x: Padded, s: RowSegments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+        return float_gemm.call(x.tensor, s, w, self.bias[channels], self.limits, *into)
 
     def depthwise(self, g: Window) -> list[Call]:
         x = self.image(g)
         y = self.o.y
         w = self.w[0].reshape(-1, self.o.channels)
         if x.tensor.shape[3] == self.o.channels:
-            return [*x.calls, wide.depthwise_float_call(x.tensor, _taps(x, g), w, self.bias, self.bias, self.limits, y)]
-        sums = wide.depthwise_call(x.tensor, _taps(x, g), w, y)
-        return [*x.calls, sums, Call(wide.add_bias, self.bias, self.limits, y, writes=[y])]
+            return [*x.calls, depthwise_float.call(x.tensor, _taps(x, g), w, self.bias, self.bias, self.limits, y)]
+        sums = depthwise_float.sums_call(x.tensor, _taps(x, g), w, y)
+        return [*x.calls, sums, Call(depthwise_float.add_bias, self.bias, self.limits, y, writes=[y])]
 
 
 def _float(o: Operands) -> Float | WeightOnly:
@@ -327,7 +328,7 @@ class Hybrid:
         known, calls = hybrid.quantize_calls(self.o.x, images, self.o.symmetric, z, shape, top, left)
         return Padded(z, height, width, calls, known)
 
-    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+    def dot(self, x: Padded, s: RowSegments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
         if self.o.by_terms:
             return [hybrid.terms_call(x.tensor, x.extra, s, w, self.scaling.part(channels), *into)]
         sums = w.sum(axis=1, dtype=np.int64).astype(np.int32)
@@ -344,7 +345,10 @@ class Hybrid:
             sums = [depthwise.sums_call(x.tensor, geometry, self.w[0], start, z)]
         else:
             w = self.w[0].reshape(-1, self.o.channels).astype(np.int32)
-            sums = [wide.depthwise_call(x.tensor, _taps(x, g), w, z), Call(hybrid.add_to_sums, start, z, writes=[z])]
+            sums = [
+                depthwise_float.sums_call(x.tensor, _taps(x, g), w, z),
+                Call(hybrid.add_to_sums, start, z, writes=[z]),
+            ]
         return [*x.calls, *sums, hybrid.scale_call(z, x.extra, self.scaling, y)]
 
 
@@ -372,7 +376,7 @@ class WeightOnly(AsItIs):
     bias: np.ndarray
     limits: np.ndarray
 
-    def dot(self, x: Padded, s: Segments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
+    def dot(self, x: Padded, s: RowSegments, w: np.ndarray, channels: np.ndarray, into: Into) -> list[Call]:
         return weight_only.call(x.tensor, s, w, self.scale[channels], self.bias[channels], self.limits, *into)
 
     def depthwise(self, g: Window) -> list[Call]:
@@ -395,11 +399,11 @@ def _along(o: Operands) -> list[int]:
     return [-1 if i == o.axis else 1 for i in range(len(o.w.shape))]
 
 
-def _taps(x: Padded, g: Window) -> wide.Taps:
+def _taps(x: Padded, g: Window) -> depthwise_float.Taps:
     channels = x.tensor.shape[3]
     rows = np.arange(g.height) * g.dilation_h * x.width * channels
     taps = (rows[:, None] + np.arange(g.width) * g.dilation_w * channels).reshape(-1)
-    return wide.Taps(taps, g.stride_h * x.width * channels, g.stride_w * channels)
+    return depthwise_float.Taps(taps, g.stride_h * x.width * channels, g.stride_w * channels)
 
 
 # References

@@ -22,7 +22,7 @@ from int8rt.graph import Node, Tensor
 from int8rt.kernels import dot
 from int8rt.native.kernel import Inline, Kernel, inline, kernel, kernel_factory
 from int8rt.numerics.fixedpoint import Multiplier, requantize_double_rounding, wrap_int32
-from int8rt.numerics.requantization import ROWS, Columns, Formula, formula, rule_a_once
+from int8rt.numerics.requantization import ROWS, Filters, Parameters, double_rounding_once, parameters
 from int8rt.numerics.storage import INT8_OFFSET, storage_dtype, stored, stored_zero, to_storage
 from int8rt.simd.lanes import lanes_dot, lanes_load, lanes_requantize, lanes_start
 from int8rt.simd.memory import as_type_of, fill_within, get, put
@@ -181,24 +181,24 @@ def rescaled_sum(node: Node, multiplier: Multiplier) -> list[Step]:
 FEWEST = 16  # neighbouring bytes that are worth a vector
 
 
-def _formula(node: Node, multiplier: Multiplier) -> Formula | None:
+def _formula(node: Node, multiplier: Multiplier) -> Parameters | None:
     """The formula from a sum of bytes to y; None where there is none, or vectors do not help."""
     x, axes = input_and_axes(node)
     (y,) = node.outputs
     n, s = count(node), stored(y)
     if s.dtype != np.uint8 or not 0 < n < 1 << 22 or plan(x.shape, axes).inner < FEWEST:
         return None
-    rule = rule_a_once(multiplier, s.zero_point, s.lo, s.hi)
-    return formula(Columns(np.ones((1, n), np.int16), np.array([-n * stored_zero(x)]), rule))
+    rule = double_rounding_once(multiplier, s.zero_point, s.lo, s.hi)
+    return parameters(Filters(np.ones((1, n), np.int16), np.array([-n * stored_zero(x)]), rule))
 
 
-def _sum_bytes_call(node: Node, f: Formula) -> Call:
+def _sum_bytes_call(node: Node, f: Parameters) -> Call:
     """The Call of ``sum_bytes``."""
     x, axes = input_and_axes(node)
     (y,) = node.outputs
     ones = np.arange(4) <= np.arange(4)[:, None]  # in the first row for one byte of four, in the last for all
     weights = np.repeat(ones[:, None], LANES, axis=1).astype(np.int8)
-    f = dot.started(f, np.ones((1, count(node)), np.int8))
+    f = dot.compensated(f, np.ones((1, count(node)), np.int8))
     s, p = stored(y), np.repeat(f.rows, LANES, axis=1)
     return Call(sum_bytes(f.kind), x, *plan(x.shape, axes), weights, p, s.lo, s.hi, y, writes=[y], work=x.size)
 

@@ -29,7 +29,8 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.kernels import dot, hybrid, weight_only, wide
+from int8rt.kernels import dot, float_gemm, hybrid, int16_gemm, weight_only
+from int8rt.kernels.product import RowSegments
 from int8rt.native.kernel import Inline, Kernel, inline, kernel_factory
 from int8rt.numerics import storage
 from int8rt.numerics.fixedpoint import (
@@ -39,7 +40,7 @@ from int8rt.numerics.fixedpoint import (
     scale_float_product,
     wrap_int32,
 )
-from int8rt.numerics.requantization import Columns, rule_a
+from int8rt.numerics.requantization import Filters, double_rounding
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import INT8_OFFSET, storage_dtype, stored_zero, to_storage
 from int8rt.ops._move import copy, operand, strides
@@ -219,22 +220,22 @@ def _with_matrix(node: Node, kind: str, s: Sizes, rows: Tensor, w: Tensor) -> li
     x, (y,) = operand(node), node.outputs
     matrix = _columns_last(node, np.asarray(w.data)).reshape(s.depth, s.columns).T
     count = math.prod(s.batch) * s.rows
-    segments = dot.Segments(np.arange(count, dtype=np.int32) * np.int32(s.depth), np.zeros(1, np.int64), s.depth)
+    segments = RowSegments(np.arange(count, dtype=np.int32) * np.int32(s.depth), np.zeros(1, np.int64), s.depth)
     if kind == "float":
         unlimited = np.array([-np.inf, np.inf], np.float32)
         zeros = np.zeros(s.columns, np.float32)
-        return wide.float_call(rows, segments, np.ascontiguousarray(matrix), zeros, unlimited, y)
+        return float_gemm.call(rows, segments, np.ascontiguousarray(matrix), zeros, unlimited, y)
     out = storage.stored(y)
     m = _multiplier(node)
     if kind == "int16":
         multiplier, shift = (np.full(s.columns, n, np.int64) for n in m)
         no_bias, no_scale = np.zeros(s.columns, np.int64), np.zeros(s.columns)
-        rules = wide.Rules(wide.RULE_I64, no_bias, multiplier, shift, no_scale, 64, out.lo, out.hi)
-        return [wide.int16_call(rows, segments, matrix.astype(np.int16), rules, y)]
+        rules = int16_gemm.Int16Rounding(int16_gemm.INT64, no_bias, multiplier, shift, no_scale, 64, out.lo, out.hi)
+        return [int16_gemm.call(rows, segments, matrix.astype(np.int16), rules, y)]
     centered = matrix.astype(np.int16) - np.int16(w.zero_point)
     bias = -stored_zero(x) * centered.astype(np.int64).sum(axis=1)
     real = np.full(s.columns, scale_float_product(x.scale, w.scale, y.scale))
-    return dot.call(rows, segments, Columns(centered, bias, rule_a(real, out.zero_point, out.lo, out.hi)), y)
+    return dot.call(rows, segments, Filters(centered, bias, double_rounding(real, out.zero_point, out.lo, out.hi)), y)
 
 
 def _weight_only(node: Node, s: Sizes, rows: Tensor, w: Tensor) -> list[Call]:
@@ -249,7 +250,7 @@ def _weight_only(node: Node, s: Sizes, rows: Tensor, w: Tensor) -> list[Call]:
     calls = []
     for b, (start, which) in enumerate(zip(_starts(rows.shape, s.batch), _starts(w.shape, s.batch), strict=True)):
         offsets = (start + np.arange(s.rows) * s.depth).astype(np.int32)
-        segments = dot.Segments(offsets, np.zeros(1, np.int64), s.depth)
+        segments = RowSegments(offsets, np.zeros(1, np.int64), s.depth)
         matrix = matrices[which // (s.depth * s.columns)]
         calls += weight_only.call(rows, segments, matrix, *tables, y, b * s.rows * s.columns, s.columns)
     return calls

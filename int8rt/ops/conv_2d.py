@@ -17,7 +17,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.kernels import dot
+from int8rt.kernels.product import RowSegments
 from int8rt.numerics.rules import NUMERICS, Numerics
 from int8rt.ops._linear import FLOAT32, Into, Operands, kind_of, meaning, optional, product, scales_differ
 from int8rt.ops._window import Window, row_offsets, window, windows
@@ -60,7 +60,7 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     steps: list[Step] = [*p.calls]
     for group in range(groups):
         starts, depth = _segments(g, p.width, x.shape[3], w.shape[3])
-        segments = dot.Segments(offsets, starts + group * w.shape[3], depth)
+        segments = RowSegments(offsets, starts + group * w.shape[3], depth)
         part = np.arange(group * size, (group + 1) * size)
         steps += f.dot(
             p,

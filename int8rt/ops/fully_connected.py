@@ -16,10 +16,11 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.kernels import dot, hybrid, weight_only, wide
+from int8rt.kernels import float_gemm, hybrid, weight_only
+from int8rt.kernels.product import RowSegments
 from int8rt.native.kernel import kernel
 from int8rt.numerics.fixedpoint import activation_range, requantize_double, requantize_double_rounding, wrap_int32
-from int8rt.numerics.requantization import rule_a, rule_c
+from int8rt.numerics.requantization import double_precision, double_rounding
 from int8rt.numerics.rules import NUMERICS, Numerics
 from int8rt.numerics.storage import stored, stored_zero
 from int8rt.ops._elementwise import clamp, limits
@@ -82,7 +83,7 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     if blocks is not None:
         return _by_blocks(operands, blocks)
     offsets = np.arange(x.size // w.shape[1], dtype=np.int32) * np.int32(w.shape[1])
-    segments = dot.Segments(offsets, np.zeros(1, np.int64), w.shape[1])
+    segments = RowSegments(offsets, np.zeros(1, np.int64), w.shape[1])
     if not operands.is_constant or w.dtype == np.int16:
         return _at_run_time(operands, segments)
     f = product(operands)
@@ -132,14 +133,14 @@ def _by_blocks(o: Operands, blocks: hybrid.Blocks) -> Step | list[Step]:
     bias = np.zeros(o.channels, np.float32) if o.b is None else np.asarray(o.b.data, np.float32).reshape(-1)
     if not is_dynamic:
         starts = np.arange(blocks.scale.shape[1], dtype=np.int64) * blocks.size
-        segments = dot.Segments((np.arange(rows) * depth).astype(np.int32), starts, blocks.size)
+        segments = RowSegments((np.arange(rows) * depth).astype(np.int32), starts, blocks.size)
         return [*weight_only.call(o.x, segments, np.asarray(o.w.data), blocks.scale, bias, limits(o.node, o.y), o.y)]
     z = scratch(f"{o.y.name}/quantized", (rows, 1, 1, depth), np.uint8)
     known, calls = hybrid.quantize_calls(o.x, rows, False, z, (1, 1, depth))
     return [*calls, hybrid.blocks_call(z, known, np.asarray(o.w.data, np.int64), blocks, bias, o.y)]
 
 
-def _at_run_time(o: Operands, segments: dot.Segments) -> Step | list[Step]:
+def _at_run_time(o: Operands, segments: RowSegments) -> Step | list[Step]:
     """Weights or a bias that are computed: float32 is packed anew each time, bytes are multiplied as they lie there.
 
     What is rare, such as weights of 16 bits, runs by the reference.
@@ -148,11 +149,12 @@ def _at_run_time(o: Operands, segments: dot.Segments) -> Step | list[Step]:
     none = np.zeros(o.channels, np.float32 if kind == "float" else np.int32)
     bias = none if o.b is None else o.b
     if kind == "float":
-        return list(wide.float_call(o.x, segments, o.w, bias, limits(o.node, o.y), o.y))
+        return list(float_gemm.call(o.x, segments, o.w, bias, limits(o.node, o.y), o.y))
     if kind != "bytes" or o.w.dtype != o.x.dtype or o.w.is_constant:
         return ops.by_reference(o.node, reference)
     s = stored(o.y, o.node.options.fused_activation_function)
-    r = (rule_c if o.rule == "double" else rule_a)(np.broadcast_to(scales(o), o.channels), s.zero_point, s.lo, s.hi)
+    rounding = double_precision if o.rule == "double" else double_rounding
+    r = rounding(np.broadcast_to(scales(o), o.channels), s.zero_point, s.lo, s.hi)
     zeros = stored_zero(o.x), stored_zero(o.w)
     return Call(multiply, o.x, o.w, *zeros, bias, *r, o.y, writes=[o.y], work=o.x.size * o.channels)
 

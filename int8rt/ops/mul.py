@@ -20,7 +20,7 @@ from int8rt import ops
 from int8rt.graph import Node, Tensor
 from int8rt.native.kernel import Kernel, inline, kernel_factory
 from int8rt.numerics.fixedpoint import Multiplier, activation_range, requantize_double_rounding, scale_float
-from int8rt.numerics.requantization import Columns, formula, rule_a_once
+from int8rt.numerics.requantization import Filters, double_rounding_once, parameters
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import Stored, storage_dtype, stored, stored_zero, to_storage
 from int8rt.ops._elementwise import (
@@ -98,8 +98,8 @@ def _multiplier(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Multiplier:
 def _bytes_call(multiplier: Multiplier, s: Stored, a: Tensor, b: Tensor, y: Tensor) -> Call | None:
     """The Call that multiplies 64 bytes at a time; None where an operand stands still or there is no formula."""
     w = walk(a.shape, b.shape)
-    rule = rule_a_once(multiplier, s.zero_point, s.lo, s.hi)
-    f = formula(Columns(np.array([[-255, 255]], np.int16), np.zeros(1, np.int64), rule))  # as large as any product
+    rule = double_rounding_once(multiplier, s.zero_point, s.lo, s.hi)
+    f = parameters(Filters(np.array([[-255, 255]], np.int16), np.zeros(1, np.int64), rule))  # as large as any product
     if f is None or not (w.advance1 and w.advance2):
         return None
     p = np.concatenate([[stored_zero(a), stored_zero(b)], f.rows[:, 0]]).astype(np.int32)

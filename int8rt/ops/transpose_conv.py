@@ -20,7 +20,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
-from int8rt.kernels import dot
+from int8rt.kernels.product import RowSegments
 from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import NUMERICS, Numerics
 from int8rt.numerics.storage import storage_dtype
@@ -97,7 +97,7 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     g = Window(v.taps, h.taps, 1, 1, 1, 1, top, left, v.groups, h.groups)
     p = f.image(g)
     offsets = row_offsets(p.tensor.shape, p.height, p.width, g)
-    segments = dot.Segments(offsets, np.arange(v.taps) * p.width * x.shape[3], h.taps * x.shape[3])
+    segments = RowSegments(offsets, np.arange(v.taps) * p.width * x.shape[3], h.taps * x.shape[3])
     if v.stride == 1 and h.crop == 0 and h.out == h.groups * h.stride:
         return [*p.calls, *f.dot(p, segments, weights, channels, Into(y))]
     shape = (x.shape[0], v.groups, h.groups, v.stride, h.stride * w.shape[0])

@@ -8,12 +8,22 @@ from selection import exhaustive
 
 from int8rt.graph import Tensor
 from int8rt.kernels import dot
+from int8rt.kernels.product import RowSegments, widest
 from int8rt.memory import address
 from int8rt.native.abi import pack, signature_of
 from int8rt.native.entries import native
 from int8rt.numerics import requantization
 from int8rt.numerics.fixedpoint import quantize_multiplier
-from int8rt.numerics.requantization import LIMIT, MAX_SHIFT, Columns, Rounding, fitted, formula, rule_a, rule_c
+from int8rt.numerics.requantization import (
+    LIMIT,
+    MAX_SHIFT,
+    Filters,
+    Rounding,
+    double_precision,
+    double_rounding,
+    fitted,
+    parameters,
+)
 from int8rt.simd.narrow import column_order
 from int8rt.simd.runs import STRIDE
 from int8rt.simd.tiles import single_row_shapes, tile_shapes
@@ -24,7 +34,7 @@ I64 = np.int64
 def one_column(multiplier, shift, zero_point=0, lo=-(2**40), hi=2**40, bias=0):
     """Rule A for one column with a single weight of one; the formula depends on its weights by their bounds alone."""
     r = Rounding(I64([multiplier]), I64([shift]), np.zeros(0), zero_point, lo, hi)
-    return Columns(np.int16([[1]]), I64([bias]), r)
+    return Filters(np.int16([[1]]), I64([bias]), r)
 
 
 def short_formula(constants, acc, column=0):
@@ -48,7 +58,7 @@ def exact(acc, multiplier, shift, zero_point):
 
 
 def agree(multiplier, shift, zero_point, accumulators):
-    constants = formula(one_column(multiplier, shift, zero_point))
+    constants = parameters(one_column(multiplier, shift, zero_point))
     assert constants is not None
     found = short_formula(constants, accumulators)
     expected = [exact(acc, multiplier, shift, zero_point) for acc in np.asarray(accumulators).tolist()]
@@ -75,7 +85,7 @@ def test_thresholds_in_closed_form(zero_point):
     """The least accumulator that gives output k, by performance.md's L7, is where the formula steps from k - 1 to k."""
     rng = np.random.default_rng(zero_point)
     for multiplier, e in [*zip(MULTIPLIERS, range(1, 10)), (2**30, 1), (2**31 - 1, 21), (2**30, 8)]:
-        constants = formula(one_column(multiplier, -e, zero_point))
+        constants = parameters(one_column(multiplier, -e, zero_point))
         offset = 2**30 + 2 ** (30 + e)
         for k in sorted({-254, -1, 0, 1, 254, *rng.integers(-254, 255, 40).tolist()}):
             numerator = k * 2 ** (31 + e) - offset
@@ -104,9 +114,9 @@ def test_rule_a_on_ties_of_both_roundings():
 
 def test_a_constant_column_needs_no_exact_formula():
     """Multiplier 0, or a result that the clamp makes the same for every accumulator."""
-    constants = formula(one_column(0, 0, zero_point=9, lo=0, hi=255))
+    constants = parameters(one_column(0, 0, zero_point=9, lo=0, hi=255))
     assert short_formula(constants, [-300, 0, 300]).tolist() == [9, 9, 9]
-    saturated = formula(one_column(2**30, 5, zero_point=9, lo=0, hi=255, bias=10**6))
+    saturated = parameters(one_column(2**30, 5, zero_point=9, lo=0, hi=255, bias=10**6))
     assert short_formula(saturated, [0, 100, 255]).tolist() == [255] * 3
 
 
@@ -123,27 +133,27 @@ def test_a_constant_column_needs_no_exact_formula():
     ids=["left shift", "shift of 23", "bias", "negative bias", "largest sum", "wraps"],
 )
 def test_where_there_is_no_formula(columns):
-    assert formula(columns) is None
+    assert parameters(columns) is None
 
 
 def test_equal_ends_are_no_constant_where_a_left_shift_wraps():
     """Accumulators 0 and 255 give 0, the second since 255 << 30 wraps below 0; but 1 gives 255."""
     column = one_column(2**30, 30, lo=0, hi=255)
     assert column.rounding.apply(I64([[0], [1], [255]])).reshape(-1).tolist() == [0, 255, 0]
-    assert formula(column) is None
+    assert parameters(column) is None
 
 
 def test_one_column_without_formula_spoils_all():
     r = Rounding(I64([2**30, 2**30]), I64([-3, 4]), np.zeros(0), 0, 0, 255)
-    columns = Columns(np.ones((2, 9), np.int16), I64([0, 0]), r)
-    assert formula(columns) is None
-    part = Columns(columns.w[:1], columns.bias[:1], r.part(slice(0, 1)))
-    assert formula(part) is not None
+    columns = Filters(np.ones((2, 9), np.int16), I64([0, 0]), r)
+    assert parameters(columns) is None
+    part = Filters(columns.w[:1], columns.bias[:1], r.part(slice(0, 1)))
+    assert parameters(part) is not None
 
 
 def test_left_shifts_move_into_the_weights():
     r = Rounding(I64([2**30, 2**30 + 5]), I64([2, -4]), np.zeros(0), 0, 0, 255)
-    columns = Columns(np.int16([[1, -2], [3, -4]]), I64([10, 20]), r)
+    columns = Filters(np.int16([[1, -2], [3, -4]]), I64([10, 20]), r)
     moved = fitted(columns)
     assert moved.rounding.shift.tolist() == [0, -4]
     assert moved.w.tolist() == [[4, -8], [3, -4]]
@@ -155,7 +165,7 @@ def test_left_shifts_move_into_the_weights():
 def test_quantized_rule_is_what_rounding_applies():
     scales = np.array([0.003, 0.7, 2.0, 0.0])
     acc = np.random.default_rng(0).integers(-(2**20), 2**20, (50, 4))
-    for r in (rule_a(scales, 5, 0, 255), rule_c(scales, 5, 0, 255)):
+    for r in (double_rounding(scales, 5, 0, 255), double_precision(scales, 5, 0, 255)):
         found = r.apply(acc)
         assert found.min() >= 0
         assert found.max() <= 255
@@ -163,7 +173,7 @@ def test_quantized_rule_is_what_rounding_applies():
     multiplier, shift = quantize_multiplier(scales)
     expected = [[min(max(_rule_a(a, m, s) + 5, 0), 255) for a, m, s in zip(row, multiplier.tolist(), shift.tolist())]
                 for row in acc.tolist()]  # fmt: skip
-    assert rule_a(scales, 5, 0, 255).apply(acc).tolist() == expected
+    assert double_rounding(scales, 5, 0, 255).apply(acc).tolist() == expected
 
 
 def _rule_a(acc, multiplier, shift):
@@ -203,20 +213,21 @@ def compare(rng, rows, columns, depth, segments, r, weights=(-127, 127), first=0
     starts = np.arange(segments, dtype=I64) * (depth + 2)
     size = first + (rows - 1) * (stride or columns) + columns
     x_, y_ = Tensor("x", x.shape, x.dtype), Tensor("y", (size + 70,), np.dtype(np.uint8))
-    calls = dot.call(x_, dot.Segments(offsets, starts, depth), Columns(w, bias, r), y_, first, stride)
+    calls = dot.call(x_, RowSegments(offsets, starts, depth), Filters(w, bias, r), y_, first, stride)
     found = run(calls, {x_: x})
     expected = np.full(size + 70, 77, np.uint8)
-    dot.dot_plain(x, offsets, starts, depth, w, bias.astype(np.int32), *r, expected, first, stride or columns)
+    output = dot.Output(expected, first, stride or columns)
+    dot.dot_plain(x, RowSegments(offsets, starts, depth), w, bias.astype(np.int32), r, output)
     assert (found == expected).all()
     return calls
 
 
-def rounding(columns, rule=rule_a, scale=1e-4, zero_point=100, lo=0, hi=255):
+def rounding(columns, rule=double_rounding, scale=1e-4, zero_point=100, lo=0, hi=255):
     spread = np.random.default_rng(columns).uniform(0.3, 3, columns)
     return rule(spread * scale, zero_point, lo, hi)
 
 
-@pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
+@pytest.mark.parametrize("rule", [double_rounding, double_precision], ids=["double rounding", "double precision"])
 @pytest.mark.parametrize("columns", [1, 16, 17, 63, 128, *exhaustive(15, 32, 33, 48, 49, 64, 65, 100, 200)])
 def test_columns(columns, rule):
     rng = np.random.default_rng(columns)
@@ -238,14 +249,14 @@ def test_depths(depth):
         compare(rng, 5, 20, depth, segments, rounding(20))
 
 
-@pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
+@pytest.mark.parametrize("rule", [double_rounding, double_precision], ids=["double rounding", "double precision"])
 @pytest.mark.parametrize("weights", [(-255, 255), (-100, 155), (-155, 100), (0, 255), (-255, 0)])
 def test_nine_bit_weights(rule, weights):
     for rows, depth in ((1, 5), (7, 13), (50, 64), (3, 130)):
         compare(np.random.default_rng(0), rows, 70, depth, 2, rounding(70, rule), weights=weights)
 
 
-@pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
+@pytest.mark.parametrize("rule", [double_rounding, double_precision], ids=["double rounding", "double precision"])
 @pytest.mark.parametrize("weights", [(-127, 127), (-255, 255)], ids=["eight bits", "nine bits"])
 @pytest.mark.parametrize(("columns", "depth"), [(1, 70), (1, 256), (1, 257), (2, 1000), (4, 600), (8, 1500)])
 def test_few_deep_columns(columns, depth, weights, rule):
@@ -258,7 +269,7 @@ def test_few_deep_columns(columns, depth, weights, rule):
         compare(rng, rows, columns, depth, segments, rounding(columns, rule, scale), first=11, stride=columns + 23)
 
 
-@pytest.mark.parametrize("rule", [rule_a, rule_c], ids=["A", "C"])
+@pytest.mark.parametrize("rule", [double_rounding, double_precision], ids=["double rounding", "double precision"])
 def test_limits_and_place(rule):
     """Part of the columns of a wider output, clamped to a range narrower than the type."""
     rng = np.random.default_rng(0)
@@ -284,7 +295,7 @@ def test_tiles_have_an_order_of_their_columns():
 def test_widest_tile_is_one_of_the_tiles_and_not_higher_than_the_rows(columns):
     for rows in (1, 3, 50):
         tiles = tile_shapes() if rows > 1 else single_row_shapes()
-        height, vectors = dot.widest(rows, columns)
+        height, vectors = widest(rows, columns)
         assert height == min(tiles[vectors], rows)
         assert -columns % (16 * vectors) < max(16, columns)  # less than half of the lanes are idle
 
@@ -295,11 +306,11 @@ def test_extreme_sums_wrap_nowhere(count):
     depth = 4 * (LIMIT // (255 * 128 * 4) - 1)
     x = np.full(depth + STRIDE, 255, np.uint8)
     w = np.repeat(np.int16([[-128], [127]] * count), depth, axis=1)
-    r = rule_a(np.full(len(w), 2.0**-23), 128, 0, 255)
+    r = double_rounding(np.full(len(w), 2.0**-23), 128, 0, 255)
     x_, y_ = Tensor("x", x.shape, x.dtype), Tensor("y", (len(w),), np.dtype(np.uint8))
-    segments = dot.Segments(np.zeros(1, np.int32), np.zeros(1, I64), depth)
-    columns = Columns(w, np.zeros(len(w), I64), r)
-    assert requantization.formula(columns) is not None
+    segments = RowSegments(np.zeros(1, np.int32), np.zeros(1, I64), depth)
+    columns = Filters(w, np.zeros(len(w), I64), r)
+    assert requantization.parameters(columns) is not None
     found = run(dot.call(x_, segments, columns, y_), {x_: x})
     acc = [255 * -128 * depth, 255 * 127 * depth] * count
     assert found.tolist() == r.apply(np.array(acc)).tolist()
@@ -308,13 +319,13 @@ def test_extreme_sums_wrap_nowhere(count):
 def rule_c_columns(scales, depth=64):
     w = np.full((len(scales), depth), 127, np.int16)
     w[:, ::2] = -127
-    return Columns(w, np.zeros(len(scales), I64), rule_c(np.asarray(scales), 128, 0, 255))
+    return Filters(w, np.zeros(len(scales), I64), double_precision(np.asarray(scales), 128, 0, 255))
 
 
 def test_rule_c_by_the_fixed_formula_is_the_product_in_float64():
     scales = np.exp(np.random.default_rng(0).uniform(-9, -0.1, 200))
     columns = rule_c_columns(scales)
-    f = formula(columns)
+    f = parameters(columns)
     assert f.kind == "plain"
     accumulators = np.random.default_rng(1).integers(columns.least.min(), columns.most.max(), 3000)
     for column in range(len(scales)):
@@ -325,4 +336,4 @@ def test_rule_c_by_the_fixed_formula_is_the_product_in_float64():
 @pytest.mark.parametrize("scale", [0.5, 0.25, 2.0**-7, 3 * 2.0**-9])
 def test_ties_of_negative_accumulators_need_the_product_in_float64(scale):
     """acc * scale is a tie for whole accumulators, and one rounding half up is not half away from zero."""
-    assert formula(rule_c_columns([scale])).kind == "double"
+    assert parameters(rule_c_columns([scale])).kind == "double"
