@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from engines import shared
+from engines import REFERENCE, shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from writer import RELU, SAME, SIGN_BIT, Op, T, model, network
+from programs import build, convolutions, random_inputs, tensor
+from writer import SIGN_BIT, Op, T, model, network
 
 from int8rt import ops, steps
 from int8rt.errors import ModelError, UnsupportedError
@@ -19,27 +20,10 @@ from int8rt.format import reader
 from int8rt.graph import Tensor
 from int8rt.memory import allocate
 from int8rt.native.kernel import kernel
-from int8rt.numerics.rules import numerics
 from int8rt.plan import arena, program
 from int8rt.runtime.evaluator import reference
 from int8rt.runtime.instance import Instance
 from int8rt.steps import Flat, PythonCall
-
-REFERENCE = numerics("reference")
-
-
-def tensor(shape=(4, 6), scale=0.5, zero_point=-3, **fields):
-    return T(np.int8, shape, scale, zero_point, **fields)
-
-
-def build(content, **options):
-    return program.build(reader.read(content).main, REFERENCE, **options)
-
-
-def random_inputs(plan, seed=0, count=1):
-    rng = np.random.default_rng(seed)
-    shapes = [((count * t.shape[0], *t.shape[1:]) if count > 1 else t.shape) for t in plan.graph.inputs]
-    return [rng.integers(-128, 128, shape).astype(t.dtype) for shape, t in zip(shapes, plan.graph.inputs)]
 
 
 def agrees(content, seed=0, **options):
@@ -281,27 +265,6 @@ def test_sizes_do_not_wrap():
 
 
 # Runs
-
-
-def convolutions():
-    """A network whose calls are all worth sharing, in three images."""
-    rng = np.random.default_rng(0)
-    x, h, d, y = (
-        tensor((3, 16, 16, 8), 0.1),
-        tensor((3, 16, 16, 40), 2.0),
-        tensor((3, 8, 8, 40), 3.0),
-        tensor((3, 10), 9.0),
-    )
-    w1, w2, w3 = (
-        tensor(shape, 0.05, 0, data=rng.integers(-127, 128, shape))
-        for shape in ((40, 3, 3, 8), (1, 3, 3, 40), (10, 2560))
-    )
-    nodes = [
-        Op("CONV_2D", [x, w1], [h], padding=SAME, stride_h=1, stride_w=1, fused_activation_function=RELU),
-        Op("DEPTHWISE_CONV_2D", [h, w2], [d], padding=SAME, stride_h=2, stride_w=2, depth_multiplier=1),
-        Op("FULLY_CONNECTED", [d, w3, None], [y]),
-    ]
-    return network(nodes, [x], [y])
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])

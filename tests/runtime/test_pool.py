@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from engines import shared
-from test_program import build, convolutions, random_inputs
+from programs import build, convolutions, random_inputs
 
 from int8rt.memory import address
 from int8rt.native import abi
