@@ -3,8 +3,8 @@
     y[o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over h, w, i of (x - z_x) (w[o, h, w, i] - z_w))
 
 Taps outside the image count as x = z_x. A filter over fewer input channels than x has works on groups of them.
-Rounding: rule A under ``reference``. ``_linear`` says what other types than 8 bits do. With a filter that is computed
-at run time the node runs by its reference.
+Rounding: double rounding under ``reference``. ``_linear`` says what other types than 8 bits do. With a filter that is
+computed at run time the node runs by its reference.
 
 No window is copied: the pixels under a filter row lie side by side in a padded image, so a window is one segment of
 ``dot`` per filter row.
@@ -19,7 +19,8 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.kernels.product import RowSegments
 from int8rt.numerics.rules import NUMERICS, Numerics
-from int8rt.ops._linear import FLOAT32, Into, Operands, kind_of, meaning, optional, product, scales_differ
+from int8rt.ops._linear import meaning, product
+from int8rt.ops._operands import FLOAT32, HybridRules, Into, Operands, Types, kind_of, optional, scales_differ
 from int8rt.ops._window import Window, row_offsets, window, windows
 from int8rt.steps import Step
 
@@ -85,9 +86,16 @@ def _operands(node: Node, numerics: Numerics) -> Operands:
         raise ops.refuse(node, "LiteRT has no grouped convolution of float activations with one weight scale")
     narrow = ("INT4",) if x.dtype == np.int8 else ("INT4", "INT2")
     return Operands(
-        node, x, w, optional(node, 2), node.outputs[0], 0, numerics.convolution, narrow, symmetric=not several,
-        weight_first=several, hybrid=numerics.hybrid,
-    )  # fmt: skip
+        node=node,
+        x=x,
+        w=w,
+        b=optional(node, 2),
+        y=node.outputs[0],
+        axis=0,
+        rounding=numerics.convolution,
+        hybrid=HybridRules(numerics.hybrid, symmetric=not several, weight_first=several),
+        types=Types(narrow=narrow),
+    )
 
 
 def _segments(g: Window, width: int, channels: int, depth: int) -> tuple[np.ndarray, int]:

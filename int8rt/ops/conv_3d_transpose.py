@@ -18,8 +18,8 @@ from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import clamp, limits
 from int8rt.ops._index import known_shape
-from int8rt.ops._linear import optional
 from int8rt.ops._move import operand
+from int8rt.ops._operands import optional
 from int8rt.ops._volume import arguments, axes, check_float32, finish, paddings
 from int8rt.simd.memory import fill_within, get, put
 from int8rt.steps import Call

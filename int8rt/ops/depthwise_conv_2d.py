@@ -3,7 +3,7 @@
     y[c] = z_y + rule(s_x s_w[c] / s_y, b[c] + sum over h, w of (x[c // m] - z_x) (w[0, h, w, c] - z_w))
 
 m is the channel multiplier: the number of output channels per input channel. Taps outside the image count as x = z_x.
-Rounding: rule A under ``reference``. ``_linear`` says what other types than 8 bits do.
+Rounding: double rounding under ``reference``. ``_linear`` says what other types than 8 bits do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.numerics.rules import NUMERICS, Numerics
-from int8rt.ops._linear import FLOAT32, Operands, kind_of, meaning, optional, product
+from int8rt.ops._linear import meaning, product
+from int8rt.ops._operands import FLOAT32, HybridRules, Operands, Types, kind_of, optional
 from int8rt.ops._window import window, windows
 from int8rt.steps import Step
 
@@ -64,9 +65,16 @@ def _operands(node: Node, numerics: Numerics) -> Operands:
     ):
         raise ops.refuse(node, "float activations need a weight scale per channel, as in LiteRT")
     return Operands(
-        node, x, w, optional(node, 2), node.outputs[0], 3, numerics.convolution, narrow, int32_bias=False,
-        hybrid=numerics.hybrid,
-    )  # fmt: skip
+        node=node,
+        x=x,
+        w=w,
+        b=optional(node, 2),
+        y=node.outputs[0],
+        axis=3,
+        rounding=numerics.convolution,
+        hybrid=HybridRules(numerics.hybrid, keeps_float16=False),  # such filters are too small to matter
+        types=Types(narrow=narrow, int32_bias=False),
+    )
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,10 @@
 
     y[o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over k of (x[k] - z_x) (w[o, k] - z_w))
 
-Rounding: rule C under ``reference``, unlike the convolutions (LiteRT since April 2025). ``_linear`` says what other
-types than 8 bits do. Weights of 4 bits may have a scale per block of a row; then float activations are quantized
-asymmetrically (``hybrid.Blocks``). LiteRT's optimized kernel defines that: its reference kernel gives the bias alone.
+Rounding: in double precision under ``reference``, unlike the convolutions (LiteRT since April 2025). ``_linear`` says
+what other types than 8 bits do. Weights of 4 bits may have a scale per block of a row; then float activations are
+quantized asymmetrically (``hybrid.Blocks``). LiteRT's optimized kernel defines that: its reference kernel gives the
+bias alone.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from int8rt.kernels import float_gemm, hybrid, weight_only
 from int8rt.kernels.product import RowSegments
 from int8rt.native.kernel import kernel
 from int8rt.numerics.fixedpoint import activation_range, requantize_double, requantize_double_rounding, wrap_int32
-from int8rt.numerics.requantization import double_precision, double_rounding
+from int8rt.numerics.requantization import Rounding
 from int8rt.numerics.rules import NUMERICS, Numerics
-from int8rt.numerics.storage import stored, stored_zero
+from int8rt.numerics.storage import stored_zero
 from int8rt.ops._elementwise import clamp, limits
-from int8rt.ops._linear import Into, Operands, has_infinite_scales, kind_of, meaning, optional, product, scales
+from int8rt.ops._linear import meaning, product
+from int8rt.ops._operands import HybridRules, Into, Operands, Types, kind_of, optional, rounding_of, scales
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Step, scratch
 
@@ -47,11 +49,12 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
         bias = np.zeros(len(w), np.float32) if b is None else b.reshape(-1)
         rows = [hybrid.quantized(row, symmetric=False) for row in x.reshape(-1, w.shape[1])]
         return np.stack([blocks.apply(row, w.astype(np.int64), bias) for row in rows]).reshape(y.shape)
-    m = meaning(_operands(node, NUMERICS["reference"]), x.reshape(-1, w.shape[1]), w, b)
+    operands = _operands(node, NUMERICS["reference"])
+    m = meaning(operands, x.reshape(-1, w.shape[1]), w, b)
     acc = np.zeros((len(m.x), w.shape[0]), m.x.dtype)
     m.add(acc, m.x, m.w)
     result = m.finish(acc)
-    if has_infinite_scales(_inputs(node)[1]):
+    if operands.has_infinite_scales:
         result = _with_infinite_scales(node, x, b, result)
     return result.reshape(y.shape)
 
@@ -87,7 +90,7 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
     if not operands.is_constant or w.dtype == np.int16:
         return _at_run_time(operands, segments)
     f = product(operands)
-    if has_infinite_scales(w):
+    if operands.has_infinite_scales:
         return ops.by_reference(node, reference)
     rows = f.rows()
     return [*rows.calls, *f.dot(rows, segments, f.w, np.arange(w.shape[0]), Into(y))]
@@ -102,9 +105,16 @@ def _operands(node: Node, numerics: Numerics) -> Operands:
     if w.sparsity is not None and is_dynamic and is_asymmetric:
         raise ops.refuse(node, "LiteRT rounds otherwise where sparse weights meet asymmetrically quantized inputs")
     return Operands(
-        node, x, w, optional(node, 2), node.outputs[0], 0, numerics.fully_connected, ("INT4", "INT2"), True, True,
-        symmetric=not is_asymmetric, keeps_infinities=True, hybrid=numerics.hybrid,
-    )  # fmt: skip
+        node=node,
+        x=x,
+        w=w,
+        b=optional(node, 2),
+        y=node.outputs[0],
+        axis=0,
+        rounding=numerics.fully_connected,
+        hybrid=HybridRules(numerics.hybrid, symmetric=not is_asymmetric, keeps_infinities=True),
+        types=Types(narrow=("INT4", "INT2"), shifted=True, int16_weights=True),
+    )
 
 
 def _blocks(node: Node) -> hybrid.Blocks | None:
@@ -121,9 +131,10 @@ def _blocks(node: Node) -> hybrid.Blocks | None:
 
 
 def _by_blocks(o: Operands, blocks: hybrid.Blocks) -> Step | list[Step]:
+    """The steps for block-wise quantized weights."""
     if o.b is not None and (o.b.size != o.channels or o.b.dtype != np.float32):
         raise ModelError(f"{o.node.label}: the bias is {o.b!r}; float32[{o.channels}] was expected")
-    is_dynamic = o.hybrid == "dynamic"
+    is_dynamic = o.hybrid.mode == "dynamic"
     if not o.is_constant:
         if not is_dynamic:
             raise ops.refuse(o.node, "weight_only needs constant weights and bias")
@@ -152,9 +163,7 @@ def _at_run_time(o: Operands, segments: RowSegments) -> Step | list[Step]:
         return list(float_gemm.call(o.x, segments, o.w, bias, limits(o.node, o.y), o.y))
     if kind != "bytes" or o.w.dtype != o.x.dtype or o.w.is_constant:
         return ops.by_reference(o.node, reference)
-    s = stored(o.y, o.node.options.fused_activation_function)
-    rounding = double_precision if o.rule == "double" else double_rounding
-    r = rounding(np.broadcast_to(scales(o), o.channels), s.zero_point, s.lo, s.hi)
+    r = rounding_of(o, np.broadcast_to(scales(o), o.channels))
     zeros = stored_zero(o.x), stored_zero(o.w)
     return Call(multiply, o.x, o.w, *zeros, bias, *r, o.y, writes=[o.y], work=o.x.size * o.channels)
 
@@ -171,10 +180,12 @@ def _inputs(node: Node) -> tuple[Tensor, Tensor]:
 
 @kernel
 def multiply(
-    thread: int, threads: int, x: Any, w: Any, x_zero: int, w_zero: int, bias: Any, multiplier: Any, shift: Any,
-    scale: Any, zero_point: int, lo: int, hi: int, y: Any,
+    thread: int, threads: int, x: Any, w: Any, x_zero: int, w_zero: int, bias: Any, r: Rounding, y: Any
 ) -> None:  # fmt: skip
-    """y = requantize((x - x_zero) @ (w - w_zero).T + bias) for bytes in any memory."""
+    """y [rows, columns] = requantize((x - x_zero) @ (w - w_zero).T + bias) for bytes in any memory, w [columns, depth].
+
+    bias: int32 [columns]. Threads share the elements of y.
+    """
     columns, depth = w.shape
     rows = y.size // columns
     from_x, from_w = np.int32(x_zero), np.int32(w_zero)
@@ -185,8 +196,8 @@ def multiply(
         for k in range(depth):
             product = (np.int32(get(x, row * depth + k)) - from_x) * (np.int32(get(w, c * depth + k)) - from_w)
             acc = np.int32(acc + product)
-        if scale.size:
-            q = np.int64(requantize_double(np.int64(acc), scale[c]))
+        if r.scale.size:
+            q = np.int64(requantize_double(np.int64(acc), r.scale[c]))
         else:
-            q = requantize_double_rounding(np.int64(acc), multiplier[c], shift[c])
-        put(y, item, min(max(q + zero_point, lo), hi))
+            q = requantize_double_rounding(np.int64(acc), r.multiplier[c], r.shift[c])
+        put(y, item, min(max(q + r.zero_point, r.lo), r.hi))

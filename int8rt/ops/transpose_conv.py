@@ -2,8 +2,8 @@
 
     y[i s + h - pad, o] = z_y + rule(s_x s_w[o] / s_y, b[o] + sum over i, h, k of (x[i, k] - z_x) (w[o, h, k] - z_w))
 
-in both directions. What falls outside y is dropped. ``pad`` is that of a convolution from y to x. Rounding: rule A
-under ``reference``. ``_linear`` says what other types than 8 bits do.
+in both directions. What falls outside y is dropped. ``pad`` is that of a convolution from y to x. Rounding: double
+rounding under ``reference``. ``_linear`` says what other types than 8 bits do.
 
 Seen from the output, the pixels i s + r - pad of one phase r < s are a convolution of x with every s-th row of the
 filter. All phases look at the same pixels of x, so that they are columns of one ``dot``; missing taps weigh nothing.
@@ -24,7 +24,8 @@ from int8rt.kernels.product import RowSegments
 from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import NUMERICS, Numerics
 from int8rt.numerics.storage import storage_dtype
-from int8rt.ops._linear import Into, Operands, kind_of, meaning, optional, product
+from int8rt.ops._linear import meaning, product
+from int8rt.ops._operands import HybridRules, Into, Operands, kind_of, optional
 from int8rt.ops._window import Window, row_offsets, window
 from int8rt.simd.memory import copy_within
 from int8rt.steps import Call, Step, scratch
@@ -109,9 +110,15 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
 def _operands(node: Node, numerics: Numerics) -> Operands:
     x, w = _inputs(node)
     return Operands(
-        node, x, w, optional(node, BIAS), node.outputs[0], 0, numerics.convolution, by_terms=True,
-        hybrid=numerics.hybrid,
-    )  # fmt: skip
+        node=node,
+        x=x,
+        w=w,
+        b=optional(node, BIAS),
+        y=node.outputs[0],
+        axis=0,
+        rounding=numerics.convolution,
+        hybrid=HybridRules(numerics.hybrid, by_terms=True),
+    )
 
 
 def _phases(w: np.ndarray, v: Direction, h: Direction) -> np.ndarray:
