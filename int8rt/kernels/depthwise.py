@@ -22,11 +22,11 @@ import numpy as np
 
 from int8rt.graph import Tensor
 from int8rt.kernels import dot
+from int8rt.kernels.depthwise_float import Taps
 from int8rt.kernels.packing import bias_compensation, split_bytes, wrapped
 from int8rt.kernels.product import RowSegments
-from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory
-from int8rt.numerics.fixedpoint import requantize_double_rounding
-from int8rt.numerics.requantization import ROWS, Filters, Rounding, fitted, parameters
+from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory, stage
+from int8rt.numerics.requantization import ROWS, Filters, Rounding, fitted, parameters, requantized
 from int8rt.simd.features import has
 from int8rt.simd.lanes import lanes_dot, lanes_load, lanes_requantize, lanes_save, lanes_start, window
 from int8rt.simd.memory import copy_within, fill_within, get, put
@@ -50,10 +50,11 @@ class Geometry(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where kernels find the rows of x; they take the fields in this order, after x and the ring, both flat."""
+    """Where kernels find the rows of x; both x and the ring are flat."""
 
     in_h: int
     in_w: int
+    channels: int
     reach: int  # rows under a window
     line: int  # bytes of a row, padded
     pad_top: int
@@ -62,26 +63,63 @@ class Source(NamedTuple):
     ring: int  # rows in the ring; 0 where the rows of x are used as they are
 
 
-@inline
-def begin_ring(ring: Any, thread: int, rows: int, line: int, fill: int) -> int:
+class FilterRows(NamedTuple):
+    """The rows of the filter and how they move over the image."""
+
+    height: int
+    dilation: int
+    stride: int
+
+
+class Runs(NamedTuple):
+    """A row of outputs as runs of neighbouring bytes, whose inputs are neighbours too."""
+
+    columns: Any  # int64 [width]: where the filter's columns lie, in bytes
+    number: int
+    step: int  # bytes between the inputs of a run and of the next
+
+
+class Requantizing(NamedTuple):
+    """What becomes of the sums, by ``lanes_requantize``."""
+
+    p: Any  # int32 [block, ROWS, 64]: Parameters, lanes INTERLEAVED
+    lo: int
+    hi: int
+
+
+@stage
+def begin_ring(ring: Any, thread: int, source: Source) -> int:
     """Fill a thread's ring, so that its margins are right; gives where it begins."""
-    mine = thread * rows * line
-    fill_within(ring, mine, rows * line, fill)
+    mine = thread * source.ring * source.line
+    fill_within(ring, mine, source.ring * source.line, source.fill)
     return mine
 
 
+@stage
+def next_row(
+    out_row: int, out_h: int, image: int, ready: int, x: Any, ring: Any, mine: int, source: Source, stride: int
+) -> tuple[int, int, int]:  # fmt: skip
+    """(image, first padded row of its windows, ready) for a row of outputs, numbered through all images.
+
+    The padded rows before number ``ready`` of an image are in the ring then, all that the windows need among them.
+    """
+    n = out_row // out_h
+    top = (out_row - n * out_h) * stride
+    if source.ring:
+        ready = copy_rows(x, ring, mine, top if n != image else max(ready, top), top + source.reach, n, source)
+    return n, top, ready
+
+
 @inline
-def copy_rows(
-    x: Any, ring: Any, mine: int, ready: int, wanted: int, n: int, in_h: int, in_w: int, channels: int, line: int,
-    pad_top: int, pad_left: int, fill: int, rows: int,
-) -> int:  # fmt: skip
+def copy_rows(x: Any, ring: Any, mine: int, ready: int, wanted: int, n: int, source: Source) -> int:
     """Bring the padded rows from number ``ready`` to before ``wanted`` of image n into the ring; gives wanted."""
+    in_h, line = source.in_h, source.in_w * source.channels
     for row in range(ready, wanted):
-        at = mine + (row % rows) * line + pad_left * channels
-        if 0 <= row - pad_top < in_h:
-            copy_within(x, (n * in_h + row - pad_top) * in_w * channels, ring, at, in_w * channels)
+        at = mine + (row % source.ring) * source.line + source.pad_left * source.channels
+        if 0 <= row - source.pad_top < in_h:
+            copy_within(x, (n * in_h + row - source.pad_top) * line, ring, at, line)
         else:
-            fill_within(ring, at, in_w * channels, fill)
+            fill_within(ring, at, line, source.fill)
     return wanted
 
 
@@ -89,51 +127,43 @@ def copy_rows(
 def depthwise(kind: str) -> Kernel:
     """The kernel for any filter: y is [n, out_h, out_w, c].
 
-    columns: where the filter's columns lie, in bytes; dilation: of its rows. A row of outputs is made of ``runs``,
-    whose inputs are ``step`` bytes apart. w: int8 [block, four rows * column, 64, 4], p: int32 [block, ROWS, 64], the
-    formula's rows; both with lanes INTERLEAVED.
+    x: uint8, flat; ring: uint8, flat [threads, ring, line]; w: int8 [block, four rows * column, 64, 4], with lanes
+    INTERLEAVED.
     """
     requantize = lanes_requantize[kind]
 
     def depthwise(
-        thread: int, threads: int, x: Any, ring: Any, in_h: int, in_w: int, reach: int, line: int, pad_top: int,
-        pad_left: int, fill: int, ring_rows: int, height: int, dilation: int, stride_h: int, columns: Any, runs: int,
-        step: int, w: Any, p: Any, lo: int, hi: int, y: Any,
+        thread: int, threads: int, x: Any, ring: Any, source: Source, rows: FilterRows, runs: Runs, w: Any,
+        q: Requantizing, y: Any,
     ) -> None:  # fmt: skip
         batch, out_h, out_w, channels = y.shape
-        length = out_w * channels // runs
+        columns = runs.columns
+        length = out_w * channels // runs.number
         blocks, taps = w.shape[0], w.shape[1]
-        passes = taps // ((height + 3) // 4 * columns.size)  # weights of nine bits come in two
-        mine = begin_ring(ring, thread, ring_rows, line, fill)
-        image, ready = -1, 0
+        passes = taps // ((rows.height + 3) // 4 * columns.size)  # weights of nine bits come in two
+        mine = begin_ring(ring, thread, source)
+        n, ready = -1, 0
         for out_row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-            n = out_row // out_h
-            top = (out_row - n * out_h) * stride_h
-            if ring_rows:
-                ready = copy_rows(
-                    x, ring, mine, top if n != image else max(ready, top), top + reach, n, in_h, in_w, channels, line,
-                    pad_top, pad_left, fill, ring_rows,
-                )  # fmt: skip
-                image = n
-            for run in range(runs):
-                start = run * step
+            n, top, ready = next_row(out_row, out_h, n, ready, x, ring, mine, source, rows.stride)
+            for run in range(runs.number):
+                start = run * runs.step
                 block = 0
                 for i in range(0, length, BLOCK):
-                    acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
+                    acc = lanes_start(q.p, (block * ROWS + ROWS - 1) * BLOCK)
                     weights = block * taps * 4 * BLOCK
                     for _ in range(passes):
-                        for first in range(0, height, 4):
-                            a, b, c, d = four_rows(top, first, height, dilation, mine, ring_rows, n, in_h, line)
+                        for first in range(0, rows.height, 4):
+                            a, b, c, d = four_rows(top, first, rows, mine, n, source)
                             for column in range(columns.size):
                                 at = columns[column] + start + i
-                                if ring_rows:
+                                if source.ring:
                                     groups = lanes_load(ring, a + at, b + at, c + at, d + at)
                                 else:
                                     groups = lanes_load(x, a + at, b + at, c + at, d + at)
                                 acc = lanes_dot(acc, groups, w, weights)
                                 weights += 4 * BLOCK
-                    to = (out_row * runs + run) * length + i
-                    requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, length - i)
+                    to = (out_row * runs.number + run) * length + i
+                    requantize(acc, q.p, block * ROWS * BLOCK, BLOCK, q.lo, q.hi, y, to, length - i)
                     block += 1
                     if block == blocks:
                         block = 0
@@ -141,20 +171,19 @@ def depthwise(kind: str) -> Kernel:
     return Kernel(depthwise)
 
 
-@inline
-def four_rows(
-    top: int, first: int, height: int, dilation: int, mine: int, rows: int, n: int, in_h: int, line: int
-) -> Any:  # fmt: skip
-    """Where rows first ... first + 3 of a window begin. Those beyond the filter have weights of zero: any row will
-    do.
-    """
-    a = top + first * dilation
-    b = top + min(first + 1, height - 1) * dilation
-    c = top + min(first + 2, height - 1) * dilation
-    d = top + min(first + 3, height - 1) * dilation
-    if rows:
-        return mine + a % rows * line, mine + b % rows * line, mine + c % rows * line, mine + d % rows * line
-    return (n * in_h + a) * line, (n * in_h + b) * line, (n * in_h + c) * line, (n * in_h + d) * line
+@stage
+def four_rows(top: int, first: int, rows: FilterRows, mine: int, n: int, source: Source) -> Any:
+    """Where rows first ... first + 3 of a window begin. Those beyond the filter have weights of zero: any will do."""
+    last, line = rows.height - 1, source.line
+    a = top + first * rows.dilation
+    b = top + min(first + 1, last) * rows.dilation
+    c = top + min(first + 2, last) * rows.dilation
+    d = top + min(first + 3, last) * rows.dilation
+    if source.ring:
+        count = source.ring
+        return mine + a % count * line, mine + b % count * line, mine + c % count * line, mine + d % count * line
+    begin = n * source.in_h
+    return (begin + a) * line, (begin + b) * line, (begin + c) * line, (begin + d) * line
 
 
 @inline
@@ -174,41 +203,33 @@ def depthwise_3(kind: str, ringed: bool) -> Kernel:
     load = lanes_load_first if ringed else lanes_load_second
 
     def depthwise_3(
-        thread: int, threads: int, x: Any, ring: Any, in_h: int, in_w: int, reach: int, line: int, pad_top: int,
-        pad_left: int, fill: int, ring_rows: int, height: int, dilation: int, stride_h: int, columns: Any, runs: int,
-        step: int, w: Any, p: Any, lo: int, hi: int, y: Any,
+        thread: int, threads: int, x: Any, ring: Any, source: Source, rows: FilterRows, runs: Runs, w: Any,
+        q: Requantizing, y: Any,
     ) -> None:  # fmt: skip
         batch, out_h, out_w, channels = y.shape
-        length, taps = out_w * channels // runs, w.shape[1]
-        second, third = columns[1], columns[2]
-        mine = begin_ring(ring, thread, ring_rows, line, fill)
-        image, ready = -1, 0
+        length, taps = out_w * channels // runs.number, w.shape[1]
+        second, third = runs.columns[1], runs.columns[2]
+        mine = begin_ring(ring, thread, source)
+        n, ready = -1, 0
         for out_row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-            n = out_row // out_h
-            top = (out_row - n * out_h) * stride_h
-            if ring_rows:
-                ready = copy_rows(
-                    x, ring, mine, top if n != image else max(ready, top), top + reach, n, in_h, in_w, channels, line,
-                    pad_top, pad_left, fill, ring_rows,
-                )  # fmt: skip
-                image = n
-            a, b, c, d = four_rows(top, 0, height, dilation, mine, ring_rows, n, in_h, line)
+            n, top, ready = next_row(out_row, out_h, n, ready, x, ring, mine, source, rows.stride)
+            a, b, c, d = four_rows(top, 0, rows, mine, n, source)
             to = out_row * out_w * channels
-            for run in range(runs):
+            for run in range(runs.number):
                 block = 0
                 for i in range(0, length, BLOCK):
-                    acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
+                    acc = lanes_start(q.p, (block * ROWS + ROWS - 1) * BLOCK)
                     weights = block * taps * 4 * BLOCK
-                    j = run * step + i
+                    j = run * runs.step + i
                     left = load(ring, x, a + j, b + j, c + j, d + j)
-                    j = run * step + i + second
+                    j = run * runs.step + i + second
                     middle = load(ring, x, a + j, b + j, c + j, d + j)
-                    j = run * step + i + third
+                    j = run * runs.step + i + third
                     right = load(ring, x, a + j, b + j, c + j, d + j)
                     acc = lanes_dot_3(acc, left, middle, right, w, weights)
                     if taps == 6:  # weights of nine bits
                         acc = lanes_dot_3(acc, left, middle, right, w, weights + 12 * BLOCK)
-                    requantize(acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to + i, length - i)
+                    requantize(acc, q.p, block * ROWS * BLOCK, BLOCK, q.lo, q.hi, y, to + i, length - i)
                     block += 1
                     if block == w.shape[0]:
                         block = 0
@@ -230,27 +251,19 @@ def depthwise_sliding(columns: int, stride: int, groups: int, passes: int, kind:
     w_start, w_push, w_dot = words.start, words.push, words.dot
 
     def depthwise_sliding(
-        thread: int, threads: int, x: Any, ring: Any, in_h: int, in_w: int, reach: int, line: int, pad_top: int,
-        pad_left: int, fill: int, ring_rows: int, height: int, dilation: int, stride_h: int, w: Any, p: Any, lo: int,
-        hi: int, sums: Any, y: Any,
+        thread: int, threads: int, x: Any, ring: Any, source: Source, rows: FilterRows, w: Any, q: Requantizing,
+        sums: Any, y: Any,
     ) -> None:  # fmt: skip
         batch, out_h, out_w, channels = y.shape
         blocks, taps = w.shape[0], w.shape[1]
-        mine = begin_ring(ring, thread, ring_rows, line, fill)
+        mine = begin_ring(ring, thread, source)
         kept = thread * out_w * BLOCK
-        image, ready = -1, 0
+        n, ready = -1, 0
         for out_row in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-            n = out_row // out_h
-            top = (out_row - n * out_h) * stride_h
-            if ring_rows:
-                ready = copy_rows(
-                    x, ring, mine, top if n != image else max(ready, top), top + reach, n, in_h, in_w, channels, line,
-                    pad_top, pad_left, fill, ring_rows,
-                )  # fmt: skip
-                image = n
+            n, top, ready = next_row(out_row, out_h, n, ready, x, ring, mine, source, rows.stride)
             for block in range(blocks):
                 for group in range(groups):
-                    a, b, c, d = four_rows(top, 4 * group, height, dilation, mine, ring_rows, n, in_h, line)
+                    a, b, c, d = four_rows(top, 4 * group, rows, mine, n, source)
                     weights = (block * taps + group * columns) * 4 * BLOCK
                     j = block * BLOCK
                     to = out_row * out_w * channels + j
@@ -263,7 +276,7 @@ def depthwise_sliding(columns: int, stride: int, groups: int, passes: int, kind:
                             seen = w_push(seen, load(ring, x, a + j, b + j, c + j, d + j))
                             j += channels
                         if group == 0:
-                            acc = lanes_start(p, (block * ROWS + ROWS - 1) * BLOCK)
+                            acc = lanes_start(q.p, (block * ROWS + ROWS - 1) * BLOCK)
                         else:
                             acc = lanes_start(sums, kept + i * BLOCK)
                         acc = w_dot(acc, seen, w, weights)
@@ -271,7 +284,15 @@ def depthwise_sliding(columns: int, stride: int, groups: int, passes: int, kind:
                             acc = w_dot(acc, seen, w, weights + groups * columns * 4 * BLOCK)
                         if group == groups - 1:
                             requantize(
-                                acc, p, block * ROWS * BLOCK, BLOCK, lo, hi, y, to, min(channels - block * BLOCK, BLOCK)
+                                acc,
+                                q.p,
+                                block * ROWS * BLOCK,
+                                BLOCK,
+                                q.lo,
+                                q.hi,
+                                y,
+                                to,
+                                min(channels - block * BLOCK, BLOCK),
                             )
                         else:
                             lanes_save(acc, sums, kept + i * BLOCK)
@@ -292,25 +313,24 @@ def lanes_load_second(first: Any, second: Any, a: int, b: int, c: int, d: int) -
 
 @kernel
 def depthwise_plain(
-    thread: int, threads: int, x: Any, taps: Any, row_step: int, col_step: int, w: Any, bias: Any, multiplier: Any,
-    shift: Any, zero_point: int, lo: int, hi: int, times: int, y: Any,
+    thread: int, threads: int, x: Any, taps: Taps, w: Any, bias: Any, rounding: Rounding, times: int, y: Any
 ) -> None:  # fmt: skip
-    """What depthwise computes, for any channel multiplier and scale, one value at a time; w int32 [taps, c], bias
-    int32 [c].
+    """What depthwise computes, for any channel multiplier and scale, one value at a time.
+
+    x: [n, h, w, channels], padded; w: int32 [taps, c]; bias: int32 [c]; times: outputs per channel; y: [n, h, w, c].
     """
     batch, out_h, out_w, channels = y.shape
     image = x.shape[1] * x.shape[2] * x.shape[3]
     for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
         n = line // out_h
-        start = n * image + (line - n * out_h) * row_step
+        start = n * image + (line - n * out_h) * taps.row_step
         for col in range(out_w):
-            at, to = start + col * col_step, (line * out_w + col) * channels
+            at, to = start + col * taps.col_step, (line * out_w + col) * channels
             for c in range(channels):
                 acc = np.int32(bias[c])
-                for tap in range(taps.size):
-                    acc = np.int32(acc + np.int32(get(x, at + taps[tap] + c // times)) * w[tap, c])
-                q = requantize_double_rounding(np.int64(acc), multiplier[c], shift[c])
-                put(y, to + c, min(max(q + zero_point, lo), hi))
+                for tap in range(taps.taps.size):
+                    acc = np.int32(acc + np.int32(get(x, at + taps.taps[tap] + c // times)) * w[tap, c])
+                put(y, to + c, requantized(np.int64(acc), rounding, c))
 
 
 def call(
@@ -319,7 +339,7 @@ def call(
     """The Call that computes y, [n, out_h, out_w, c], from x, [n, h, w, c], around which there is ``fill``.
 
     w: int16 [height, width, c] less its zero point; bias: int64 [c] with x's zero point folded in. None where
-    channels share inputs or there is no formula: ``plain`` serves these.
+    channels share inputs or there are no exact parameters: ``plain`` serves these.
     """
     columns = fitted(Filters(w.reshape(-1, w.shape[2]).T, bias, r))
     f = parameters(columns)
@@ -339,7 +359,7 @@ def sums_call(x: Tensor, g: Geometry, w: np.ndarray, start: np.ndarray, y: Tenso
 def _by_lanes(
     x: Tensor, g: Geometry, fill: int, w: np.ndarray, kind: str, rows: np.ndarray, limits: tuple[int, int], y: Tensor
 ) -> Call:  # fmt: skip
-    """The Call that stores sums as ``lanes_requantize[kind]`` does with the formula's rows, int32 [ROWS, c]."""
+    """The Call that stores sums as ``lanes_requantize[kind]`` does by the rows of Parameters, int32 [ROWS, c]."""
     channels = y.shape[3]
     parts = split_bytes(w)
     slides = _slides(g, channels, len(parts))
@@ -351,10 +371,11 @@ def _by_lanes(
     four = four.reshape(-1, 4, g.width, channels + 1).transpose(0, 2, 3, 1)[:, :, lanes]
     packed = four.reshape(-1, len(lanes), BLOCK, 4).transpose(1, 0, 2, 3)
     p = np.pad(rows, [(0, 0), (0, 1)])[:, lanes].transpose(1, 0, 2)
-    tables = (packed, np.ascontiguousarray(p), *limits)
+    tables = (packed, *Requantizing(np.ascontiguousarray(p), *limits))
     source = _source(x, g, fill, y)
     ring = scratch_per_thread(f"{y.name}/rows", max(1, source.ring * source.line), np.uint8)
-    place = (Flat(x, np.dtype(np.uint8)), Flat(ring, np.dtype(np.uint8)), *source, g.height, g.dilation_h, g.stride_h)
+    rows_ = FilterRows(g.height, g.dilation_h, g.stride_h)
+    place = (Flat(x, np.dtype(np.uint8)), Flat(ring, np.dtype(np.uint8)), *source, *rows_)
     work = 4 * y.size * g.height * g.width  # a product takes that much longer than in ``dot``
     near = g.width == 3 and g.height <= 4 and len(parts) <= 2
     ringed = source.ring > 0
@@ -366,7 +387,7 @@ def _by_lanes(
         return Call(kernel_, *over_sums, writes=[y, ring, sums], in_place=over, in_place_shared=False, work=work)
     offsets = np.arange(g.width) * g.dilation_w * channels
     kernel_ = depthwise_3(kind, ringed) if near else depthwise(kind)
-    args = (*place, offsets, runs, g.stride_w * channels, *tables)
+    args = (*place, *Runs(offsets, runs, g.stride_w * channels), *tables)
     return Call(kernel_, *args, y, writes=[y, ring], in_place=over, in_place_shared=False, work=work)
 
 
@@ -398,7 +419,7 @@ def _source(x: Tensor, g: Geometry, fill: int, y: Tensor) -> Source:
     width = max(in_w + g.pad_left, (y.shape[2] - 1) * g.stride_w + (g.width - 1) * g.dilation_w + 1)
     inside = g.pad_top == g.pad_left == 0 and rows <= in_h and width == in_w
     ring = 0 if inside else reach
-    return Source(in_h, in_w, reach, width * channels, g.pad_top, g.pad_left, fill, ring)
+    return Source(in_h, in_w, channels, reach, width * channels, g.pad_top, g.pad_left, fill, ring)
 
 
 def _windows(x: Tensor, g: Geometry, y: Tensor) -> RowSegments:
@@ -434,5 +455,5 @@ def plain(x: Tensor, g: Geometry, w: np.ndarray, bias: np.ndarray, r: Rounding, 
     taps = (rows[:, None] + np.arange(g.width) * g.dilation_w * channels).reshape(-1)
     steps = g.stride_h * width * channels, g.stride_w * channels
     weights = w.reshape(len(taps), -1).astype(np.int32)
-    args = (wrapped(bias), r.multiplier, r.shift, r.zero_point, r.lo, r.hi, y.shape[3] // channels)
-    return [Call(depthwise_plain, x, taps, *steps, weights, *args, y, writes=[y], work=y.size * len(taps))]
+    args = (*Taps(taps, *steps), weights, wrapped(bias), *r, y.shape[3] // channels, y)
+    return [Call(depthwise_plain, x, *args, writes=[y], work=y.size * len(taps))]
