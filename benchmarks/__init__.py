@@ -4,8 +4,8 @@
     python -m benchmarks.kernels     single operators over shapes
     python -m benchmarks.start       first run ever, warm start, peak memory
 
-All figures are measured here and now, the competitors by turns in short bursts; nothing is compared with numbers from
-elsewhere. Where other processes run, repeat.
+All figures are measured here and now, the competitors interleaved in short bursts; nothing is compared with numbers
+from elsewhere. Where other processes run, repeat.
 """
 
 import sys

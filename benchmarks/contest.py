@@ -1,4 +1,4 @@
-"""Two or more runtimes on one model, by turns in short bursts, so that all of them meet the same disturbances.
+"""Two or more runtimes on one model, interleaved in short bursts, so that all of them meet the same disturbances.
 
 What is timed is the same on every side:
 

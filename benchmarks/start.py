@@ -1,4 +1,4 @@
-"""How long it takes from nothing to the first output, and how much memory that needs: fresh processes by turns.
+"""How long it takes from nothing to the first output, and how much memory that needs: fresh processes, interleaved.
 
     python -m benchmarks.start
     python -m benchmarks.start model.tflite --repeat 20 --json out.json

@@ -83,27 +83,27 @@ def shift_left_int32(x: Array, exponent: Array) -> Array:
 
 @inline
 def requantize_double_rounding(acc: Array, multiplier: Array, shift: Array) -> Array:
-    """Rule A: MultiplyByQuantizedMultiplier of default builds. A left shift happens in int32 and wraps there."""
+    """Double rounding: MultiplyByQuantizedMultiplier of default builds. A left shift happens in int32 and wraps."""
     shifted = shift_left_int32(acc, shift)
     return shift_half_away(high_product(shifted, multiplier), np.maximum(-shift, 0))
 
 
 @inline
 def requantize_half_up(acc: Array, multiplier: Array, shift: Array) -> Array:
-    """Rule B."""
+    """Half up: the high product and the shift both round halves up."""
     shifted = shift_left_int32(acc, shift)
     return shift_half_up(high_product(shifted, multiplier), np.maximum(-shift, 0))
 
 
 @inline
 def requantize_double(acc: Array, scale: Array) -> Array:
-    """Rule C; scale is float64. Beyond int32, where C++ leaves LiteRT's cast undefined, the result saturates."""
+    """Double precision; scale is float64. Beyond int32, where LiteRT's cast is undefined, the result saturates."""
     return np.minimum(np.maximum(round_half_away(np.float64(acc) * scale), -2147483648.0), 2147483647.0)
 
 
 @inline
 def requantize_float(acc: Array, scale: Array) -> Array:
-    """Rule D; scale is float32."""
+    """Single precision; scale is float32."""
     return np.rint(np.float32(acc) * scale)
 
 
@@ -115,13 +115,13 @@ def requantize_single_rounding(acc: Array, multiplier: Array, shift: Array) -> A
 
 @inline
 def reduced_multiplier(multiplier: Array) -> Array:
-    """The 16-bit multiplier of rule I64, rounded, at most 0x7FFF."""
+    """The 16-bit multiplier of ``requantize_int64``, rounded, at most 0x7FFF."""
     return np.minimum((np.int64(multiplier) + 32768) >> 16, 32767)
 
 
 @inline
 def requantize_int64(acc: Array, multiplier: Array, shift: Array) -> Array:
-    """Rule I64: MultiplyByQuantizedMultiplier for int64 accumulators (int16 activations); shift <= 14.
+    """int64 rounding: MultiplyByQuantizedMultiplier for int64 accumulators (int16 activations); shift <= 14.
 
     It returns an int32: results beyond it wrap.
     """
@@ -155,7 +155,7 @@ def multiplier_of(real: Any) -> Multiplier:
 
 
 def scale_double(s_in: Any, s_w: Any, s_out: Any) -> np.ndarray:
-    """``s_in * s_w / s_out`` in float64: int8 and int16 convolutions, rule C, per-channel FULLY_CONNECTED."""
+    """``s_in * s_w / s_out`` in float64: int8 and int16 convolutions, per-channel FULLY_CONNECTED."""
     return np.float64(s_in) * np.asarray(s_w, np.float64) / np.float64(s_out)
 
 

@@ -2,12 +2,12 @@
 
 Quantized values are brought to a common scale, that of twice the larger one, with ``left`` more bits:
 
-    v_i = A(s_i / (2 max(s1, s2)), (x_i - z_i) 2^left)
-    y   = z_y + A(2 max(s1, s2) / (2^left s_y), v1 +- v2)        clamped
+    v_i = R(s_i / (2 max(s1, s2)), (x_i - z_i) 2^left)
+    y   = z_y + R(2 max(s1, s2) / (2^left s_y), v1 +- v2)        clamped
 
-A is rule A, and left is 20 for 8 bits, 15 for int16. int16 tensors whose scales are powers of two, with
-``pot_scale_int16`` set, are instead shifted to the output's scale, rounding half away from zero: the same formula with
-other multipliers.
+R is double rounding (numerics 3.1), and left is 20 for 8 bits, 15 for int16. int16 tensors whose scales are powers of
+two, with ``pot_scale_int16`` set, are instead shifted to the output's scale, rounding half away from zero: the same
+formula with other multipliers.
 
 Of 8-bit values the result is nearly always the same as that of one multiply-add,
 
@@ -130,8 +130,9 @@ def scaling(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Scaling:
 def pairs(s: Scaling, zeros: tuple[int, int], t: Stored, sign: int) -> np.ndarray:
     """The result q[a, b] that each pair of stored bytes must have, int32.
 
-    Planning spends most of its time on a sum here. So the last step of rule A is made in place, and in two halves, for
-    the cache's sake. Sums of bytes are below 2^28, so that no shift wraps and int32 has room for what is added.
+    Planning spends most of its time on a sum here. So the last step of double rounding is made in place, and in two
+    halves, for the cache's sake. Sums of bytes are below 2^28, so that no shift wraps and int32 has room for what is
+    added.
     """
     stored = np.arange(256, dtype=np.int64)
     v1 = requantize_double_rounding((stored - zeros[0]) << s.left, *s.first)

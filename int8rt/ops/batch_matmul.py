@@ -2,9 +2,9 @@
 
     y = z_y + rule(s1 s2 / s_y, sum over k of (x1[i, k] - z1) (x2[k, j] - z2))
 
-The product of scales is rounded to float32. int8: rule A of an int32 sum, which wraps; int16, and int16 with int8:
-rule I64 of an int64 sum. int8 into int32 is the plain product of the stored values. float32: each sum in the order of
-k, from 0.
+The product of scales is rounded to float32. int8: double rounding of an int32 sum, which wraps; int16, and int16 with
+int8: int64 rounding of an int64 sum. int8 into int32 is the plain product of the stored values. float32: each sum in
+the order of k, from 0.
 
 float32 with int8: each row of x1 is quantized (see ``int8rt.hybrid``), symmetrically unless asked otherwise, and
 
@@ -277,7 +277,7 @@ def _with_any(node: Node, kind: str, s: Sizes, rows: Tensor, matrix: Tensor | np
 
 @inline
 def as_bytes(total: Any, multiplier: int, shift: int, zero_point: int, lo: int, hi: int) -> Any:
-    """Rule A."""
+    """Double rounding."""
     q = requantize_double_rounding(np.int64(np.int32(total)), multiplier, shift) + zero_point
     return min(max(q, lo), hi)
 

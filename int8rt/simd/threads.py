@@ -11,10 +11,10 @@ from int8rt.simd.intrinsics import Array, Builder, Value, intrinsic
 
 
 @intrinsic("none(int64, int64, int64, int64)")
-def call(builder: Builder, address: Value, record: Value, thread: Value, threads: Value) -> None:
+def call(builder: Builder, address: Value, block: Value, thread: Value, threads: Value) -> None:
     """Call the entry point at an address."""
     function = llvm.ir.FunctionType(llvm.ir.VoidType(), [llvm.I64, llvm.I64, llvm.I64])
-    builder.call(builder.inttoptr(address, function.as_pointer()), [record, thread, threads])
+    builder.call(builder.inttoptr(address, function.as_pointer()), [block, thread, threads])
 
 
 @intrinsic("int64(int64)")

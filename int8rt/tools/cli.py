@@ -144,7 +144,7 @@ def run(
     span: Span = None,
     hybrid: Hybrid = "dynamic",
     threads: Threads = 1,
-    repeat: Annotated[int, typer.Option(help="Run it so often, and say how long a run takes.", min=1)] = 1,
+    repeat: Annotated[int, typer.Option(help="Run it this many times, and say how long a run takes.", min=1)] = 1,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -24,7 +24,7 @@ class Row(NamedTuple):
 def profile(model: Model, inputs: Sequence[np.ndarray], repeat: int = 10) -> list[Row]:
     """Time every call of one run, in the order of execution, on inputs of the declared shapes.
 
-    A call runs on what it finds in memory, so often in a row that the time of one can be told from that of asking.
+    A call runs on what it finds in memory, many times in a row, so that its time is told from that of asking.
     """
     session = model.session()
     session.run(inputs)

@@ -83,7 +83,7 @@ def quantizations(dtype: Any) -> list[tuple[Any, int]]:
 
 
 def ends(dtype: Any, shape: Sequence[int]) -> np.ndarray:
-    """Values that are the ends of the type's range only, by turns; of floats the extraordinary ones."""
+    """Values that are the ends of the type's range only, alternating; of floats the extraordinary ones."""
     if np.dtype(dtype).kind == "f":
         some = np.array([0.0, -0.0, 1.0, -1.0, 1e30, -1e30, 1e-40, np.inf, -np.inf], dtype)
     elif dtype == BOOL:

@@ -32,7 +32,7 @@ I64 = np.int64
 
 
 def one_column(multiplier, shift, zero_point=0, lo=-(2**40), hi=2**40, bias=0):
-    """Rule A for one column with a single weight of one; the formula depends on its weights by their bounds alone."""
+    """Double rounding for one column with a weight of one; the formula depends on weights by their bounds alone."""
     r = Rounding(I64([multiplier]), I64([shift]), np.zeros(0), zero_point, lo, hi)
     return Filters(np.int16([[1]]), I64([bias]), r)
 
@@ -48,7 +48,7 @@ def short_formula(constants, acc, column=0):
 
 
 def exact(acc, multiplier, shift, zero_point):
-    """Rule A on Python integers: both roundings, one after the other."""
+    """Double rounding on Python integers: both roundings, one after the other."""
     high = (int(acc) * multiplier + 2**30) >> 31
     e = -shift
     if e == 0:
@@ -69,8 +69,8 @@ MULTIPLIERS = [2**30, 2**30 + 1, 2**30 + 2, 3 * 2**29, 2**31 - 2**16, 2**31 - 2,
 
 
 @pytest.mark.parametrize("shift", range(-MAX_SHIFT, 1))
-def test_rule_a_for_every_shift_near_every_threshold(shift):
-    """Rule A is monotone: where it and the formula agree on both sides of every step, they agree everywhere."""
+def test_double_rounding_for_every_shift_near_every_threshold(shift):
+    """Double rounding is monotone: where the formula agrees on both sides of every step, it agrees everywhere."""
     for multiplier in MULTIPLIERS:
         for zero_point in (0, 1, 128, 255):
             outputs = np.arange(-256, 257)
@@ -101,11 +101,11 @@ def test_thresholds_in_closed_form(zero_point):
     st.integers(2**30, 2**31 - 1) | st.integers(0, 30).map(lambda t: min(3 << 29, (2**30 >> t << t) + (1 << t))),
     st.integers(-MAX_SHIFT, 0), st.integers(0, 255), st.lists(st.integers(-LIMIT + 1, LIMIT - 1), min_size=1),
 )  # fmt: skip
-def test_rule_a_on_random_accumulators(multiplier, shift, zero_point, accumulators):
+def test_double_rounding_on_random_accumulators(multiplier, shift, zero_point, accumulators):
     agree(multiplier, shift, zero_point, accumulators)
 
 
-def test_rule_a_on_ties_of_both_roundings():
+def test_double_rounding_on_ties_of_both_roundings():
     """m = 2**30 makes every second high product a tie, and powers of two make ties of the shift."""
     for shift in (0, -1, -2, -5):
         agree(2**30, shift, 7, np.arange(-3000, 3000))
@@ -171,12 +171,12 @@ def test_quantized_rule_is_what_rounding_applies():
         assert found.max() <= 255
         assert (found[:, 3] == 5).all()
     multiplier, shift = quantize_multiplier(scales)
-    expected = [[min(max(_rule_a(a, m, s) + 5, 0), 255) for a, m, s in zip(row, multiplier.tolist(), shift.tolist())]
-                for row in acc.tolist()]  # fmt: skip
+    pairs = list(zip(multiplier.tolist(), shift.tolist()))
+    expected = [[min(max(_double_rounding(a, *p) + 5, 0), 255) for a, p in zip(row, pairs)] for row in acc.tolist()]
     assert double_rounding(scales, 5, 0, 255).apply(acc).tolist() == expected
 
 
-def _rule_a(acc, multiplier, shift):
+def _double_rounding(acc, multiplier, shift):
     return exact(acc << max(shift, 0), multiplier, min(shift, 0), 0)
 
 
@@ -316,15 +316,15 @@ def test_extreme_sums_wrap_nowhere(count):
     assert found.tolist() == r.apply(np.array(acc)).tolist()
 
 
-def rule_c_columns(scales, depth=64):
+def double_precision_columns(scales, depth=64):
     w = np.full((len(scales), depth), 127, np.int16)
     w[:, ::2] = -127
     return Filters(w, np.zeros(len(scales), I64), double_precision(np.asarray(scales), 128, 0, 255))
 
 
-def test_rule_c_by_the_fixed_formula_is_the_product_in_float64():
+def test_double_precision_by_the_fixed_formula_is_the_product_in_float64():
     scales = np.exp(np.random.default_rng(0).uniform(-9, -0.1, 200))
-    columns = rule_c_columns(scales)
+    columns = double_precision_columns(scales)
     f = parameters(columns)
     assert f.kind == "plain"
     accumulators = np.random.default_rng(1).integers(columns.least.min(), columns.most.max(), 3000)
@@ -336,4 +336,4 @@ def test_rule_c_by_the_fixed_formula_is_the_product_in_float64():
 @pytest.mark.parametrize("scale", [0.5, 0.25, 2.0**-7, 3 * 2.0**-9])
 def test_ties_of_negative_accumulators_need_the_product_in_float64(scale):
     """acc * scale is a tie for whole accumulators, and one rounding half up is not half away from zero."""
-    assert parameters(rule_c_columns([scale])).kind == "double"
+    assert parameters(double_precision_columns([scale])).kind == "double"

@@ -169,7 +169,7 @@ def test_bias_may_be_left_out(dtype, left_out):
     check(without, x, litert=run_litert(content, x))
 
 
-def test_both_roundings_of_rule_a():
+def test_both_roundings_of_double_rounding():
     """A quarter is 2**30 / 2**31, rounded half up, and a shift by one, rounded half away from zero: 1/4 gives 1."""
     x = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
     w = T(np.int8, (1, 1, 1, 1), 0.25, data=np.ones((1, 1, 1, 1)))

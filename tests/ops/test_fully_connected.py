@@ -110,18 +110,18 @@ def test_weights_with_a_zero_point(dtype, zero_point):
     check(model("FULLY_CONNECTED", inputs, [T(dtype, (7, 20), y_scale)]), x)
 
 
-def test_rule_c_not_rule_a():
-    """One rounding in float64: a quarter of 1 is 0, which rule A's two roundings make 1."""
+def test_double_precision_not_double_rounding():
+    """One rounding in float64: a quarter of 1 is 0, which double rounding make 1."""
     x = np.arange(-128, 128, dtype=np.int8).reshape(256, 1)
     w, b = T(np.int8, (1, 1), 0.25, data=[[1]]), T(np.int32, (1,), 0.25, data=[0])
     (y,) = check(model("FULLY_CONNECTED", [T(np.int8, x.shape, 1.0), w, b], [T(np.int8, x.shape, 1.0)]), x)
     acc = x.astype(np.int64)
-    rule_a = fixedpoint.requantize_double_rounding(acc, *fixedpoint.quantize_multiplier(0.25))
-    rule_c = np.trunc(acc / 4 + np.copysign(0.5, acc))
+    double_rounding = fixedpoint.requantize_double_rounding(acc, *fixedpoint.quantize_multiplier(0.25))
+    double_precision = np.trunc(acc / 4 + np.copysign(0.5, acc))
     assert y[129, 0] == 0
-    assert rule_a[129, 0] == 1
-    assert (y == rule_c).all()
-    assert (y != rule_a).sum() == 32
+    assert double_rounding[129, 0] == 1
+    assert (y == double_precision).all()
+    assert (y != double_rounding).sum() == 32
 
 
 @pytest.mark.parametrize("ratio", [1e8, 1e20, 1e30])

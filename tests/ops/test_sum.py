@@ -50,7 +50,7 @@ def test_threads() -> None:
 
 
 def true_sum(x: np.ndarray, axes: Any, scales: Any, zero_points: Any) -> np.ndarray:
-    """Rule A on the exact sum, by Python's integers."""
+    """Double rounding on the exact sum, by Python's integers."""
     n = x.size // max(x.sum(axis=tuple(axes)).size, 1)
     m, e = quantize_multiplier(np.float64(np.float32(scales[0])) / np.float64(np.float32(scales[1])))
     total = x.astype(np.int64).sum(axis=tuple(axes)) - n * zero_points[0]
