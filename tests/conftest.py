@@ -20,8 +20,8 @@ import selection
 from paths import ROOT, TESTS
 
 # Compiling may happen within an example, and examples that fail belong into the test, not into a file.
-hypothesis.settings.register_profile("int8rt", deadline=None, database=None)
-hypothesis.settings.load_profile("int8rt")
+hypothesis.settings.register_profile("default", deadline=None, database=None, max_examples=30)
+hypothesis.settings.register_profile("exhaustive", deadline=None, database=None, max_examples=200)
 
 # Where a process that a test starts finds the cases, and tests whose functions it calls.
 FOLDERS = [TESTS / "cases", *sorted(path for path in TESTS.iterdir() if list(path.glob("test_*.py")))]
@@ -35,6 +35,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     requirements.required()  # refuses names that mean nothing
+    hypothesis.settings.load_profile("exhaustive" if config.option.exhaustive else "default")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -19,10 +19,11 @@ def exhaustive(*values: Any) -> list[Any]:
     return [pytest.param(value, marks=pytest.mark.exhaustive) for value in values]
 
 
-def share(rows: Sequence[Sequence[Any]], first: int, step: int = 3) -> list[Any]:
-    """Rows of arguments that tests of several operators sweep: by default each operator has another third of them."""
+def share(rows: Sequence[Any], first: int, step: int = 3) -> list[Any]:
+    """Cases, or rows of arguments, that several tests sweep: by default each test has another third of them."""
     mark = pytest.mark.exhaustive
-    return [row if i % step == first % step else pytest.param(*row, marks=mark) for i, row in enumerate(rows)]
+    given = [row if type(row) is tuple else (row,) for row in rows]
+    return [row if i % step == first % step else pytest.param(*given[i], marks=mark) for i, row in enumerate(rows)]
 
 
 def values_of(item: pytest.Item) -> frozenset[Hashable]:

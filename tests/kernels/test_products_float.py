@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from engines import check, run_litert, run_program, run_reference, same
 from products import GEOMETRIES, Product, cases, some
+from selection import share
 from writer import RELU, RELU6, RELU_N1_TO_1, TANH, Op, T, network
 
 from int8rt.errors import UnsupportedError
@@ -32,7 +33,7 @@ RUN_TIME = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES + RUN_TIME, ids=lambda c: f"{c.op} {c}")
+@pytest.mark.parametrize("case", share(CASES + RUN_TIME, 0), ids=lambda c: f"{c.op} {c}")
 def test_float(case):
     content, inputs = case.model()
     check(content, *inputs)

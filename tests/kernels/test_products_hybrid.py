@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from engines import check, run_program, same
 from products import GEOMETRIES, Product, cases, some
+from selection import share
 from writer import RELU, RELU6, RELU_N1_TO_1, TANH
 
 from int8rt.errors import UnsupportedError
@@ -49,7 +50,7 @@ NARROW = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES + NARROW, ids=lambda c: f"{c.op} {c}")
+@pytest.mark.parametrize("case", share(CASES + NARROW, 1), ids=lambda c: f"{c.op} {c}")
 def test_hybrid(case):
     content, inputs = case.model()
     check(content, *inputs)

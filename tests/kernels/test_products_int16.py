@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from engines import check, run_litert, run_program, run_reference, same
 from products import GEOMETRIES, Product, cases, some
+from selection import share
 from writer import RELU, RELU6, RELU_N1_TO_1, SIGN_BIT, T, model
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -42,7 +43,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.op} {c}")
+@pytest.mark.parametrize("case", share(CASES, 2), ids=lambda c: f"{c.op} {c}")
 def test_int16(case):
     content, inputs = case.model()
     check(content, *inputs)

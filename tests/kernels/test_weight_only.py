@@ -15,7 +15,7 @@ from matmul import ADJOINTS, SHAPES, matmul, operand
 from paths import MODELS, SHARED_MODELS
 from products import Product, blockwise, cases, some
 from requirements import shared_model
-from selection import exhaustive
+from selection import exhaustive, share
 from targets import TARGETS, host_features
 from writer import RELU, RELU6, SAME, Op, T, model, network
 
@@ -146,7 +146,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.op} {c}")
+@pytest.mark.parametrize("case", share(CASES, 4), ids=lambda c: f"{c.op} {c}")
 def test_error_is_within_the_bound(case):
     content, (x,) = case.model()
     check(content, x)

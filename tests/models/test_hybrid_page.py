@@ -47,6 +47,7 @@ def quantize(t, x):
     return q.clip(limits.min, limits.max).astype(t.dtype)
 
 
+@pytest.mark.exhaustive
 def test_table(page, split):
     images, labels = split
     exact = probabilities("float32", images, "")
@@ -70,6 +71,7 @@ def accuracy(p, labels):
     return f"{np.mean(p.argmax(axis=1) == labels):.2%}"
 
 
+@pytest.mark.exhaustive
 def test_convolution(page, split):
     """The picture's numbers, and the errors of one convolution."""
     node = reader.read(path("dynamic_range")).main.nodes[NODE]

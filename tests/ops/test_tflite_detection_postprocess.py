@@ -142,6 +142,7 @@ def test_malformed() -> None:
     refused(UnsupportedError, "supported", detection(T(np.int8, (1, 20, 4), 0.1), scores, T(np.int8, (20, 4), 0.1)))
 
 
+@pytest.mark.exhaustive
 def test_a_real_detector() -> None:
     """The outputs of SSD MobileNetV2 FPN-Lite on noise and on gradients."""
     content = shared_model("ssd_mobilenet_v2_fpnlite_int8.tflite").read_bytes()

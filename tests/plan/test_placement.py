@@ -2,7 +2,7 @@
 
 import numpy as np
 from engines import shared
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from moves import indices
 from sequences import handle, session
@@ -453,20 +453,17 @@ def networks(draw):
     return network(nodes, inputs, outputs)
 
 
-@settings(max_examples=200, deadline=None)
 @given(networks())
 def test_random_networks(content):
     agrees(content, runs=2)
     agrees(content, preserve=True, runs=2)
 
 
-@settings(max_examples=25, deadline=None)
 @given(networks())
 def test_random_networks_on_threads(content):
     agrees(content, threads=2)
 
 
-@settings(max_examples=50, deadline=None)
 @given(networks())
 def test_calls_write_nothing_but_what_they_say(content):
     """Neighbours in memory are no longer 64 bytes apart: a vector too many would be seen."""

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from engines import REFERENCE, shared
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from programs import build, convolutions, random_inputs, tensor
 from writer import SIGN_BIT, Op, T, model, network
@@ -170,7 +170,6 @@ def networks(draw):
     return network(nodes, inputs, outputs)
 
 
-@settings(max_examples=150)
 @given(networks())
 def test_random_networks(content):
     agrees(content)
