@@ -23,7 +23,7 @@ from int8rt.native.cpu import cpu_name
 from int8rt.native.entries import native
 from int8rt.native.kernel import Kernel
 from int8rt.simd.llvm import LANES
-from int8rt.simd.lowerings import lowering
+from int8rt.simd.lowerings import CHOICES, chosen
 from int8rt.simd.tiles import byte_tile, tile_shapes
 
 PACKAGES = ("numba", "llvmlite", "numpy", "ai-edge-litert", "openvino")
@@ -36,7 +36,7 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "lowering": lowering(),
+        "choices": {name: chosen(table) for name, table in CHOICES.items()},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "int8rt": int8rt.__version__,

@@ -119,6 +119,12 @@ def test_operators_do_not_know_one_another(module):
     assert not known & set(OPERATORS)
 
 
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("simd")])
+def test_only_simd_tells_cpus_apart(module):
+    """Others ask its tables, which tests and benchmarks walk too."""
+    assert "simd.features" not in imports_of_ours(module)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_few_modules_use_llvm(module):
     assert not {name for name in imports(module) if _root(name) == "llvmlite"} or asks_llvm(module)

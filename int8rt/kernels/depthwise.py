@@ -27,8 +27,8 @@ from int8rt.kernels.packing import bias_compensation, split_bytes, wrapped
 from int8rt.kernels.product import RowSegments
 from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory, stage
 from int8rt.numerics.requantization import ROWS, Filters, Rounding, fitted, parameters, requantized
-from int8rt.simd.features import has
 from int8rt.simd.lanes import lanes_dot, lanes_load, lanes_requantize, lanes_save, lanes_start, window
+from int8rt.simd.lowerings import SLIDING, lower
 from int8rt.simd.memory import copy_within, fill_within, get, put
 from int8rt.simd.narrow import INTERLEAVED
 from int8rt.steps import Call, Flat, scratch_per_thread
@@ -396,10 +396,10 @@ def _slides(g: Geometry, channels: int, passes: int) -> bool:
 
     Without masks, what is stored of the last block takes longer than is saved.
     """
-    blocks = -(-channels // BLOCK)
-    if g.dilation_w > 1 or g.stride_w > 2 or passes > 2 or (channels % BLOCK and not has("avx512bw")):
+    blocks, can = -(-channels // BLOCK), lower(SLIDING)
+    if g.dilation_w > 1 or g.stride_w > 2 or passes > 2 or (channels % BLOCK and not can.masks):
         return False
-    fits = (g.width == 3 and g.height <= 4) or (g.width == 5 and has("avx512bw"))
+    fits = g.width in can.columns and (g.width > 3 or g.height <= 4)
     return fits and blocks * BLOCK * 2 <= channels * 3
 
 

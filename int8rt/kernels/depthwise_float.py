@@ -14,9 +14,9 @@ from int8rt.graph import Tensor
 from int8rt.kernels.packing import matrix_panels
 from int8rt.kernels.product import tile_at, widest
 from int8rt.native.kernel import Kernel, kernel, kernel_factory
-from int8rt.simd.features import has
 from int8rt.simd.floats import wide_tile
 from int8rt.simd.llvm import LANES
+from int8rt.simd.lowerings import FLOAT_TILES, lower
 from int8rt.simd.memory import as_type_of, fill_within, get, put
 from int8rt.steps import Call
 
@@ -75,19 +75,12 @@ def call(
     steps = zip((n, out_h, out_w), (x.size // x.shape[0], taps.row_step, taps.col_step), strict=True)
     images, lines, columns = (np.arange(count) * step for count, step in steps)
     offsets = (images[:, None, None] + lines[:, None] + columns).astype(np.int32).reshape(-1)
-    rows, vectors = widest(len(offsets), channels, lanes_tiles())
+    rows, vectors = widest(len(offsets), channels, lower(FLOAT_TILES))
     width = vectors * LANES
     tables = (matrix_panels(v, width) for v in (w.T, scale.reshape(-1, 1), bias.reshape(-1, 1)))
     kernel_ = depthwise_float("float32" if w.dtype == np.float32 else "from int8", rows, vectors)
     args = (offsets, taps.taps, *tables, limits, channels, y)
     return Call(kernel_, x, *args, writes=[y], work=y.size * len(taps.taps))
-
-
-def lanes_tiles() -> dict[int, int]:
-    """{vectors: rows} of the tiles of float32 sums that fit this CPU's registers beside a row of weights."""
-    if has("avx512f"):
-        return {4: 4, 3: 6, 2: 8, 1: 8}
-    return {1: 4 if has("avx2") else 2}
 
 
 # By sums in memory

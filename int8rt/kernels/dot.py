@@ -34,7 +34,7 @@ from int8rt.numerics.fixedpoint import wrap_int32
 from int8rt.numerics.requantization import ROWS, Filters, Parameters, Rounding, fitted, limits, parameters, requantized
 from int8rt.simd.floats import wide_tile, widen_within
 from int8rt.simd.llvm import LANES
-from int8rt.simd.lowerings import lowering
+from int8rt.simd.lowerings import PRODUCTS, lower
 from int8rt.simd.memory import get, put
 from int8rt.simd.narrow import column_order
 from int8rt.simd.runs import STRIDE, dot_of_bytes, sum_of_bytes
@@ -250,7 +250,7 @@ def call(x: Tensor, segments: RowSegments, filters: Filters, y: Tensor, first: i
     p = parameters(filters)
     if p is None:
         return [_accumulating(x, segments, filters, tile, output)]
-    if tile[0] > 1 and lowering() in ("avx512bw", "avx2"):
+    if tile[0] > 1 and lower(PRODUCTS) == "widened":
         return [_widened(x, segments, filters, p, tile, output)]
     return _requantized(x, segments, filters, p, tile, output)
 

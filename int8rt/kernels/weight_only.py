@@ -38,7 +38,7 @@ from int8rt.kernels.product import GroupedEpilogue, RowSegments, Step, grouped_p
 from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory, stage
 from int8rt.simd.floats import multiply_add, wide_tile
 from int8rt.simd.llvm import LANES
-from int8rt.simd.lowerings import lowering
+from int8rt.simd.lowerings import WEIGHT_ONLY_ROWS, lower
 from int8rt.simd.memory import as_type_of, fill_within, get, put
 from int8rt.simd.tiles import byte_tile
 from int8rt.steps import Call, Flat, scratch, scratch_per_thread
@@ -125,7 +125,7 @@ MOST_PRODUCTS = 2**16  # of 255 and -128, whose sum an int32 holds
 def _is_single(segments: RowSegments) -> bool:
     """Whether there is one row, and the CPU multiplies bytes faster than it makes floats of them."""
     is_one = len(segments.offsets) == len(segments.starts) == 1 and segments.depth <= MOST_PRODUCTS
-    return is_one and lowering() in ("avx512vnni", "avxvnni")
+    return is_one and lower(WEIGHT_ONLY_ROWS) == "limbs"
 
 
 def _single(

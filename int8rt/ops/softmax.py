@@ -28,8 +28,8 @@ from int8rt.numerics.storage import INT8_OFFSET
 from int8rt.ops import refuse
 from int8rt.ops._lookup import check_scales, check_symmetric, curve, flat, interpolate, unary
 from int8rt.ops._softmax import differences, largest_of_rows
-from int8rt.simd.features import has
 from int8rt.simd.lanes import lanes_look_up, lanes_scale, lanes_sum
+from int8rt.simd.lowerings import SOFTMAX, lower
 from int8rt.simd.memory import get, put
 from int8rt.simd.runs import largest_of_bytes
 from int8rt.steps import Call, Step
@@ -127,7 +127,7 @@ def prepare(node: Node, numerics: Numerics) -> Step:
         parameters = exponentials_int16(x, node.options.beta), reciprocals_int16()
         return Call(softmax_int16, flat(x), depth, *parameters, flat(y), writes=[y], in_place=x, work=work)
     table = differences(x, node.options.beta).exponentials
-    if y.dtype.itemsize == 1 and has("avx512vbmi"):
+    if y.dtype.itemsize == 1 and lower(SOFTMAX) == "registers":
         rows = np.ascontiguousarray(table.view(np.uint8).reshape(256, 4).T)
         return Call(softmax_of_bytes, flat(x), depth, rows, flat(y), writes=[y], in_place=x, work=work // 4)
     info = np.iinfo(y.dtype)

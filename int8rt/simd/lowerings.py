@@ -6,7 +6,9 @@
     FLOAT16      float16 to float32
     NARROW       int32 to bytes, and in which order lanes come out
     LOOK_UP      tables of 256 bytes
-    TILES        how large tiles are; SINGLE_ROWS: those of one row
+    TILES        how large tiles are; SINGLE_ROWS: those of one row; FLOAT_TILES: those of one float32 per channel
+    PRODUCTS, WEIGHT_ONLY_ROWS, SLIDING, SOFTMAX
+                 which kernel is used where several compute the same
 
 ``CHOICES`` has them all, for tests and benchmarks. ``chosen(table)`` is the name that this CPU gets, ``lower(table)``
 what stands there. A new CPU is a line in each table that it does better by.
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from int8rt.simd import emit, llvm
 from int8rt.simd.features import has
@@ -375,6 +377,53 @@ SINGLE_ROWS: Table[dict[int, int]] = {
     "x86": ((), {8: 1, 4: 1, 2: 1, 1: 1}),
 }
 
+# The same for float32 sums, of which each lane has an x of its own, beside a row of weights.
+FLOAT_TILES: Table[dict[int, int]] = {
+    "avx512f": (("avx512f",), {4: 4, 3: 6, 2: 8, 1: 8}),
+    "avx2": (("avx2",), {1: 4}),
+    "portable": ((), {1: 2}),
+}
+
+
+# Kernels
+
+# How rows of bytes are multiplied with many columns: as they are, or as 16-bit numbers, where bytes would be widened in
+# every step. One row at a time is always multiplied as it is.
+PRODUCTS: Table[str] = {
+    "avx512vnni": (("avx512vnni", "avx512bw"), "bytes"),
+    "avxvnni": (("avxvnni", "avx2"), "bytes"),
+    "avx512bw": (("avx512bw",), "widened"),
+    "avx2": (("avx2",), "widened"),
+    "portable": ((), "bytes"),
+}
+
+# A row of float32 times weights of bytes: as three bytes of fixed point where these are multiplied faster than weights
+# become float32.
+WEIGHT_ONLY_ROWS: Table[str] = {
+    "avx512vnni": (("avx512vnni", "avx512bw"), "limbs"),
+    "avxvnni": (("avxvnni", "avx2"), "limbs"),
+    "portable": ((), "floats"),
+}
+
+
+class Sliding(NamedTuple):
+    """How wide windows may be that slide in registers, and whether the last block of channels may be a part."""
+
+    columns: tuple[int, ...]
+    masks: bool
+
+
+SLIDING: Table[Sliding] = {
+    "avx512bw": (("avx512bw",), Sliding((3, 5), masks=True)),
+    "portable": ((), Sliding((3,), masks=False)),
+}
+
+# Where the exponentials of a SOFTMAX of bytes are looked up.
+SOFTMAX: Table[str] = {
+    "avx512vbmi": (("avx512vbmi",), "registers"),
+    "portable": ((), "memory"),
+}
+
 CHOICES: dict[str, Table[Any]] = {
     "dot": DOT,
     "pairs": PAIRS,
@@ -384,4 +433,9 @@ CHOICES: dict[str, Table[Any]] = {
     "look_up": LOOK_UP,
     "tiles": TILES,
     "single_rows": SINGLE_ROWS,
+    "float_tiles": FLOAT_TILES,
+    "products": PRODUCTS,
+    "weight_only_rows": WEIGHT_ONLY_ROWS,
+    "sliding": SLIDING,
+    "softmax": SOFTMAX,
 }

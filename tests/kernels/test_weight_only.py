@@ -27,7 +27,7 @@ from int8rt.numerics.rules import numerics
 from int8rt.runtime import session
 from int8rt.runtime.model import Model, random_inputs
 from int8rt.simd.floats import has_fused
-from int8rt.simd.lowerings import lowering
+from int8rt.simd.lowerings import WEIGHT_ONLY_ROWS, lower
 
 F32 = np.float32
 WEIGHT_ONLY = numerics("reference", "weight_only")
@@ -169,7 +169,7 @@ def single_row(x, w, b, scale=0.01):
         return running(x.reshape(shapes[0]).astype(F32))[0], real @ x.astype(F32).astype(np.float64) + b, real
 
 
-@pytest.mark.skipif(lowering() not in ("avx512vnni", "avxvnni"), reason="single rows are multiplied in float32")
+@pytest.mark.skipif(lower(WEIGHT_ONLY_ROWS) != "limbs", reason="single rows are multiplied in float32")
 @pytest.mark.parametrize("values", ["normal", "wide", "one", "powers", "below powers", "denormal", "huge", "zeros"])
 @pytest.mark.parametrize("depth", [1, 5, 64, 255, 256, 257, 1000])
 def test_a_single_row_is_within_the_better_bound(depth, values):
