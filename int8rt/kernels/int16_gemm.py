@@ -12,75 +12,99 @@ import numpy as np
 from int8rt.graph import Tensor
 from int8rt.kernels.packing import pack_pairs
 from int8rt.kernels.product import GroupedEpilogue, RowSegments, Step, grouped_products, widest
-from int8rt.native.kernel import Kernel, inline, kernel, kernel_factory, stage
-from int8rt.numerics.fixedpoint import requantize_double, requantize_double_rounding, requantize_int64, wrap_int32
+from int8rt.native.kernel import Kernel, Stage, kernel_factory, stage
+from int8rt.numerics.fixedpoint import (
+    requantize_double,
+    requantize_double_rounding,
+    requantize_int64,
+    rescale_int64,
+    wrap_int32,
+)
 from int8rt.simd.floats import wide_tile
 from int8rt.simd.llvm import LANES
 from int8rt.simd.memory import fill_within, get, put
 from int8rt.steps import Call, scratch_per_thread
 
 MOST = 65535  # int16 values times weights that sum to no more than this in magnitude stay within int32
-DOUBLE_ROUNDING, DOUBLE_PRECISION, INT64 = 0, 1, 2
+DOUBLE_ROUNDING, DOUBLE_PRECISION, INT64 = "double_rounding", "double", "int64"
+INT64_IN_RANGE = "int64 in range"  # the same where no result is beyond int32
 
 
-class Int16Rounding(NamedTuple):
-    """How accumulators become int16; kernels take the fields in this order."""
+class Rescaling(NamedTuple):
+    """What kernels take of an Int16Rounding, in this order."""
 
-    rule: int  # DOUBLE_ROUNDING, DOUBLE_PRECISION or INT64
-    bias: np.ndarray  # int64 [columns]
-    multiplier: np.ndarray  # int64 [columns]
-    shift: np.ndarray  # int64 [columns]
-    scale: np.ndarray  # float64 [columns]
-    bits: int  # of an accumulator, 32 or 64
+    bias: Any  # int64 [columns]
+    multiplier: Any  # int64 [columns]
+    shift: Any  # int64 [columns]
+    scale: Any  # float64 [columns]
     lo: int
     hi: int
 
+
+class Int16Rounding(NamedTuple):
+    """How accumulators become int16."""
+
+    rule: str  # DOUBLE_ROUNDING, DOUBLE_PRECISION or INT64
+    bits: int  # of an accumulator, 32 or 64
+    rescaling: Rescaling
+
     def part(self, columns: Any) -> Int16Rounding:
         """The same for some of the columns."""
-        chosen = {name: getattr(self, name)[columns] for name in ("bias", "multiplier", "shift", "scale")}
-        return self._replace(**chosen)
+        chosen = {name: getattr(self.rescaling, name)[columns] for name in ("bias", "multiplier", "shift", "scale")}
+        return self._replace(rescaling=self.rescaling._replace(**chosen))
 
     def apply(self, acc: np.ndarray) -> np.ndarray:
         """int16 outputs of sums without bias, int64 [..., columns]."""
-        acc = acc + self.bias
+        r = self.rescaling
+        acc = acc + r.bias
         acc = wrap_int32(acc) if self.bits == 32 else acc
         if self.rule == DOUBLE_ROUNDING:
-            q = requantize_double_rounding(acc, self.multiplier, self.shift)
+            q = requantize_double_rounding(acc, r.multiplier, r.shift)
         elif self.rule == DOUBLE_PRECISION:
-            q = requantize_double(acc, self.scale).astype(np.int64)
+            q = requantize_double(acc, r.scale).astype(np.int64)
         else:
-            q = requantize_int64(acc, self.multiplier, self.shift)
-        return np.asarray(q).clip(self.lo, self.hi).astype(np.int16)
+            q = requantize_int64(acc, r.multiplier, r.shift)
+        return np.asarray(q).clip(r.lo, r.hi).astype(np.int16)
+
+    def kernel_rule(self, w: np.ndarray) -> str:
+        """The rule for sums over weights [columns, depth]: without the wrap where no int16 row needs it."""
+        r = self.rescaling
+        largest = 32768.0 * np.abs(w.astype(np.int64)).sum(axis=1) + np.abs(r.bias)
+        if self.rule == INT64 and (largest * np.abs(r.scale) < 2**30).all():
+            return INT64_IN_RANGE
+        return self.rule
 
 
-@inline
-def _rescaled(acc: Any, rule: int, multiplier: int, shift: int, scale: float, bits: int) -> int:
-    """An accumulator by one of the roundings, not clamped."""
-    acc = wrap_int32(acc) if bits == 32 else acc
-    if rule == 0:
-        return requantize_double_rounding(acc, multiplier, shift)
-    if rule == 1:
-        return np.int64(requantize_double(acc, scale))
-    return requantize_int64(acc, multiplier, shift)
+def requantized(rule: str, bits: int) -> Stage:
+    """``Int16Rounding.apply`` for kernels: (sum, Rescaling, column) to what is stored."""
+    is_narrow, is_double, is_single = bits == 32, rule == DOUBLE_ROUNDING, rule == DOUBLE_PRECISION
+    fits = rule == INT64_IN_RANGE
 
+    @stage
+    def requantized(sum_: int, r: Any, c: int) -> int:
+        acc = sum_ + get(r.bias, c)
+        if is_narrow:
+            acc = wrap_int32(acc)
+        if is_double:
+            q = requantize_double_rounding(acc, get(r.multiplier, c), get(r.shift, c))
+        elif is_single:
+            q = np.int64(requantize_double(acc, get(r.scale, c)))
+        elif fits:
+            q = rescale_int64(acc, get(r.multiplier, c), get(r.shift, c))
+        else:
+            q = requantize_int64(acc, get(r.multiplier, c), get(r.shift, c))
+        return min(max(q, r.lo), r.hi)
 
-@stage
-def requantized(sum_: int, r: Any, c: int) -> int:
-    """What is stored of a sum of column c, by the fields of ``Int16Rounding``: its ``apply`` for kernels."""
-    acc = sum_ + get(r.bias, c)
-    q = _rescaled(acc, r.rule, get(r.multiplier, c), get(r.shift, c), get(r.scale, c), r.bits)
-    return min(max(q, r.lo), r.hi)
+    return requantized
 
 
 class Totalling(NamedTuple):
-    """The arguments of the epilogue: Int16Rounding, scratch [threads, rows * 16 vectors], and where y goes."""
+    """The arguments of the epilogue: Rescaling, scratch [threads, rows * 16 vectors], and where y goes."""
 
-    rule: int
     bias: Any
     multiplier: Any
     shift: Any
     scale: Any
-    bits: int
     lo: int
     hi: int
     sums: Any  # int32
@@ -91,8 +115,8 @@ class Totalling(NamedTuple):
 
 
 @kernel_factory
-def int16_dot(rows: int, vectors: int) -> Kernel:
-    """The kernel for tiles of rows x 16 vectors; sums of a group of segments fit into int32.
+def int16_dot(rows: int, vectors: int, rule: str, bits: int) -> Kernel:
+    """The kernel for tiles of rows x 16 vectors by that rounding; sums of a group of segments fit into int32.
 
     w: int16 [panel, steps, 16 vectors, 2]; then ``Totalling``.
     """
@@ -100,6 +124,7 @@ def int16_dot(rows: int, vectors: int) -> Kernel:
     t_start, t_store = tile.start, tile.store
     width = LANES * vectors
     size = rows * width
+    requantize = requantized(rule, bits)
 
     @stage
     def begin(a: Any, thread: int) -> int:
@@ -123,7 +148,7 @@ def int16_dot(rows: int, vectors: int) -> Kernel:
         for r in range(rows):
             to, at = a.first + (m + r) * a.stride, thread * size + r * width
             for c in range(column, min(column + width, a.bias.size)):
-                put(a.y, to + c, requantized(get(a.totals, at + c - column), a, c))
+                put(a.y, to + c, requantize(get(a.totals, at + c - column), a, c))
 
     step = Step(tile.rows, tile.dot, 2, 2 * width)
     epilogue = GroupedEpilogue(Totalling, begin, start, add, finish)
@@ -136,15 +161,16 @@ def call(
     """The Call for y[first + m * stride + c] = requantize(x[m] @ w[c]); w: int16 [columns, whole depth], of 8 bits."""
     rows, vectors = widest(len(segments.offsets), len(w))
     width = vectors * LANES
+    kernel = int16_dot(rows, vectors, rounding.kernel_rule(w), rounding.bits)
     parts, w = _split(segments, w)
     limit = MOST // max(1, int(np.abs(w).max()))
     group = max(1, limit // parts.depth)
     packed = pack_pairs(w, len(parts.starts), vectors, list(range(width)))
     sums = scratch_per_thread(f"{y.name}/sums", rows * width, np.int32)
     totals = scratch_per_thread(f"{y.name}/totals", rows * width, np.int64)
-    given = Totalling(*rounding, sums, totals, y, first, stride or len(w))
+    given = Totalling(*rounding.rescaling, sums, totals, y, first, stride or len(w))
     work = len(segments.offsets) * w.size
-    return Call(int16_dot(rows, vectors), x, *parts, group, packed, *given, writes=[y, sums, totals], work=work)
+    return Call(kernel, x, *parts, group, packed, *given, writes=[y, sums, totals], work=work)
 
 
 def _split(segments: RowSegments, w: np.ndarray) -> tuple[RowSegments, np.ndarray]:
@@ -167,11 +193,16 @@ def _split(segments: RowSegments, w: np.ndarray) -> tuple[RowSegments, np.ndarra
     return shorter, pieces.reshape(len(w), -1)
 
 
-@kernel
-def requantize_sums(thread: int, threads: int, sums: Any, r: Int16Rounding, y: Any) -> None:
-    """y = requantize(sums + bias), channels innermost."""
-    channels = r.bias.size
-    rows = y.size // channels
-    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
-        for c in range(channels):
-            put(y, row * channels + c, requantized(np.int64(get(sums, row * channels + c)), r, c))
+@kernel_factory
+def requantize_sums(rule: str, bits: int) -> Kernel:
+    """The kernel for y = requantize(sums + bias), channels innermost."""
+    requantize = requantized(rule, bits)
+
+    def requantize_sums(thread: int, threads: int, sums: Any, r: Rescaling, y: Any) -> None:
+        channels = r.bias.size
+        rows = y.size // channels
+        for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+            for c in range(channels):
+                put(y, row * channels + c, requantize(np.int64(get(sums, row * channels + c)), r, c))
+
+    return Kernel(requantize_sums)

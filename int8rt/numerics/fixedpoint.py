@@ -125,7 +125,13 @@ def requantize_int64(acc: Array, multiplier: Array, shift: Array) -> Array:
 
     It returns an int32: results beyond it wrap.
     """
-    return wrap_int32((acc * reduced_multiplier(multiplier) + (np.int64(1) << (14 - shift))) >> (15 - shift))
+    return wrap_int32(rescale_int64(acc, multiplier, shift))
+
+
+@inline
+def rescale_int64(acc: Array, multiplier: Array, shift: Array) -> Array:
+    """``requantize_int64`` of what stays within int32."""
+    return (acc * reduced_multiplier(multiplier) + (np.int64(1) << (14 - shift))) >> (15 - shift)
 
 
 # Multipliers

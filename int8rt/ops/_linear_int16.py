@@ -12,7 +12,7 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.frozen import frozen
 from int8rt.kernels import depthwise_float, int16_gemm
-from int8rt.kernels.int16_gemm import DOUBLE_PRECISION, DOUBLE_ROUNDING, INT64, Int16Rounding
+from int8rt.kernels.int16_gemm import DOUBLE_PRECISION, DOUBLE_ROUNDING, INT64, Int16Rounding, Rescaling
 from int8rt.kernels.product import RowSegments
 from int8rt.numerics.fixedpoint import activation_range, quantize_multiplier
 from int8rt.ops._operands import (
@@ -51,7 +51,8 @@ class Int16(AsStored):
         fits = np.abs(w.astype(np.int64)).sum(axis=0).max(initial=0) <= int16_gemm.MOST
         z = scratch(f"{y.name}/sums", y.shape, np.int32 if fits else np.int64)
         sums = depthwise_float.sums_call(x.tensor, window_taps(x, g), w.astype(z.dtype), z)
-        return [*x.calls, sums, Call(int16_gemm.requantize_sums, z, *self.rounding, y, writes=[y])]
+        requantize = int16_gemm.requantize_sums(self.rounding.kernel_rule(w.T), self.rounding.bits)
+        return [*x.calls, sums, Call(requantize, z, *self.rounding.rescaling, y, writes=[y])]
 
 
 def product(o: Operands) -> Int16:
@@ -82,6 +83,5 @@ def _rounding(o: Operands, bias: np.ndarray) -> Int16Rounding:
         raise ops.refuse(o.node, f"s_x s_w / s_y is {real.max():.3g}; the rule of int64 accumulators ends at 2**14")
     lo, hi = activation_range(o.y, o.node.options.fused_activation_function)
     bits = 32 if is_narrow else 64
-    return Int16Rounding(
-        rule=rule, bias=bias, multiplier=multiplier, shift=shift, scale=np.array(real), bits=bits, lo=lo, hi=hi
-    )
+    rescaling = Rescaling(bias=bias, multiplier=multiplier, shift=shift, scale=np.array(real), lo=lo, hi=hi)
+    return Int16Rounding(rule, bits, rescaling)

@@ -229,9 +229,10 @@ def _with_matrix(node: Node, kind: str, s: Sizes, rows: Tensor, w: Tensor) -> li
     m = _multiplier(node)
     if kind == "int16":
         multiplier, shift = (np.full(s.columns, n, np.int64) for n in m)
-        no_bias, no_scale = np.zeros(s.columns, np.int64), np.zeros(s.columns)
-        rules = int16_gemm.Int16Rounding(int16_gemm.INT64, no_bias, multiplier, shift, no_scale, 64, out.lo, out.hi)
-        return [int16_gemm.call(rows, segments, matrix.astype(np.int16), rules, y)]
+        no_bias, scale = np.zeros(s.columns, np.int64), multiplier * 2.0 ** (shift - 31)
+        rescaling = int16_gemm.Rescaling(no_bias, multiplier, shift, scale, out.lo, out.hi)
+        rounding = int16_gemm.Int16Rounding(int16_gemm.INT64, 64, rescaling)
+        return [int16_gemm.call(rows, segments, matrix.astype(np.int16), rounding, y)]
     centered = matrix.astype(np.int16) - np.int16(w.zero_point)
     bias = -stored_zero(x) * centered.astype(np.int64).sum(axis=1)
     real = np.full(s.columns, scale_float_product(x.scale, w.scale, y.scale))
