@@ -100,22 +100,19 @@ def unchanged(v: float) -> float:
 def mean_pool(term: Inline, finish: Inline) -> Kernel:
     """The kernel for float32 NHWC images; taps outside do not count. Dilations are 1, limits end with the clamp's."""
 
-    def mean_pool(
-        thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
-        dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, sums: Any, y: Any,
-    ) -> None:  # fmt: skip
+    def mean_pool(thread: int, threads: int, x: Any, g: Window, limits: Any, sums: Any, y: Any) -> None:
         """x [n, h, w, c] to y [n, out_h, out_w, c]; sums: float32 [threads, channels]; the last two limits clamp."""
         batch, in_h, in_w, channels = x.shape
         lo, hi = limits[1], limits[2]
         size = sums.shape[1]
         mine = thread * size
-        for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-            n = line // out_h
-            top = (line - n * out_h) * stride_h - pad_top
-            first, last = max(top, 0), min(top + height, in_h)
-            for out_col in range(out_w):
-                left = out_col * stride_w - pad_left
-                start, end = max(left, 0), min(left + width, in_w)
+        for line in range(batch * g.out_h * thread // threads, batch * g.out_h * (thread + 1) // threads):
+            n = line // g.out_h
+            top = (line - n * g.out_h) * g.stride_h - g.pad_top
+            first, last = max(top, 0), min(top + g.height, in_h)
+            for out_col in range(g.out_w):
+                left = out_col * g.stride_w - g.pad_left
+                start, end = max(left, 0), min(left + g.width, in_w)
                 count = np.float32((last - first) * (end - start))
                 for block in range(0, channels, size):
                     some = min(size, channels - block)
@@ -125,7 +122,7 @@ def mean_pool(term: Inline, finish: Inline) -> Kernel:
                             at = ((n * in_h + row) * in_w + col) * channels + block
                             for c in range(some):
                                 put(sums, mine + c, get(sums, mine + c) + term(get(x, at + c)))
-                    to = (line * out_w + out_col) * channels + block
+                    to = (line * g.out_w + out_col) * channels + block
                     for c in range(some):
                         mean = finish(get(sums, mine + c) / count)
                         mean = lo if mean < lo else mean

@@ -17,7 +17,7 @@ from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import INT8_OFFSET
 from int8rt.ops._pool import BLOCK, check, clamp, float_mean, mean_of_floats, pool, stored_limits, unchanged
-from int8rt.ops._window import windows
+from int8rt.ops._window import Window, windows
 from int8rt.simd.memory import fill_within, get, put
 from int8rt.steps import Call, scratch_per_thread
 
@@ -54,10 +54,7 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 
 
 @kernel
-def average_pool(
-    thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
-    dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, offset: int, sums: Any, y: Any,
-) -> None:  # fmt: skip
+def average_pool(thread: int, threads: int, x: Any, g: Window, limits: Any, offset: int, sums: Any, y: Any) -> None:
     """x and y are NHWC; ``offset`` is the stored form of integer 0; limits end with the clamp's. Dilations are 1.
 
     A float64 quotient of integers below 2**52 truncates to the integer quotient.
@@ -66,13 +63,13 @@ def average_pool(
     lo, hi = np.float64(limits[1]), np.float64(limits[2])
     size = sums.shape[1]
     mine = thread * size
-    for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-        n = line // out_h
-        top = (line - n * out_h) * stride_h - pad_top
-        first, last = max(top, 0), min(top + height, in_h)
-        for out_col in range(out_w):
-            left = out_col * stride_w - pad_left
-            start, end = max(left, 0), min(left + width, in_w)
+    for line in range(batch * g.out_h * thread // threads, batch * g.out_h * (thread + 1) // threads):
+        n = line // g.out_h
+        top = (line - n * g.out_h) * g.stride_h - g.pad_top
+        first, last = max(top, 0), min(top + g.height, in_h)
+        for out_col in range(g.out_w):
+            left = out_col * g.stride_w - g.pad_left
+            start, end = max(left, 0), min(left + g.width, in_w)
             count = np.float64((last - first) * (end - start))
             half, zero = np.float64((last - first) * (end - start) // 2), count * offset
             for block in range(0, channels, size):
@@ -83,7 +80,7 @@ def average_pool(
                         at = ((n * in_h + row) * in_w + col) * channels + block
                         for c in range(some):
                             put(sums, mine + c, get(sums, mine + c) + get(x, at + c))
-                to = (line * out_w + out_col) * channels + block
+                to = (line * g.out_w + out_col) * channels + block
                 for c in range(some):
                     total = np.float64(get(sums, mine + c)) - zero
                     q = np.trunc((total + np.copysign(half, total)) / count) + offset

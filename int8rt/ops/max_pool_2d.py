@@ -16,7 +16,7 @@ from int8rt.graph import Node
 from int8rt.native.kernel import Kernel, kernel, kernel_factory
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._pool import EIGHT_BITS, check, clamp, limits, pool, stored_limits
-from int8rt.ops._window import windows
+from int8rt.ops._window import Window, windows
 from int8rt.simd.memory import fill_within, get, put
 from int8rt.simd.runs import bytes_max, bytes_of, bytes_store
 from int8rt.steps import Call
@@ -49,22 +49,19 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 
 
 @kernel
-def max_pool(
-    thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
-    dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, y: Any,
-) -> None:  # fmt: skip
+def max_pool(thread: int, threads: int, x: Any, g: Window, limits: Any, y: Any) -> None:
     """x and y are NHWC; limits: the type's least value and the clamp's ends. Dilations are 1."""
     batch, in_h, in_w, channels = x.shape
     least, lo, hi = limits[0], limits[1], limits[2]
-    for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-        n = line // out_h
-        top = (line - n * out_h) * stride_h - pad_top
-        for out_col in range(out_w):
-            left = out_col * stride_w - pad_left
-            to = (line * out_w + out_col) * channels
+    for line in range(batch * g.out_h * thread // threads, batch * g.out_h * (thread + 1) // threads):
+        n = line // g.out_h
+        top = (line - n * g.out_h) * g.stride_h - g.pad_top
+        for out_col in range(g.out_w):
+            left = out_col * g.stride_w - g.pad_left
+            to = (line * g.out_w + out_col) * channels
             fill_within(y, to, channels, least)
-            for row in range(max(top, 0), min(top + height, in_h)):
-                for col in range(max(left, 0), min(left + width, in_w)):
+            for row in range(max(top, 0), min(top + g.height, in_h)):
+                for col in range(max(left, 0), min(left + g.width, in_w)):
                     at = ((n * in_h + row) * in_w + col) * channels
                     for c in range(channels):
                         best, value = get(y, to + c), get(x, at + c)
@@ -82,25 +79,22 @@ def max_pool_of_bytes(columns: int) -> Kernel:
     Of columns outside the image the nearest one inside stands in, which the window has too.
     """
 
-    def max_pool_of_bytes(
-        thread: int, threads: int, x: Any, height: int, width: int, stride_h: int, stride_w: int, dilation_h: int,
-        dilation_w: int, pad_top: int, pad_left: int, out_h: int, out_w: int, limits: Any, y: Any,
-    ) -> None:  # fmt: skip
+    def max_pool_of_bytes(thread: int, threads: int, x: Any, g: Window, limits: Any, y: Any) -> None:
         """x uint8 [n, h, w, c] to y [n, out_h, out_w, c], 64 channels at a time."""
         batch, in_h, in_w, channels = x.shape
         lo, hi = np.int64(limits[1]), np.int64(limits[2])
-        for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-            n = line // out_h
-            top = (line - n * out_h) * stride_h - pad_top
-            first, last = n * in_h + max(top, 0), n * in_h + min(top + height, in_h)
-            for out_col in range(out_w):
-                left = out_col * stride_w - pad_left
+        for line in range(batch * g.out_h * thread // threads, batch * g.out_h * (thread + 1) // threads):
+            n = line // g.out_h
+            top = (line - n * g.out_h) * g.stride_h - g.pad_top
+            first, last = n * in_h + max(top, 0), n * in_h + min(top + g.height, in_h)
+            for out_col in range(g.out_w):
+                left = out_col * g.stride_w - g.pad_left
                 for block in range(0, channels, 64):
                     best = bytes_of(lo)
                     for row in range(first, last):
                         for i in range(columns):
                             col = min(max(left + i, 0), in_w - 1)
                             best = bytes_max(best, x, (row * in_w + col) * channels + block)
-                    bytes_store(best, hi, y, (line * out_w + out_col) * channels + block, channels - block)
+                    bytes_store(best, hi, y, (line * g.out_w + out_col) * channels + block, channels - block)
 
     return Kernel(max_pool_of_bytes)
