@@ -13,7 +13,8 @@ from conformance_cases import Case
 from int8rt import ops
 from int8rt.tools import checked
 
-CHECKED = {op: set().union(*(row.types for row in checked.operators() if row.op == op)) for op in ops.supported()}
+ROWS = checked.operators()
+CHECKED = {op: set().union(*(row.types for row in ROWS if row.op == op)) for op in ops.supported()}
 
 
 def cases_of_each_type(op: str) -> dict[str, list[Case]]:
@@ -32,7 +33,7 @@ def test_a_case_of_each_type(op):
     cases = cases_of_each_type(op)
     for types in sorted(CHECKED[op]):
         results = (conformance.judged(case, *conformance.run_litert(case)) for case in cases[types])
-        result = next(result for result in results if result.outcome != "refused")
+        result = next(result for result in results if result.outcome not in ("refused", "declined"))
         assert result.outcome in ("equal", "bounded", "wrong"), result
 
 

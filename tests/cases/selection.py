@@ -20,7 +20,7 @@ def exhaustive(*values: Any) -> list[Any]:
 
 
 def share(rows: Sequence[Any], first: int, step: int = 3) -> list[Any]:
-    """Cases, or rows of arguments, that several tests sweep: by default each test has another third of them."""
+    """Cases, or rows of arguments, that several tests sweep: by default each test has another step-th part of them."""
     mark = pytest.mark.exhaustive
     given = [row if type(row) is tuple else (row,) for row in rows]
     return [row if i % step == first % step else pytest.param(*given[i], marks=mark) for i, row in enumerate(rows)]
@@ -56,13 +56,14 @@ def _text(value: Any) -> str:
 def covering(cases: Sequence[frozenset[Hashable]]) -> list[int]:
     """The indices of few cases, in order, that have between them every value that any has.
 
-    Always next is the case with most that is new; of several the one whose values were rarest so far, so that a short
-    parameter's values are spread over a long one's.
+    First those that alone have a value; then always the case with most that is new, and of several the one whose values
+    were rarest so far, so that a short parameter's values are spread over a long one's.
     """
-    left = set().union(*cases)
-    used: Counter[Hashable] = Counter()
-    waiting = dict(enumerate(cases))
-    chosen = []
+    counts = Counter(value for case in cases for value in case)
+    chosen = [i for i, case in enumerate(cases) if any(counts[value] == 1 for value in case)]
+    used = Counter(value for i in chosen for value in cases[i])
+    left = counts.keys() - used.keys()
+    waiting = {i: case for i, case in enumerate(cases) if case & left}
     while left:
         best = max(waiting, key=lambda i: (len(left & waiting[i]), -sum(used[v] for v in waiting[i]), -i))
         chosen.append(best)

@@ -50,7 +50,7 @@ NARROW = [
 ]
 
 
-@pytest.mark.parametrize("case", share(CASES + NARROW, 1), ids=lambda c: f"{c.op} {c}")
+@pytest.mark.parametrize("case", share(CASES + NARROW, 1, 6), ids=lambda c: f"{c.op} {c}")
 def test_hybrid(case):
     content, inputs = case.model()
     check(content, *inputs)

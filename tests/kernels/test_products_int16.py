@@ -43,7 +43,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", share(CASES, 2), ids=lambda c: f"{c.op} {c}")
+@pytest.mark.parametrize("case", share(CASES, 2, 6), ids=lambda c: f"{c.op} {c}")
 def test_int16(case):
     content, inputs = case.model()
     check(content, *inputs)

@@ -55,7 +55,7 @@ MISREAD = [  # accepted by LiteRT, which reads past their end or takes packed by
 ]
 
 
-@pytest.mark.parametrize("case", share(CASES, 3), ids=lambda c: f"{c.op} {c}")
+@pytest.mark.parametrize("case", share(CASES, 3, 6), ids=lambda c: f"{c.op} {c}")
 def test_narrow(case):
     content, inputs = case.model()
     check(content, *inputs)

@@ -146,7 +146,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", share(CASES, 4), ids=lambda c: f"{c.op} {c}")
+@pytest.mark.parametrize("case", share(CASES, 4, 6), ids=lambda c: f"{c.op} {c}")
 def test_error_is_within_the_bound(case):
     content, (x,) = case.model()
     check(content, x)

@@ -1,7 +1,8 @@
 """Models made by others, and those of models/: every byte as LiteRT's BUILTIN_REF has it.
 
-Outputs on 20 seeded inputs in one sequence, so that state counts; every intermediate tensor on 3. The folder of others'
-models is beside the repository, ../shared/models, or where INT8RT_SHARED_MODELS says.
+Outputs on 20 seeded inputs in one sequence, so that state counts, and every intermediate tensor on 3; by default on 3
+and 1, since LiteRT's reference kernels take long. The folder of others' models is beside the repository,
+../shared/models, or where INT8RT_SHARED_MODELS says.
 """
 
 import numpy as np
@@ -22,7 +23,6 @@ FILES = {
     for folder in (MODELS, SHARED_MODELS)
     for path in sorted(folder.rglob("*.tflite"))
 }
-RUNS, TRACED = 20, 3
 FORMS = ("float32", "dynamic_range", "int8", "uint8", "int16x8")
 
 
@@ -42,20 +42,20 @@ def test_the_folder_of_shared_models_is_there():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_outputs_are_litert_s(name):
+def test_outputs_are_litert_s(name, pytestconfig):
     path = FILES[name]
     net = int8rt.load(path)
-    steps = inputs_of(path, RUNS)
+    steps = inputs_of(path, 20 if pytestconfig.option.exhaustive else 3)
     for step, expected in zip(steps, litert.run_steps(path, steps), strict=True):
         found = net(*step)
         same("LiteRT", expected, found if isinstance(found, tuple) else [found])
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_tensor_is_litert_s(name):
+def test_every_tensor_is_litert_s(name, pytestconfig):
     path = FILES[name]
     net = int8rt.load(path)
-    result = compare(path, inputs_of(path, TRACED))
+    result = compare(path, inputs_of(path, 3 if pytestconfig.option.exhaustive else 1))
     assert result.equal, "\n".join(map(str, result.origins))
     outputs = {t.index for node in net.graph.main.nodes for t in node.outputs if t.dtype != object}  # no handles
     assert result.tensors == len(outputs)

@@ -217,6 +217,15 @@ def test_work_is_taken_from_both_ends():
 # int8rt warmup
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A model that needs few kernels."""
+    x, y = T(np.int8, (2, 3), 0.5), T(np.int8, (2, 3), 0.7)
+    path = tmp_path_factory.mktemp("small") / "model.tflite"
+    path.write_bytes(network([Op("ABS", [x], [y])], [x], [y]))
+    return path
+
+
 @pytest.fixture
 def warmup(python, tmp_path):
     """Runs the command in another process: what it says in JSON."""
@@ -248,8 +257,8 @@ def test_after_warmup_nothing_is_compiled(warmup, python, tmp_path):
         assert out.endswith("False\n"), out
 
 
-def test_kernels_of_other_versions_are_compiled_for_this_one(warmup, python, tmp_path):
-    compiled = warmup(MODEL)["compiled"]
+def test_kernels_of_other_versions_are_compiled_for_this_one(warmup, python, small, tmp_path):
+    compiled = warmup(small)["compiled"]
     folder = Path(warmup()["folder"])
     other = folder.rename(tmp_path / ("0" * 20))
     foreign = tmp_path / "someone's folder"
@@ -261,7 +270,7 @@ def test_kernels_of_other_versions_are_compiled_for_this_one(warmup, python, tmp
     (other / "damaged.o").write_bytes(b"damaged")
     renewed = warmup()
     assert (renewed["compiled"], renewed["lacking"]) == (compiled, 2)
-    assert python(RUN_MODEL, MODEL, INT8RT_CACHE_DIR=tmp_path).endswith("False\n")
+    assert python(RUN_MODEL, small, INT8RT_CACHE_DIR=tmp_path).endswith("False\n")
     assert warmup("--prune")["pruned"] > 10000
     assert {p for p in tmp_path.iterdir() if p.is_dir()} == {folder, foreign}
     assert warmup("--prune")["pruned"] == 0
@@ -281,6 +290,7 @@ def test_kernels_that_depend_on_values_are_compiled_too(warmup, python, tmp_path
     assert python(RUN_MODEL, path, INT8RT_CACHE_DIR=tmp_path).endswith("False\n")
 
 
+@pytest.mark.exhaustive
 def test_random_data_need_not_fit(warmup, tmp_path):
     x, y, z = (T(np.int8, (2, 3), 0.5) for _ in range(3))
     shape = T(np.int32, (2,))
@@ -289,13 +299,13 @@ def test_random_data_need_not_fit(warmup, tmp_path):
     assert warmup(path)["compiled"] > 0
 
 
-def test_what_it_prints(python, tmp_path):
+def test_what_it_prints(python, small, tmp_path):
     code = "import sys; from int8rt.tools.cli import main; main(['warmup', *sys.argv[1:]])"
-    out = python(code, MODEL, INT8RT_CACHE_DIR=tmp_path)
+    out = python(code, small, INT8RT_CACHE_DIR=tmp_path)
     assert " kernels compiled in " in out
     assert str(tmp_path) in out
-    assert python(code, MODEL, INT8RT_CACHE_DIR=tmp_path).startswith("nothing to compile; ")
-    assert "\n0.0 MiB of other versions removed\n" in python(code, MODEL, "--prune", INT8RT_CACHE_DIR=tmp_path)
+    assert python(code, small, INT8RT_CACHE_DIR=tmp_path).startswith("nothing to compile; ")
+    assert "\n0.0 MiB of other versions removed\n" in python(code, small, "--prune", INT8RT_CACHE_DIR=tmp_path)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a place of Linux that cannot be written")

@@ -175,8 +175,9 @@ def test_planning_compiles_nothing(python: Any, tmp_path: Path) -> None:
     path.write_bytes(writer.network([Op("ADD", [x, x], [h]), Op("SUB", [h, x], [y])], [x], [y]))
     code = """
 import sys
-from int8rt import program, reader
-from int8rt.numerics import numerics
+from int8rt.format import reader
+from int8rt.numerics.rules import numerics
+from int8rt.plan import program
 plan = program.build(reader.read(open(sys.argv[1], "rb").read()).main, numerics("reference"))
 print([call.name for call in plan.calls], sorted({"numba", "llvmlite"} & set(sys.modules)))
 """

@@ -64,7 +64,7 @@ def test_ends(value: int) -> None:
     check(reduction("REDUCE_MIN", x, [1, 2], False, (0.1, 0.1), (7, 7)), x)
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("dtype", [np.int16, *exhaustive(np.int32, np.int64)])
 def test_extreme_integers(dtype: Any) -> None:
     info = np.iinfo(dtype)
     x = np.random.default_rng(3).choice(np.array([info.min, info.max, 0, -1, 1], dtype), (6, 5, 2))
