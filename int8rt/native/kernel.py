@@ -111,9 +111,6 @@ def kernel_factory(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
     return factory
 
 
-family = kernel_factory
-
-
 def find_kernel(recipe: str) -> Kernel | None:
     """The kernel of a recipe; None where int8rt has none, as for kernels of others and of other versions."""
     try:
