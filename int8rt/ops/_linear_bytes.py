@@ -84,7 +84,7 @@ def _requantized(o: Operands, acc: np.ndarray) -> np.ndarray:
     """Accumulators [..., channels] to outputs."""
     acc = wrap_int32(acc)
     real = scales(o)
-    lo, hi = activation_range(o.y, o.node.options.fused_activation_function)
+    lo, hi = activation_range(o.y, o.activation)
     if o.rounding == "double":
         q = requantize_double(acc, real).astype(np.int64)
     else:

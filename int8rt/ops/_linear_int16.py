@@ -81,7 +81,7 @@ def _rounding(o: Operands, bias: np.ndarray) -> Int16Rounding:
         rule, is_narrow = INT64, False
     if rule == INT64 and shift.max(initial=0) > 14:
         raise ops.refuse(o.node, f"s_x s_w / s_y is {real.max():.3g}; the rule of int64 accumulators ends at 2**14")
-    lo, hi = activation_range(o.y, o.node.options.fused_activation_function)
+    lo, hi = activation_range(o.y, o.activation)
     bits = 32 if is_narrow else 64
     rescaling = Rescaling(bias=bias, multiplier=multiplier, shift=shift, scale=np.array(real), lo=lo, hi=hi)
     return Int16Rounding(rule, bits, rescaling)

@@ -68,6 +68,11 @@ class Operands(NamedTuple):
         return int(self.w.shape[self.axis])
 
     @property
+    def activation(self) -> int:
+        """The fused activation; 0 where the operator's options have none."""
+        return int(getattr(self.node.options, "fused_activation_function", 0))
+
+    @property
     def is_constant(self) -> bool:
         """Whether weights and bias are known before the first run."""
         return self.w.data is not None and (self.b is None or self.b.data is not None)
@@ -237,7 +242,7 @@ def scales(o: Operands) -> np.ndarray:
 
 def rounding_of(o: Operands, real: np.ndarray) -> Rounding:
     """What requantizes 8-bit sums to stored outputs by real multipliers, float64 [channels]."""
-    s = stored(o.y, o.node.options.fused_activation_function)
+    s = stored(o.y, o.activation)
     made = double_precision if o.rounding == "double" else double_rounding
     return made(real, s.zero_point, s.lo, s.hi)
 

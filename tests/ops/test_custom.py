@@ -19,9 +19,13 @@ from writer import Graph, Op, T, model, network
 import int8rt
 from int8rt import ops
 from int8rt.errors import InconsistentNode, InputError, ModelError, UnsupportedError
+from int8rt.kernels.product import RowSegments
 from int8rt.native.entries import is_cached
 from int8rt.native.kernel import kernel
+from int8rt.numerics.rules import Numerics, numerics
 from int8rt.ops import Name
+from int8rt.ops._linear import meaning, product
+from int8rt.ops._operands import HybridRules, Into, Operands
 from int8rt.steps import Call, Flat
 
 DOCS = ROOT / "docs" / "custom_operators.md"
@@ -283,3 +287,57 @@ def test_errors_of_an_operator() -> None:
     refused(UnsupportedError, "not today", content)
     ops.register("Wrong", SimpleNamespace(shapes=lambda node: [(1, 3), (2,)], reference=doubled))
     refused(ModelError, "1 outputs", content)
+
+
+class Rotated:
+    """y = x rotated by one along its last axis, times weights: an operator with weights, in one object."""
+
+    @staticmethod
+    def shapes(node: Any) -> list[tuple[int, ...]]:
+        x, w = node.inputs
+        return [(x.shape[0], w.shape[0])]
+
+    @staticmethod
+    def reference(node: Any, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        m = meaning(Rotated.operands(node, numerics("reference")), np.roll(x, -1, axis=1), w, None)
+        acc = np.zeros((len(x), len(w)), m.x.dtype)
+        m.add(acc, m.x, m.w)
+        return m.finish(acc)
+
+    @staticmethod
+    def prepare(node: Any, rules: Numerics) -> list[Any]:
+        x, w = node.inputs
+        f, depth = product(Rotated.operands(node, rules)), w.shape[1]
+        rows = f.rows()
+        segments = RowSegments(np.arange(x.shape[0], dtype=np.int32) * np.int32(depth), np.zeros(1, np.int64), depth)
+        return [
+            *rows.calls,
+            *f.dot(rows, segments, np.roll(f.w, 1, axis=1), np.arange(w.shape[0]), Into(node.outputs[0])),
+        ]
+
+    @staticmethod
+    def operands(node: Any, rules: Numerics) -> Operands:
+        x, w = node.inputs
+        return Operands(
+            node=node, x=x, w=w, b=None, y=node.outputs[0], axis=0, rounding=rules.convolution,
+            hybrid=HybridRules(rules.hybrid, symmetric=True),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("activations", "weights"), [("int8", "int8"), ("int16", "int8"), ("float32", "int8"), ("float32",) * 2]
+)
+def test_a_weighted_operator_is_one_object(activations: str, weights: str) -> None:
+    """Packing, bias, zero points and roundings of every type come from the kinds of ``_linear``."""
+    ops.register("Rotated", Rotated)
+    rng = np.random.default_rng(0)
+    data = rng.integers(-100, 100, (5, 40)).astype(weights)
+    zero = 3 if activations == "int8" else 0
+    x = T(activations, (2, 40), None if activations == "float32" else 0.05, zero)
+    w = T(weights, data.shape, None if weights == "float32" else [0.01, 0.02, 0.03, 0.01, 0.02], data=data)
+    y = T(activations, (2, 5), None if activations == "float32" else 0.5, zero)
+    content = model("CUSTOM", [x, w], [y], None, custom_code="Rotated", custom_options={"a": 1})
+    values_ = rng.integers(-100, 100, (2, 40)).astype(activations)
+    (found,) = run_program(content, values_)
+    assert (found == run_reference(content, values_)[0]).all()
+    assert len(np.unique(found)) > 5
