@@ -41,19 +41,19 @@ def lower(table: Table[T]) -> T:
 
 
 def _dot_vnni_512(builder: Any, acc: Any, a: Any, b: Any) -> Any:
-    return _accumulated_512(builder, "vpdpbusd", llvm.BYTES, acc, a, b)
+    return _accumulated(builder, "vpdpbusd.512", acc, a, b)
 
 
-def _accumulated_512(builder: Any, instruction: str, type_: Any, *values: Any) -> Any:
-    name = f"llvm.x86.avx512.{instruction}.512"
-    return builder.call(emit.declare(builder, name, llvm.INT32S, [llvm.INT32S, type_, type_]), values)
+def _accumulated(builder: Any, instruction: str, *values: Any) -> Any:
+    """A VNNI instruction. Up to LLVM 20 its intrinsic takes int32 whatever is multiplied; later ones take that too."""
+    type_ = llvm.ir.VectorType(llvm.I32, values[0].type.count)
+    function = emit.declare(builder, f"llvm.x86.avx512.{instruction}", type_, [type_] * 3)
+    return builder.call(function, [builder.bitcast(v, type_) for v in values])
 
 
 def _dot_vnni_256(builder: Any, acc: Any, a: Any, b: Any) -> Any:
-    sums, half = (llvm.ir.VectorType(t.element, t.count // 2) for t in (llvm.INT32S, llvm.BYTES))
-    function = emit.declare(builder, "llvm.x86.avx512.vpdpbusd.256", sums, [sums, half, half])
-    parts = [builder.call(function, [emit.part(builder, v, i) for v in (acc, a, b)]) for i in range(2)]
-    return emit.join(builder, *parts)
+    halves = ([emit.part(builder, v, i) for v in (acc, a, b)] for i in range(2))
+    return emit.join(builder, *(_accumulated(builder, "vpdpbusd.256", *half) for half in halves))
 
 
 def _dot_words(builder: Any, acc: Any, a: Any, b: Any, madd: Callable[..., Any]) -> Any:
@@ -170,7 +170,7 @@ def add_fours(builder: Any, acc: Any, a: Any) -> Any:
 
 
 def _pairs_vnni_512(builder: Any, acc: Any, a: Any, b: Any) -> Any:
-    return _accumulated_512(builder, "vpdpwssd", llvm.WORDS, acc, a, b)
+    return _accumulated(builder, "vpdpwssd.512", acc, a, b)
 
 
 def _pairs_madd(builder: Any, acc: Any, a: Any, b: Any, madd: Callable[..., Any]) -> Any:
