@@ -46,7 +46,7 @@ def write(kernel: Kernel, entry: Entry) -> None:
 def has(kernel: Kernel, signature: Signature) -> bool:
     """Whether there is a file with an entry point; it may be damaged."""
     kept = path(kernel, signature)
-    return kept is not None and os.path.exists(kept)
+    return kept is not None and files.may_use(os.path.dirname(kept)) and os.path.exists(kept)
 
 
 def path(kernel: Kernel, signature: Signature) -> str | None:
@@ -83,11 +83,23 @@ def read_entry(path: str | os.PathLike[str]) -> Entry | None:
         size, image = 0, header["image"]
         if image is not None:
             machine, size, start, fixups = image
+            if not 0 <= size <= len(held):
+                return None
             image = Image(machine, held[:size], start, tuple(Fixup(*f) for f in fixups))
-        made_of = header["recipe"], tuple(header["signature"])
-        return Entry(header["symbol"], *made_of, header["needs_numba"], held[size:], image)
+        found = Entry(header["symbol"], header["recipe"], tuple(header["signature"]), header["needs_numba"], b"", image)
+        return found._replace(code=held[size:]) if _is_sound(found) else None
     except (LookupError, TypeError, ValueError):  # of a version that writes other entries
         return None
+
+
+def _is_sound(entry: Entry) -> bool:
+    """Whether everything in an entry is of the type that it is declared with: it was read from a file."""
+    texts = [entry.symbol, entry.recipe, *entry.signature]
+    numbers: list[Any] = []
+    if entry.image is not None:
+        texts += [entry.image.machine, *(fixup.name for fixup in entry.image.fixups)]
+        numbers = [entry.image.entry, *(n for f in entry.image.fixups for n in (f.form, f.at, f.addend))]
+    return all(type(x) is str for x in texts) and all(type(x) is int for x in numbers)
 
 
 def write_entry(path: str | os.PathLike[str], entry: Entry) -> None:
@@ -101,7 +113,8 @@ def write_entry(path: str | os.PathLike[str], entry: Entry) -> None:
 def cache_folder() -> Path:
     """Where compiled code is kept, if it can be written: in ``INT8RT_CACHE_DIR`` or in the user's cache folder.
 
-    One that is read-only is read. There is no fallback to a temporary folder, where other users could plant code.
+    One that is read-only is read. There is no fallback to a temporary folder, where other users could plant code;
+    ``files`` says which folders are trusted.
     """
     from pathlib import Path
 
@@ -121,6 +134,14 @@ def other_folders() -> list[Path]:
         return []
     is_ours = re.compile(r"[0-9a-f]{20}").fullmatch
     return [p for p in beside if is_ours(p.name) and p != cache_folder() and p.is_dir() and not p.is_symlink()]
+
+
+def all_files() -> list[Path]:
+    """Everything that int8rt keeps, of all versions and CPUs: compiled code, and notes about CPUs and sources."""
+    base = cache_folder().parent
+    folders = [*other_folders(), cache_folder()]
+    notes = [p for p in base.glob("*-*") if re.fullmatch(r"(cpu|sources)-[0-9a-f]{20}", p.name)]
+    return [*notes, *(p for folder in folders if folder.is_dir() for p in folder.iterdir())]
 
 
 def recorded(folder: Path) -> set[tuple[str, Signature]]:

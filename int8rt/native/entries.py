@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from int8rt.errors import InputError
 from int8rt.memory import address
 from int8rt.native import cache, loader
 from int8rt.native.abi import Signature, pack, signature_of
@@ -69,9 +70,16 @@ def _entry(kernel: Kernel, signature: Signature) -> Entry:
 
 def _load(entry: Entry) -> int:
     """The address of an entry point whose code is now in memory."""
-    if entry.image is not None and os.environ.get("INT8RT_LOADER") != "llvm":
+    if entry.image is not None and not _is_llvm_wanted():
         with contextlib.suppress(loader.LoadError):
             return loader.load(entry.image)
     from int8rt.native import llvm_loader
 
     return llvm_loader.load(entry.code, entry.symbol, entry.needs_numba)
+
+
+def _is_llvm_wanted() -> bool:
+    value = os.environ.get("INT8RT_LOADER") or "int8rt"
+    if value not in ("int8rt", "llvm"):
+        raise InputError(f"INT8RT_LOADER is int8rt or llvm, not {value!r}")
+    return value == "llvm"

@@ -24,7 +24,7 @@ def _hash_of_sources() -> str:
     stamp = digest(repr(files).encode()).hex()
     path = os.path.join(cache_base(), f"sources-{stamp[:20]}")
     known, _ = (read(path) if os.name == "posix" else None) or ({}, b"")
-    if known.get("stamp") == stamp:
+    if known.get("stamp") == stamp and isinstance(known.get("hash"), str):
         return str(known["hash"])
     contents = []
     for name, *_ in files:

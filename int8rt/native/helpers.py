@@ -21,6 +21,7 @@ from types import TracebackType
 from int8rt.native.abi import Signature
 from int8rt.native.cache import cache_folder
 from int8rt.native.entries import Progress, compile_entry, entry_point, is_cached
+from int8rt.native.files import make_folder
 from int8rt.native.kernel import Kernel, find_kernel, teach_numba
 
 Job = tuple[Kernel, Signature]
@@ -196,8 +197,10 @@ def is_writable() -> bool:
     import tempfile
 
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache_folder()):
+        folder = str(cache_folder())
+        if not make_folder(folder):
+            return False
+        with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
         return False

@@ -469,6 +469,25 @@ def warm_up(
         _print(report.warmup(result))
 
 
+@app.command("cache", epilog=_examples("int8rt cache", "int8rt cache --clear"))
+def show_cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything, of all versions.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show where compiled kernels are kept, how much that is, and whether the folder is trusted; or remove them.
+
+    INT8RT_CACHE_DIR names another folder, INT8RT_CACHE=off keeps nothing.
+    """
+    from int8rt.tools import warmup
+
+    result = {"removed": warmup.clear()} if clear else {}
+    result |= warmup.state()
+    if as_json:
+        _print_json(result)
+    else:
+        _print(report.cache(result))
+
+
 # Shared
 
 

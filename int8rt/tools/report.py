@@ -147,6 +147,21 @@ def warmup(result: Report) -> list[str]:
     return lines
 
 
+def cache(result: Report) -> list[str]:
+    """Where compiled code is kept, how much, and why it is not used where that is so."""
+    lines = [f"{nbytes(result['removed'])} removed"] if "removed" in result else []
+    ours = result["of_this_version"]
+    used = "" if result["on"] else ", not used: INT8RT_CACHE is off"
+    if result["distrusted"]:
+        used = f", not used: {escape(result['distrusted'])}"
+    lines.append(f"{escape(result['folder'])}{used}")
+    lines.append(f"{_count(result['files'], 'file')}, {nbytes(result['bytes'])}")
+    lines.append(f"of this version and CPU: {_count(ours['kernels'], 'kernel')}, {nbytes(ours['bytes'])}")
+    if result["other_versions"]:
+        lines.append(f"of other versions: {_count(result['other_versions'], 'folder')} (int8rt warmup --prune)")
+    return lines
+
+
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 

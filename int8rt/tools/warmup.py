@@ -1,13 +1,15 @@
-"""Compiling ahead of time: what models need, or what another version of int8rt had compiled."""
+"""The cache of compiled code: filling it ahead of time, what it holds, and emptying it."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 from int8rt.errors import Error, InputError
-from int8rt.native.cache import cache_folder, other_folders, recorded
+from int8rt.native import files
+from int8rt.native.cache import all_files, cache_folder, other_folders, recorded
 from int8rt.native.entries import Progress, is_cached
 from int8rt.native.helpers import Job, compile_all, is_writable
 from int8rt.native.kernel import find_kernel
@@ -49,5 +51,40 @@ def prune() -> int:
     folders = other_folders()
     size = sum(p.stat().st_size for folder in folders for p in folder.iterdir() if p.is_file())
     for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return size
+
+
+def state() -> dict[str, Any]:
+    """What is kept, and where: the base folder, whether and why it is not used, files and bytes of it all and of us."""
+    base = Path(files.cache_base())
+    try:
+        distrusted = files.why_not(str(base))
+    except OSError:  # nothing is there yet
+        distrusted = None
+    sizes = [(p.parent, p.lstat().st_size) for p in all_files()]
+    ours = [size for folder, size in sizes if folder == cache_folder()]
+    return {
+        "folder": str(base),
+        "on": files.is_on(),
+        "distrusted": distrusted,
+        "files": len(sizes),
+        "bytes": sum(size for _, size in sizes),
+        "of_this_version": {"folder": str(cache_folder()), "kernels": len(ours), "bytes": sum(ours)},
+        "other_versions": len(other_folders()),
+    }
+
+
+def clear() -> int:
+    """Remove everything that is kept, of all versions; how many bytes that gives back.
+
+    Processes that run do not notice: their code is in memory.
+    """
+    found = all_files()
+    size = sum(p.lstat().st_size for p in found)
+    for p in found:
+        with contextlib.suppress(OSError):
+            p.unlink()
+    for folder in [*other_folders(), cache_folder()]:
         shutil.rmtree(folder, ignore_errors=True)
     return size
