@@ -10,8 +10,9 @@ Constants are read-only NumPy views of the file, copied only where the file misa
 
 from __future__ import annotations
 
-import mmap
+import io
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
@@ -25,6 +26,7 @@ from int8rt.format.consistency import check_finite, check_order, check_scales, l
 from int8rt.format.flatbuffer import FlatBuffer, defaults
 from int8rt.format.schema import OPERATORS, OPTIONS, TYPES, UNIONS
 from int8rt.graph import Graph, Node, Quantization, Signature, Subgraph, Tensor
+from int8rt.memory import aligned_empty
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
 
@@ -35,11 +37,14 @@ INT32 = np.iinfo(np.int32)
 
 
 def read(source: Source) -> Graph:
-    """Reads a model from a path (which is memory-mapped), from bytes, or from an open binary file.
+    """Reads a model from a path, from bytes, or from an open binary file.
+
+    The bytes are read once and kept: what becomes of the file afterwards changes nothing. (They are not memory-mapped,
+    since a process that touches a mapped file after somebody else has truncated it is killed.)
 
     Raises ModelError where the bytes are no valid model, UnsupportedError where tensors lie in other files or have
     kinds of quantization that int8rt does not know, InputError where the source is of the wrong type, and OSError
-    where the file cannot be read. A memory-mapped file must not change while the graph is in use.
+    where the file cannot be read.
     """
     return _Reader(FlatBuffer(_bytes_of(source))).graph()
 
@@ -47,7 +52,7 @@ def read(source: Source) -> Graph:
 def _bytes_of(source: Source) -> np.ndarray:
     """The bytes of a source: uint8 [nbytes], read-only."""
     if isinstance(source, (str, os.PathLike)):
-        return _mapped(source)
+        return _read_file(source)
     if not isinstance(source, (bytes, bytearray, memoryview)):
         if not hasattr(source, "read"):
             raise InputError(f"a model is a path, bytes or an open file, not {type(source).__name__}")
@@ -60,16 +65,32 @@ def _bytes_of(source: Source) -> np.ndarray:
     return np.frombuffer(view.cast("B"), np.uint8) if view.nbytes else np.empty(0, np.uint8)
 
 
-def _mapped(path: str | os.PathLike[str]) -> np.ndarray:
-    """A file in memory: uint8 [nbytes], read-only."""
+def _read_file(path: str | os.PathLike[str]) -> np.ndarray:
+    """A file in memory: uint8 [nbytes], read-only, at a multiple of a cache line."""
     try:
-        file = open(path, "rb")  # noqa: SIM115 (the `with` below)
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 (the `with` below)
     except ValueError as error:  # a NUL in the path
         raise InputError(f"cannot open {os.fspath(path)!r}: {error}") from None
     with file:
-        if os.fstat(file.fileno()).st_size == 0:
-            raise ModelError(f"{os.fspath(path)} is empty, expected a .tflite file")
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        status = os.fstat(file.fileno())
+        if stat.S_ISFIFO(status.st_mode):  # as a shell makes of <(...)
+            content = np.frombuffer(file.readall(), np.uint8)
+        elif stat.S_ISREG(status.st_mode):
+            content = _filled(aligned_empty((status.st_size,), np.uint8), file)
+        else:
+            raise InputError(f"{os.fspath(path)} is no file")
+    if content.size == 0:
+        raise ModelError(f"{os.fspath(path)} is empty, expected a .tflite file")
+    content.flags.writeable = False
+    return content
+
+
+def _filled(content: np.ndarray, file: io.FileIO) -> np.ndarray:
+    """The part of an array that a file has bytes for, with these in it."""
+    rest = content.data
+    while rest and (count := file.readinto(rest)):
+        rest = rest[count:]
+    return content[: content.size - len(rest)]
 
 
 class _Type(NamedTuple):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import re
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +21,7 @@ from paths import ROOT, SHARED_MODELS
 from selection import exhaustive
 from writer import SAME, Graph, Op, T, Table, model, network, write
 
+from int8rt import load
 from int8rt.errors import InputError, ModelError, UnsupportedError
 from int8rt.format import flatbuffer
 from int8rt.format import schema as tables
@@ -558,6 +561,40 @@ def test_constants_are_not_written() -> None:
     a, b = x(), x(data=bytes(4))
     with pytest.raises(ModelError, match="as does the file"):
         read(network([Op("RELU", [a], [b])], [a], [b]))
+
+
+@pytest.mark.parametrize("change", ["truncated", "overwritten", "removed"])
+def test_what_becomes_of_a_file_changes_nothing(tmp_path: Path, change: str) -> None:
+    data = np.arange(2**20, dtype=np.int32).reshape(1024, 1024)
+    content = identity(x(np.int32, data.shape, data=data, name="w"))
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    loaded = load(path)
+    if change == "truncated":
+        os.truncate(path, 100)
+    elif change == "overwritten":
+        path.write_bytes(bytes(len(content)))
+    else:
+        path.unlink()
+    held = next(t.data for t in loaded.graph.main.tensors if t.name == "w")
+    np.testing.assert_array_equal(held, data)  # of a mapped file this was a SIGBUS
+    loaded.trace(np.ones(loaded.inputs[0].shape, loaded.inputs[0].dtype))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+def test_a_model_may_come_by_a_fifo(tmp_path: Path) -> None:
+    path, content = tmp_path / "fifo", identity(x(np.int32, (4,), name="x"))
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(content,))
+    writer.start()
+    assert read(path).main.tensors[0].name == "x"
+    writer.join()
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+def test_a_device_is_no_model() -> None:
+    with pytest.raises(InputError, match="is no file"):
+        read("/dev/zero")
 
 
 def test_empty_file(tmp_path: Path) -> None:
