@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from int8rt.errors import Error, InputError, ModelError, UnsupportedError
+from int8rt.errors import Error, InputError, LimitError, ModelError, UnsupportedError
 from int8rt.runtime.model import Model, Port, Trace, load
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "Error",
     "InputError",
     "Interpreter",
+    "LimitError",
     "Model",
     "ModelError",
     "OpResolverType",

@@ -1,5 +1,7 @@
 """Everything int8rt raises on purpose: one base, three kinds, and what LiteRT's users know as RuntimeErrors."""
 
+from __future__ import annotations
+
 
 class Error(Exception):
     """Base of all errors that int8rt raises on purpose."""
@@ -15,6 +17,29 @@ class InconsistentNode(ModelError):
 
 class UnsupportedError(Error, NotImplementedError):
     """The model is well formed, but asks for something that int8rt does not do."""
+
+
+class LimitError(Error, RuntimeError):
+    """A model asks for more memory, time or trips of its loops than it may have.
+
+    what: which limit, max_memory, max_iterations or timeout; memory where the system had none left. limit: its value.
+    needed: what would be needed in all, where that is known. node: what asked for it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        what: str = "",
+        limit: float | None = None,
+        needed: float | None = None,
+        node: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.what, self.limit, self.needed, self.node = what, limit, needed, node
+
+    def at(self, node: str) -> LimitError:
+        """The same, of a node."""
+        return self if self.node else LimitError(f"{node}: {self}", self.what, self.limit, self.needed, node)
 
 
 class InputError(Error, ValueError):

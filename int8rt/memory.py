@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from int8rt.errors import UnsupportedError
+from int8rt import limits
+from int8rt.errors import LimitError
 
 CACHE_LINE = 64
 SLACK = 256  # bytes that kernels may read past an end, since they load whole vectors: no intrinsic declares more
@@ -35,16 +36,18 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array of no particular values that begins at a multiple of a cache line."""
     dtype = np.dtype(dtype)
     nbytes = math.prod(shape) * dtype.itemsize
-    raw = np.empty(nbytes + CACHE_LINE, np.uint8)
+    limits.need(nbytes)
+    raw = limits.hold(np.empty(nbytes + CACHE_LINE, np.uint8))
     start = -address(raw) % CACHE_LINE
     return raw[start : start + nbytes].view(dtype).reshape(shape)
 
 
 def allocate(nbytes: int) -> np.ndarray:
-    """Zeroed bytes that begin at a multiple of CACHE_LINE. Raises UnsupportedError where there are not so many."""
+    """Zeroed bytes that begin at a multiple of CACHE_LINE. Raises LimitError where so many are not allowed."""
+    limits.need(nbytes)
     try:
-        raw = np.zeros(nbytes + CACHE_LINE, np.uint8)
+        raw = limits.hold(np.zeros(nbytes + CACHE_LINE, np.uint8))
     except (MemoryError, ValueError) as error:
-        raise UnsupportedError(f"the tensors take {nbytes:,} bytes, more than this machine has") from error
+        raise LimitError(f"the tensors take {nbytes:,} bytes, more than this machine has", "memory") from error
     start = -address(raw) % CACHE_LINE
     return raw[start : start + nbytes]

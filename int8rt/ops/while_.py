@@ -1,6 +1,6 @@
 """WHILE: as long as the first subgraph says true of the values, the second one makes them anew.
 
-What the body gives may have other shapes than what it got. Nothing bounds how often it runs.
+What the body gives may have other shapes than what it got. ``limits`` bounds how often it runs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from int8rt import limits
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.ops import Runtime
@@ -29,5 +30,6 @@ def control(node: Node, runtime: Runtime, *arrays: np.ndarray) -> Sequence[np.nd
     condition, body = node.subgraphs
     values: Sequence[np.ndarray] = arrays
     while truth(node, runtime.call(condition, values)[0]):
+        limits.trip()
         values = runtime.call(body, values)
     return values

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
-from int8rt.errors import Error, InconsistentNode, ModelError, UnsupportedError
+from int8rt import limits, ops
+from int8rt.errors import Error, InconsistentNode, LimitError, ModelError, UnsupportedError
 from int8rt.frozen import frozen
 from int8rt.graph import Node, Tensor
 from int8rt.ops import Form, Name, NotConstant, Operator
@@ -24,6 +24,9 @@ from int8rt.plan.resources import FRESH, Assumed, Resource, ResourceTensors
 from int8rt.plan.subgraphs import inlined
 
 MAX_ELEMENTS = 2**31 - 1  # of a tensor: TFLite counts them in an int32
+EXACT = 16  # bytes that a reference takes for an element of y while it computes in int64 or float64
+FOLDED = 1 << 24  # bytes of results that may be computed while planning, beside FOLDED_TIMES the constants' own
+FOLDED_TIMES = 16
 MAX_INLINED = 100_000  # nodes; subgraphs that run one another twice each grow without bound
 
 
@@ -59,6 +62,7 @@ def infer(nodes: Iterable[Node], known: Mapping[Tensor, Tensor], assumed: Assume
     known = dict(known)
     resources = ResourceTensors(dict(assumed.forms))
     queue = deque(nodes)
+    folded = _Room(tuple(queue))
     inferred: list[Node] = []
     origins: list[Node] = []
     room = MAX_INLINED
@@ -75,7 +79,7 @@ def infer(nodes: Iterable[Node], known: Mapping[Tensor, Tensor], assumed: Assume
                 raise UnsupportedError(f"{node.label}: its subgraphs come to more than {MAX_INLINED} nodes")
             queue.extendleft(reversed(inner))
             continue
-        finished = _finished(operator, _on_resource(operator, node, resources))
+        finished = _finished(operator, _on_resource(operator, node, resources), folded)
         if finished is None:
             return Segment(tuple(inferred), tuple(origins), known, origin, tuple(queue))
         if any(t.data is None for t in finished.outputs) or not finished.outputs:
@@ -101,13 +105,13 @@ def _on_resource(operator: Operator, node: Node, resources: ResourceTensors) -> 
     return node if tensor is None else dataclasses.replace(node, inputs=(tensor, *node.inputs[1:]))
 
 
-def _finished(operator: Operator, node: Node) -> Node | None:
+def _finished(operator: Operator, node: Node, room: _Room) -> Node | None:
     """The node with outputs of true shapes, and values where they are known; None where it has to wait for values."""
     outputs = shaped(operator, node)
     if outputs is None:
         return None
     node = dataclasses.replace(node, outputs=outputs)
-    values = _constant_values(operator, node)
+    values = _constant_values(operator, node, room)
     if values is None:
         return node
     return dataclasses.replace(
@@ -137,33 +141,60 @@ def located(node: Node, function: Callable[..., Any], *args: Any) -> Any:
     """function(*args), in which what a malformed node trips over becomes an InconsistentNode that names the node."""
     try:
         return function(*args)
+    except LimitError as error:
+        raise error.at(node.label) from error
     except Error as error:
         if node.label in str(error):
             raise
         raise type(error)(f"{node.label}: {error}") from error
     except MemoryError as error:
-        raise UnsupportedError(f"{node.label} needs more memory than there is: {error}") from error
+        raise LimitError(f"{node.label} needs more memory than there is: {error}", "memory", node=node.label) from error
     except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InconsistentNode(f"{node.label} contradicts itself: {type(error).__name__}: {error}") from error
 
 
-def _constant_values(operator: Operator, node: Node) -> tuple[np.ndarray, ...] | None:
+class _Room:
+    """How many bytes nodes with constant inputs may still give while a segment is planned; what is left out runs."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._nodes, self._left, self._is_exact = nodes, FOLDED, False
+
+    def takes(self, nbytes: int) -> bool:
+        """Whether there is room for so many more, which are then taken."""
+        if nbytes > self._left and not self._is_exact:
+            self._is_exact = True
+            constants = {
+                t: t.data.nbytes for node in self._nodes for t in node.inputs if t is not None and t.data is not None
+            }
+            self._left += FOLDED_TIMES * sum(constants.values())
+        if nbytes > self._left:
+            return False
+        self._left -= nbytes
+        return True
+
+
+def _constant_values(operator: Operator, node: Node, room: _Room) -> tuple[np.ndarray, ...] | None:
     """The outputs that do not depend on what is computed at run time; None where they do."""
     values = located(node, operator.constant, node)
     if values is not None:
         return tuple(values)
     if not (node.inputs and node.outputs) or operator.control is not None or operator.keeps_state:
         return None
-    if all(t is None or (t.is_constant and not t.is_variable) for t in node.inputs):
+    is_constant = all(t is None or (t.is_constant and not t.is_variable) for t in node.inputs)
+    if is_constant and room.takes(sum(limits.nbytes(t.shape, t.dtype) for t in node.outputs)):
         return evaluate(operator, node, [None if t is None else t.data for t in node.inputs])
     return None
 
 
 def evaluate(operator: Operator, node: Node, arrays: Sequence[np.ndarray | None]) -> tuple[np.ndarray, ...]:
     """The arrays that a node of known shapes writes, by its reference."""
+    limits.check_time()
+    located(node, limits.need, sum(limits.nbytes(t.shape, t.dtype) + EXACT * t.size for t in node.outputs))
     result = located(node, operator.reference, node, *arrays)
     result = result if isinstance(result, tuple) else (result,)
-    return tuple(np.asarray(a, t.dtype).reshape(t.shape) for a, t in zip(result, node.outputs, strict=True))
+    return tuple(
+        limits.hold(np.asarray(a, t.dtype).reshape(t.shape)) for a, t in zip(result, node.outputs, strict=True)
+    )
 
 
 def evaluate_on(node: Node, arrays: Sequence[np.ndarray | None], runtime: ops.Runtime) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import limits, ops
 from int8rt.errors import UnsupportedError
 from int8rt.frozen import frozen
 from int8rt.graph import Node, Subgraph, Tensor
@@ -119,7 +119,7 @@ def build_segment(
     ]
     placed = place(inferred, steps, preserve)
     mentioned = [*inferred.inputs, *inferred.outputs, *(t for _, step in placed.steps for t in tensors(step))]
-    constants = {t: to_storage(t.data) for t in mentioned if t.data is not None}
+    constants = {t: limits.hold(to_storage(t.data)) for t in mentioned if t.data is not None}
     variables = tuple(dict.fromkeys(t for t in mentioned if t.is_variable))
     return Program(
         inferred, segment, inputs, outputs, placed.steps, placed.aliases, placed.blocks, placed.plan, constants,
@@ -147,6 +147,7 @@ def _prepared(segment: Segment, numerics: Numerics) -> tuple[list[tuple[Node, St
     for number, node in enumerate(segment.nodes):
         try:
             steps = as_steps(located(node, ops.find(node.op).prepare, node, numerics))
+            located(node, _count, steps)
             prepared += [(node, step) for step in steps if not _is_empty(node, step)]
         except ops.NotConstant:
             segment = segment.ended_before(number)
@@ -158,6 +159,16 @@ def _prepared(segment: Segment, numerics: Numerics) -> tuple[list[tuple[Node, St
         counts = [f": {len(nodes)} nodes" if len(nodes) > 1 else "" for nodes in refused.values()]
         raise UnsupportedError("; ".join(why + count for why, count in zip(listed, counts, strict=True)))
     return prepared, segment
+
+
+def _count(steps: Sequence[Step]) -> None:
+    """Count the arrays that steps were given: packed weights, tables."""
+    for step in steps:
+        if not isinstance(step, View):
+            for arg in step.args:
+                if isinstance(arg, np.ndarray):
+                    limits.hold(arg)
+    limits.current().need(0)
 
 
 def _is_empty(node: Node, step: Step) -> bool:

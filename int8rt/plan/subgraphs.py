@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from int8rt import ops
-from int8rt.errors import UnsupportedError
+from int8rt.errors import ModelError, UnsupportedError
 from int8rt.graph import Node, Subgraph, Tensor
+
+MAX_NESTING = 48  # subgraphs that run one another: each takes a dozen frames of Python's stack; real files have few
 
 
 def reached(graph: Subgraph) -> list[Subgraph]:
@@ -32,8 +34,31 @@ def keeps_state(graph: Subgraph) -> bool:
     )
 
 
+def refuse_nesting(graph: Subgraph) -> None:
+    """Raise ModelError where subgraphs run one another deeper than MAX_NESTING; the reader has refused circles."""
+    depth: dict[Subgraph, int] = {}  # of those that are done
+    entered: set[Subgraph] = set()
+    path = [graph]
+    while path:
+        g = path[-1]
+        inner = dict.fromkeys(s for node in g.nodes for s in node.subgraphs)
+        if g in depth:
+            path.pop()
+        elif g in entered:
+            depth[g] = 1 + max((depth[s] for s in inner), default=-1)
+        else:
+            entered.add(g)
+            path += [s for s in inner if s not in depth]
+    if depth[graph] > MAX_NESTING:
+        raise ModelError(f"subgraphs run one another {depth[graph]} deep; at most {MAX_NESTING} were expected")
+
+
 def refuse_missing(graph: Subgraph) -> None:
-    """Raise UnsupportedError that names all operators of a graph which are missing, and how often each occurs."""
+    """Raise UnsupportedError that names all operators of a graph which are missing, and how often each occurs.
+
+    Raises ModelError where subgraphs are nested too deep for anybody to walk.
+    """
+    refuse_nesting(graph)
     missing: dict[str, int] = {}
     for node in (node for g in reached(graph) for node in g.nodes if not ops.has(node)):
         types = ", ".join("-" if t is None else t.type for t in node.inputs)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import limits, ops
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.numerics.storage import from_storage, to_storage
 from int8rt.ops import Name
@@ -23,10 +23,11 @@ from int8rt.runtime.state import State
 def reference(graph: Subgraph, *inputs: np.ndarray, state: State | None = None) -> dict[int, np.ndarray]:
     """Every tensor by its index; shapes follow from the inputs given. ``state`` is what earlier runs left, and changes.
 
-    Raises UnsupportedError and ModelError as a program does that is built for the same graph.
+    Raises UnsupportedError, ModelError and LimitError as a program does that is built for the same graph.
     """
     refuse_missing(graph)
-    return {t.index: value for t, value in _Evaluator(state or State()).run(graph, inputs).items()}
+    values = limits.within(limits.current(), _Evaluator(state or State()).run, graph, inputs)
+    return {t.index: value for t, value in values.items()}
 
 
 class _Evaluator:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from int8rt import limits
 from int8rt.graph import Node, Tensor
 from int8rt.memory import address
 from int8rt.native.abi import Signature
@@ -28,6 +29,7 @@ from int8rt.runtime.state import State
 from int8rt.steps import Call, Fault, PythonCall, View
 
 COPIED_BYTES = 1 << 15  # of outputs: to copy more takes longer than a built-in function saves
+WORK_OF_CALL = 1 << 27  # operations of one native call for several items: a tenth of a second, not to be interrupted
 
 
 def entry_points(program: Program) -> list[tuple[Kernel, Signature]]:
@@ -123,12 +125,13 @@ class Instance:
             found = self.direct(*inputs)
             if found is not None:
                 return list(found) if isinstance(found, tuple) else [found]
-        outputs = [_new_output(t, count) for t in self.program.graph.outputs]
+        limits.need(count * sum(t.nbytes for t in self.program.graph.outputs))
+        outputs = [limits.hold(_new_output(t, count)) for t in self.program.graph.outputs]
         if self._whole is not None:
-            self._whole.on(inputs, outputs, count)
-            raise_faults(self._faults)
+            self._run_whole(self._whole, inputs, outputs, count)
             return outputs
         for item in range(count):
+            limits.check_time()
             for t, x in zip(self.program.graph.inputs, inputs, strict=True):
                 self.memory.write(t, x.reshape(count, *t.shape)[item])
             self.invoke()
@@ -136,9 +139,26 @@ class Instance:
                 y.reshape(count, *t.shape)[item] = self.memory.read(t)
         return outputs
 
+    def _run_whole(
+        self, run: NativeRun, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], count: int
+    ) -> None:
+        """In native calls of so many items that Ctrl-C and a timeout are seen to between them."""
+        work = sum(call.work for call in self.program.calls)
+        step = max(1, WORK_OF_CALL // max(work, 1))
+        if step >= count:
+            run.on(inputs, outputs, count)
+        else:
+            for first in range(0, count, step):
+                limits.check_time()
+                items = min(step, count - first)
+                given = [_items(x, first, items, count) for x in inputs]
+                run.on(given, [_items(y, first, items, count) for y in outputs], items)
+        raise_faults(self._faults)
+
     def invoke(self) -> None:
         """Run once on the inputs that are in memory."""
         for part in self._parts:
+            limits.check_time()
             part()
         raise_faults(self._faults)
 
@@ -156,6 +176,12 @@ class Instance:
                 run()
 
         return repeat
+
+
+def _items(array: np.ndarray, first: int, items: int, count: int) -> np.ndarray:
+    """The elements of so many items of an array that holds ``count``."""
+    size = array.size // count
+    return array.reshape(-1)[first * size : (first + items) * size]
 
 
 def _new_output(tensor: Tensor, count: int) -> np.ndarray:

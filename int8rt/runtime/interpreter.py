@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from int8rt import limits
 from int8rt.errors import CallError, UnsupportedError
 from int8rt.errors import PrepareError as PrepareError
 from int8rt.format import reader
@@ -61,7 +62,8 @@ class Interpreter:
         experimental_preserve_all_tensors: whether every tensor can be read after ``invoke``.
         experimental_compress_quantization_zero_points: whether details give zero points that are all equal only once.
 
-    The other arguments are about delegates and have no effect.
+    The other arguments are about delegates and have no effect. What a model may take are the defaults of
+    ``int8rt.load``, as LiteRT has no arguments for it: half of the free memory, 1,000,000 trips of loops in a run.
 
     Raises CallError where arguments are wrong or the file cannot be opened, ModelError where it is malformed.
     """
@@ -87,7 +89,8 @@ class Interpreter:
         _check_resolver(experimental_op_resolver_type)
         compress = bool(experimental_compress_quantization_zero_points)
         options = Options(_threads(num_threads), bool(experimental_preserve_all_tensors), compress)
-        graph = _read(model_path, model_content)
+        self._budget = limits.Budget()
+        graph: Graph = limits.within(self._budget, _read, model_path, model_content, is_timed=False)
         self._lock = threading.RLock()
         self._main = graph.main
         self._compress = compress
@@ -103,12 +106,12 @@ class Interpreter:
         Raises PrepareError where operators contradict these shapes, UnsupportedError where any cannot be run.
         """
         with self._lock:
-            self._states[0].allocate()
+            limits.within(self._budget, self._states[0].allocate, is_timed=False)
 
     def invoke(self) -> None:
-        """Run once on what the inputs hold. Raises CallError before ``allocate_tensors``."""
+        """Run once on what the inputs hold. Raises CallError before ``allocate_tensors``, LimitError."""
         with self._lock:
-            self._states[0].invoke()
+            limits.within(self._budget, self._states[0].invoke)
 
     def resize_tensor_input(self, input_index: int, tensor_size: Sequence[int], strict: bool = False) -> None:
         """Ask for another shape of an input, to be followed by ``allocate_tensors``.
@@ -254,10 +257,10 @@ class SignatureRunner:
             state = self._interpreter._states[self._signature.subgraph]
             for index, array in arrays.items():
                 state.resize(index, array.shape)
-            state.allocate()
+            limits.within(self._interpreter._budget, state.allocate, is_timed=False)
             for index, array in arrays.items():
                 state.set(index, array)
-            state.invoke()
+            limits.within(self._interpreter._budget, state.invoke)
             return {name: state.get(index) for name, index in indices(self._signature.outputs).items()}
 
     def get_input_details(self) -> dict[str, Details]:

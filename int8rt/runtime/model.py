@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from int8rt import limits
 from int8rt.errors import InputError
 from int8rt.format import reader
 from int8rt.frozen import frozen
@@ -79,11 +80,11 @@ class Port:
         real = np.asarray(real)
         if not self.is_quantized:
             return np.asarray(real, self.dtype)
-        limits = np.iinfo(self.dtype)
+        bounds = np.iinfo(self.dtype)
         with np.errstate(over="ignore"):
             steps = np.nan_to_num(real.astype(np.float32) / self.tensor.scale, nan=0.0, posinf=np.inf, neginf=-np.inf)
         steps = round_half_away_float(steps.clip(np.float32(-(2**31)), np.float32(2**31)))
-        return np.asarray((steps.astype(np.int64) + self.zero_point).clip(limits.min, limits.max), self.dtype)
+        return np.asarray((steps.astype(np.int64) + self.zero_point).clip(bounds.min, bounds.max), self.dtype)
 
     def dequantize(self, stored: Any) -> np.ndarray:
         """Stored values as real ones, float32, rounded once as by TFLite's DEQUANTIZE; as they are if not quantized."""
@@ -143,7 +144,9 @@ class Model:
         sharing: Sharing = ONE_THREAD,
         progress: Progress | None = None,
         subgraph: int = 0,
+        budget: limits.Budget | None = None,
     ) -> None:
+        self.budget = budget or limits.Budget()
         self.graph, self.numerics, self.sharing = graph, rules, sharing
         self._subgraph: Subgraph = graph.subgraphs[subgraph]
         self.inputs = tuple(Port(t) for t in self._subgraph.inputs)
@@ -153,14 +156,15 @@ class Model:
         self._turn = threading.Lock() if keeps_state(self._subgraph) else None
         self._resources = Resources()
         self._declared = tuple(t.shape for t in self._subgraph.inputs)
-        self._sessions = self._build(self._declared)
+        self._sessions = limits.within(self.budget, self._build, self._declared, is_timed=False)
         self._others: dict[Shapes, _Sessions] = {}  # for inputs of other shapes
 
     def __call__(self, *inputs: Any) -> Arrays:
         """The outputs for these inputs, in the order of ``model.inputs``: one array, or a tuple of several.
 
         An array has the input's shape and type. A leading batch that is k times the model's runs k times. Sizes that
-        the model leaves open (-1 in its shape signature) may differ. Raises InputError.
+        the model leaves open (-1 in its shape signature) may differ. Raises InputError, and LimitError where the run
+        takes more than the model was loaded with.
         """
         found: Arrays | None = self._sessions.direct(inputs)
         if found is not None:
@@ -181,8 +185,12 @@ class Model:
     def trace(self, *inputs: Any) -> Trace:
         """Every tensor that one run computes, and its inputs.
 
-        The batch must be the model's own. State, if any, is that of a fresh model. Raises InputError.
+        The batch must be the model's own. State, if any, is that of a fresh model. Raises InputError and LimitError.
         """
+        traced: Trace = limits.within(self.budget, self._traced, inputs)
+        return traced
+
+    def _traced(self, inputs: Sequence[Any]) -> Trace:
         arrays, count = self.checked(inputs)
         if count != 1:
             raise InputError(f"a trace is of one run, and the inputs hold {count}")
@@ -198,8 +206,14 @@ class Model:
 
         With preserve, every tensor can be read after a run.
         """
+        made: Session = limits.within(
+            self.budget, self._session, self._declared if shapes is None else shapes, preserve
+        )
+        return made
+
+    def _session(self, shapes: Sequence[Sequence[int]], preserve: bool) -> Session:
         session = Session(self._subgraph, self.numerics, preserve, self.sharing, progress=self._progress)
-        session.prepare(self._declared if shapes is None else shapes)
+        session.prepare(shapes)
         return session
 
     def reset(self) -> None:
@@ -247,6 +261,10 @@ class Model:
     # Running
 
     def _run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        found: list[np.ndarray] = limits.within(self.budget, self._run_limited, inputs)
+        return found
+
+    def _run_limited(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         arrays, count = self.checked(inputs)
         return self._sessions_of(arrays).run(arrays, count)
 
@@ -278,6 +296,8 @@ def _typed(port: Port, x: Any) -> np.ndarray:
         if port.is_quantized and x.dtype.kind == "f":
             hint = " (the input's quantize() turns real values into stored values)"
         raise InputError(f"input {port.name!r} has type {x.dtype}, expected {port.dtype}{hint}")
+    if not x.flags.c_contiguous:
+        limits.need(x.nbytes)
     return np.ascontiguousarray(x).reshape(x.shape)
 
 
@@ -346,7 +366,8 @@ class _Sessions:
 
 def load(
     source: reader.Source, *, numerics: str = "reference", hybrid: str = "dynamic", threads: int = 1,
-    progress: Progress | None = None,
+    progress: Progress | None = None, max_memory: int | str | None = None, max_iterations: int | None = None,
+    timeout: float | None = None,
 ) -> Model:  # fmt: skip
     """A Model from a ``.tflite`` file: a path, bytes, a memoryview, or an open binary file.
 
@@ -355,13 +376,22 @@ def load(
     dequantizes the weights on the fly and computes in float32. threads is the number of CPU cores that one run may
     use. progress is called as progress(kernel, done, total) while kernels are compiled.
 
-    Raises ModelError where the file is malformed, UnsupportedError where it needs what int8rt does not have, and
-    InputError where the arguments are wrong.
+    What the model may take, so that a small file cannot take all: max_memory is in bytes, or a text such as "2G", and
+    counts constants, packed weights, memory of tensors and results; by default half of what is free when it is loaded.
+    max_iterations is how many trips all WHILE loops of a run may make together, 1,000,000 by default. timeout is how
+    many seconds a run may take, without end by default; it is looked at between items of a batch, trips of a loop and
+    operators that run in Python, and a run may exceed it by what lies between two of these.
+
+    Raises ModelError where the file is malformed, UnsupportedError where it needs what int8rt does not have,
+    LimitError where it needs more memory than it may have, and InputError where the arguments are wrong.
     """
+    budget = limits.Budget(max_memory, max_iterations, timeout)
     rules = find_numerics(numerics, hybrid)
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
         raise InputError(f"threads is {threads!r}, expected a number from 1 to {MAX_THREADS}")
-    return Model(reader.read(source), rules, Sharing(threads), progress)
+    return Model(
+        limits.within(budget, reader.read, source, is_timed=False), rules, Sharing(threads), progress, budget=budget
+    )
 
 
 def random_inputs(graph: Subgraph, seed: int = 0) -> list[np.ndarray]:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from int8rt import ops
-from int8rt.errors import InputError
+from int8rt import limits, ops
+from int8rt.errors import InputError, LimitError
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.native.entries import Progress
 from int8rt.numerics.rules import Numerics
@@ -189,10 +189,27 @@ class Session:
 
     def _instance(self, program: Program) -> Instance:
         if program not in self._instances:
-            instance = Instance(program, self._progress, self.state, self._pool)
+            instance = self._new_instance(program)
             self._pool = instance.pool if instance.pool.threads > 1 else self._pool
             _keep(self._instances, program, instance, KEPT_INSTANCES)
         return self._instances[program]
+
+    def _new_instance(self, program: Program) -> Instance:
+        """An instance, for which those of other shapes give up their memory where there is too little."""
+        try:
+            return Instance(program, self._progress, self.state, self._pool)
+        except LimitError:
+            for session in [self, *self._others.values()]:
+                if not session.preserve:
+                    session._forget()
+            return Instance(program, self._progress, self.state, self._pool)
+
+    def _forget(self) -> None:
+        """Drop what can be made again; what is running stays as long as it is used."""
+        self._instances.clear()
+        for stage in (self._root, self._first):
+            stage.next.clear()
+            stage.variants.clear()
 
     # Running
 
@@ -211,6 +228,7 @@ class Session:
         if count == 1:
             return self._run_stages(inputs)
         assert self._shapes is not None
+        limits.need(count * sum(t.nbytes for t in self.file.outputs))
         items = [
             self._run_stages([x.reshape(count, *s)[item] for x, s in zip(inputs, self._shapes, strict=True)])
             for item in range(count)
@@ -231,6 +249,7 @@ class Session:
         stage, trail = self._first, [self._first]
         self._run_program(stage, values)
         while stage.cut is not None:
+            limits.check_time()
             self._run_cut(stage, stage.cut, values)
             stage = self._after(stage, tuple(values[t].shape for t in stage.live))
             trail.append(stage)

@@ -55,6 +55,16 @@ Threads = Annotated[int, typer.Option(help="How many CPU cores a run may use.", 
 Hybrid = Annotated[
     str, typer.Option(help="How float activations meet integer weights: dynamic, as TFLite does, or weight_only.")
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(help="What the model may take, such as 2G; default: half of what is free.", show_default=False),
+]
+Iterations = Annotated[
+    int | None, typer.Option(help="Trips of WHILE loops in a run; default: 1,000,000.", min=1, show_default=False)
+]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds that a run may take; default: no end.", show_default=False)
+]
 Seed = Annotated[int, typer.Option(help="Of the random input used where none is given.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Inputs = Annotated[
@@ -146,11 +156,17 @@ def run(
     threads: Threads = 1,
     repeat: Annotated[int, typer.Option(help="Run it this many times, and say how long a run takes.", min=1)] = 1,
     seed: Seed = 0,
+    max_memory: Memory = None,
+    max_iterations: Iterations = None,
+    timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Run a model on given or random data, and print or save its outputs."""
     with _about(model), _progress() as progress:
-        loaded = load(model, hybrid=hybrid, threads=threads, progress=progress)
+        loaded = load(
+            model, hybrid=hybrid, threads=threads, progress=progress,
+            max_memory=max_memory, max_iterations=max_iterations, timeout=timeout,
+        )  # fmt: skip
         arrays = _read_inputs(input, loaded.graph, span) or random_inputs(loaded.graph.main, seed)
         results = _tuple(loaded(*arrays))
     result: report.Report = {"outputs": [_values(p, r) for p, r in zip(loaded.outputs, results, strict=True)]}
@@ -370,13 +386,19 @@ def bench(
     seconds: Annotated[float, typer.Option(help="How long to measure.", min=0)] = 1.0,
     by_operator: Annotated[bool, typer.Option("--profile", help="Show where the time goes, on one thread.")] = False,
     seed: Seed = 0,
+    max_memory: Memory = None,
+    max_iterations: Iterations = None,
+    timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Measure how long a run takes: least, median and 90th percentile."""
     from int8rt.tools.profile import profile
 
     with _about(model), _progress() as progress:
-        loaded = load(model, hybrid=hybrid, threads=threads, progress=progress)
+        loaded = load(
+            model, hybrid=hybrid, threads=threads, progress=progress,
+            max_memory=max_memory, max_iterations=max_iterations, timeout=timeout,
+        )  # fmt: skip
     arrays = random_inputs(loaded.graph.main, seed)
     loaded(*arrays)  # the first run meets cold memory
     times: list[float] = []

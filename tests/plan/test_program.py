@@ -15,7 +15,7 @@ from programs import build, convolutions, random_inputs, tensor
 from writer import SIGN_BIT, Op, T, model, network
 
 from int8rt import ops, steps
-from int8rt.errors import ModelError, UnsupportedError
+from int8rt.errors import LimitError, ModelError, UnsupportedError
 from int8rt.format import reader
 from int8rt.graph import Tensor
 from int8rt.memory import allocate
@@ -252,14 +252,14 @@ def test_number_of_outputs():
 
 @pytest.mark.parametrize("nbytes", [2**55, 2**62, 2**64, 2**90])
 def test_more_memory_than_there_is(nbytes):
-    with pytest.raises(UnsupportedError, match=f"{nbytes:,} bytes"):
+    with pytest.raises(LimitError, match=f"{nbytes:,} bytes"):
         allocate(nbytes)
 
 
 def test_sizes_do_not_wrap():
     assert Tensor("x", (2**31, 2**31, 4), np.dtype(np.int8)).size == 2**64
     x = T(np.int8, (2**31 - 1, 2**31 - 1, 2**31 - 1), 1.0)
-    with pytest.raises((UnsupportedError, ModelError)):
+    with pytest.raises((LimitError, UnsupportedError, ModelError)):
         Instance(build(model("RELU", [x], [T(np.int8, x.shape, 1.0)])))
 
 
