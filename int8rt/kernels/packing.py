@@ -12,6 +12,8 @@ from int8rt.numerics.requantization import limits
 from int8rt.simd.llvm import LANES
 from int8rt.simd.lowerings import offset
 
+CHUNK = 1 << 18  # bytes that are put in order at once, lest a copy of all weights is needed
+
 
 def pack(w: np.ndarray, segments: int, vectors: int, order: list[int]) -> tuple[np.ndarray, int]:
     """int16 or int8 [columns, segments * depth] -> int8 [panel, segment * ceil(depth / 4), 16 vectors, 4]; passes.
@@ -32,7 +34,10 @@ def pack(w: np.ndarray, segments: int, vectors: int, order: list[int]) -> tuple[
         parts = padded
     four = parts.reshape(-1).view(np.int32).reshape(passes, count, width, segments * fours)  # a group is one number
     packed = aligned_empty((count, passes, segments * fours, width), np.int32)
-    packed[...] = four[:, :, order].transpose(1, 0, 3, 2)
+    step = max(1, CHUNK // max(packed[:1].nbytes, 1))
+    for first in range(0, count, step):  # each takes a copy of its panels
+        chunk = slice(first, first + step)
+        packed[chunk] = four[:, chunk, order].transpose(1, 0, 3, 2)
     return packed.view(np.int8).reshape(count, passes * segments * fours, width, 4), passes
 
 
@@ -51,11 +56,13 @@ def split_bytes(w: np.ndarray) -> np.ndarray:
     least, most = limits(w)
     if least >= -128 and most <= 127:
         return np.ascontiguousarray(w, np.int8)[None]
-    parts: list[np.ndarray] = []
-    while not parts or w.any():
-        parts.append(w.clip(-128, 127).astype(np.int8))
-        w = w - parts[-1]
-    return np.stack(parts)
+    count = max(-(-int(most) // 127), -(int(least) // 128))
+    parts = np.empty((count, *w.shape), np.int8)
+    rest = w.copy()
+    for part in parts:
+        np.clip(rest, -128, 127, out=part, casting="unsafe")
+        rest -= part
+    return parts
 
 
 def panels(values: np.ndarray, order: list[int]) -> np.ndarray:
