@@ -43,7 +43,7 @@ class Tensor:
     type_name: str = ""  # the file's own name of the type where NumPy has none: INT4, INT2, RESOURCE, ...
     shape_signature: tuple[int, ...] = ()  # the shape with -1 for unknown sizes; empty where the file has none
     is_variable: bool = False
-    sparsity: object | None = None
+    sparsity: object | None = None  # how the file stores ``data``, which is dense
 
     @property
     def size(self) -> int:

@@ -56,23 +56,6 @@ def check_scales(subgraph: Subgraph, where: str) -> None:
             check_finite(t.quantization, f"{where}, tensor {index} {t.name!r}")
 
 
-def sparse_level(
-    form: int, dense_size: int, segments: np.ndarray, indices: np.ndarray, size: int, above: int, where: str
-) -> int:
-    """Checks one level under ``above`` entries, of an axis of that size; returns how many entries it has itself."""
-    if form == 0:
-        if dense_size != size:
-            raise ModelError(f"{where} is dense of size {dense_size}, expected {size}")
-        return above * size
-    if form != 1:
-        raise ModelError(f"{where} has format {form}, expected 0 (dense) or 1 (sparse)")
-    if len(segments) != above + 1 or segments[0] != 0 or segments[-1] != len(indices) or (np.diff(segments) < 0).any():
-        raise ModelError(f"{where} has {len(segments)} segments, expected {above + 1}, rising from 0 to {len(indices)}")
-    if len(indices) and not (indices.min() >= 0 and indices.max() < size):
-        raise ModelError(f"{where} has indices {indices.min()} to {indices.max()}, expected 0 to {size - 1}")
-    return len(indices)
-
-
 def check_order(subgraph: Subgraph, where: str) -> None:
     """Every tensor is written once: by the file, as state, by the caller or by one node, and before it is read."""
     writer = {}

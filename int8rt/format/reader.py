@@ -22,7 +22,8 @@ from typing import IO, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from int8rt.errors import InputError, ModelError, UnsupportedError
-from int8rt.format.consistency import check_finite, check_order, check_scales, linked, pick, sparse_level
+from int8rt.format import sparse
+from int8rt.format.consistency import check_finite, check_order, check_scales, linked, pick
 from int8rt.format.flatbuffer import FlatBuffer, defaults
 from int8rt.format.schema import OPERATORS, OPTIONS, TYPES, UNIONS
 from int8rt.graph import Graph, Node, Quantization, Signature, Subgraph, Tensor
@@ -32,6 +33,7 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | I
 
 SCHEMA_VERSION = 3
 MAX_RANK = 32  # what every NumPy can hold
+MAX_DENSE = 2**26, 256  # bytes of all sparse constants made dense: so many, and so many per byte of the file
 MAX_ELEMENTS = 2**31 - 1  # TFLite counts elements in an int32
 INT32 = np.iinfo(np.int32)
 
@@ -161,6 +163,7 @@ class _Reader:
         self.codes: list[_Code] = []
         self.tensor_tables: Sequence[SimpleNamespace] = ()  # of the subgraph at hand
         self.unpacked: dict[tuple[int, _Type, int], np.ndarray] = {}
+        self.sparse_left = MAX_DENSE[0] + MAX_DENSE[1] * file.size
 
     def graph(self) -> Graph:
         """The whole model."""
@@ -209,6 +212,8 @@ class _Reader:
             self.tensor(i, tensor, i in written or i in fed, f"{where}, tensor {i} {tensor.name!r}")
             for i, tensor in enumerate(table.tensors)
         ]
+        for i in fed & set(range(len(tensors))):  # what the file holds of an input is not what the caller gives
+            tensors[i] = replace(tensors[i], data=None, sparsity=None)
         self.retype(table.operators, tensors)
         nodes = [self.node(i, operator, tensors, where) for i, operator in enumerate(table.operators)]
         inputs, outputs = (
@@ -314,6 +319,9 @@ class _Reader:
         if signature and len(signature) != len(shape):
             raise ModelError(f"{where} has shape {shape}, but shape signature {signature}")
         data = self.constant(table, type_, shape, where)
+        sparsity = None if table.sparsity is None else self.sparsity(table.sparsity)
+        if sparsity is not None:
+            data = self.dense(data, sparsity, type_, shape, where)
         if data is not None and table.is_variable:
             raise ModelError(f"{where} is variable, but its values are in buffer {table.buffer}")
         if data is None and prod(shape) == 0 and not (is_computed or table.is_variable or type_.is_opaque):
@@ -328,7 +336,7 @@ class _Reader:
             type_.name,
             signature,
             table.is_variable,
-            self.sparsity(table.sparsity, shape, -1 if data is None else data.size, f"{where}, sparsity"),
+            sparsity,
         )
 
     def buffer(self, index: int, where: str) -> np.ndarray:
@@ -344,8 +352,8 @@ class _Reader:
     def constant(self, table: SimpleNamespace, type_: _Type, shape: tuple[int, ...], where: str) -> np.ndarray | None:
         """The values of a tensor as the file holds them; None where it holds none.
 
-        They have the tensor's shape, except that those of a sparse tensor are [stored values], and those of opaque
-        types uint8 [nbytes].
+        They have the tensor's shape, except that those of a sparse tensor are [stored values], to be made dense, and
+        those of opaque types uint8 [nbytes].
         """
         raw = self.buffer(table.buffer, where)
         if len(raw) == 0:
@@ -381,46 +389,33 @@ class _Reader:
         self.unpacked[key] = _frozen(values)
         return values
 
-    def sparsity(
-        self, table: SimpleNamespace | None, shape: tuple[int, ...], stored: int, where: str
-    ) -> SimpleNamespace | None:
-        """How a sparse tensor's values are laid out, checked level by level; ``stored`` values, -1 for no constant.
+    def sparsity(self, table: SimpleNamespace) -> SimpleNamespace:
+        """How a sparse tensor's values are laid out; ``sparse`` says what the fields mean."""
+        levels = (
+            SimpleNamespace(
+                format=level.format,
+                dense_size=level.dense_size,
+                array_segments=self.sparse_array(level.array_segments),
+                array_indices=self.sparse_array(level.array_indices),
+            )
+            for level in table.dim_metadata
+        )
+        order, blocks = tuple(table.traversal_order.tolist()), tuple(table.block_map.tolist())
+        return SimpleNamespace(traversal_order=order, block_map=blocks, dim_metadata=tuple(levels))
 
-        ``traversal_order`` lists the levels: numbers below the rank are axes, those above it the blocks, of the axes in
-        ``block_map``. ``dim_metadata`` says of each level either its ``dense_size`` (format 0), or which indices are
-        there (format 1): under entry i of the level above ``array_indices[array_segments[i]:array_segments[i + 1]]``.
-        """
-        if table is None:
-            return None
-        if stored < 0:
-            raise ModelError(f"{where}: the tensor has no constant values")
-        order, blocks, rank = table.traversal_order.tolist(), table.block_map.tolist(), len(shape)
-        if sorted(order) != list(range(rank + len(blocks))) or len(order) != len(table.dim_metadata):
-            raise ModelError(
-                f"{where} traverses levels {order[:MAX_RANK]} and describes {len(table.dim_metadata)}, "
-                f"expected each of {rank + len(blocks)} once"
-            )
-        if not set(blocks) <= set(range(rank)) or len(set(blocks)) != len(blocks):
-            raise ModelError(f"{where} has blocks of axes {blocks[:MAX_RANK]}, expected different ones below {rank}")
-        sizes = [*shape, *(table.dim_metadata[order.index(rank + i)].dense_size for i in range(len(blocks)))]
-        for axis, size in zip(blocks, sizes[rank:]):
-            if size < 1 or shape[axis] % size:
-                raise ModelError(f"{where} has blocks of {size} along axis {axis}, expected a divisor of {shape[axis]}")
-            sizes[axis] //= size
-        entries, levels = 1, []
-        for position, (axis, level) in enumerate(zip(order, table.dim_metadata)):
-            segments, indices = (self.sparse_array(array) for array in (level.array_segments, level.array_indices))
-            entries = sparse_level(
-                level.format, level.dense_size, segments, indices, sizes[axis], entries, f"{where}, level {position}"
-            )
-            levels.append(
-                SimpleNamespace(
-                    format=level.format, dense_size=level.dense_size, array_segments=segments, array_indices=indices
-                )
-            )
-        if entries != stored:
-            raise ModelError(f"{where} places {entries} values, but {stored} are stored")
-        return SimpleNamespace(traversal_order=tuple(order), block_map=tuple(blocks), dim_metadata=tuple(levels))
+    def dense(
+        self, stored: np.ndarray | None, sparsity: SimpleNamespace, type_: _Type, shape: tuple[int, ...], where: str
+    ) -> np.ndarray:
+        """The values of a sparse constant as operators see them: dense, zeros filled in."""
+        if stored is None or type_.is_opaque:
+            raise ModelError(f"{where}, sparsity: the tensor has no constant values")
+        padding = 8 // type_.bits  # what does not fill the last byte may or may not be there
+        counts = range(stored.size - padding + 1, stored.size + 1)
+        stored = stored[: sparse.check(sparsity, shape, counts, f"{where}, sparsity")]
+        self.sparse_left -= prod(shape) * type_.dtype.itemsize
+        if self.sparse_left < 0:
+            raise ModelError(f"{where}, sparsity: the values would take far more memory than the file")
+        return _frozen(sparse.densified(stored, sparsity, shape))
 
     def sparse_array(self, table: SimpleNamespace | None) -> np.ndarray:
         """Segments or indices, which files hold in several widths: int32 [n]."""

@@ -416,7 +416,8 @@ def sparse(order: list[int], levels: list[Table], blocks: list[int] | None = Non
 
 def test_sparse_tensors() -> None:
     t = constant(x(shape=(2, 4), data=b"\5\6\7", sparsity=sparse([0, 1], [dense(2), csr([0, 1, 3], [2, 0, 3])])))
-    assert t.data.tolist() == [5, 6, 7]
+    assert t.data.tolist() == [[0, 0, 5, 0], [6, 0, 0, 7]]
+    assert not t.data.flags.writeable
     rows, columns = t.sparsity.dim_metadata
     assert (t.sparsity.traversal_order, t.sparsity.block_map, rows.dense_size) == ((0, 1), (), 2)
     assert (columns.array_segments.tolist(), columns.array_indices.tolist()) == ([0, 1, 3], [2, 0, 3])
@@ -444,6 +445,12 @@ def test_sparse_tensors() -> None:
 def test_malformed_sparsity(table: Table) -> None:
     with pytest.raises(ModelError, match="sparsity"):
         constant(x(shape=(2, 4), data=b"\1\2\3", sparsity=table))
+
+
+def test_a_small_file_does_not_become_large() -> None:
+    wide = sparse([0, 1], [dense(2**10), csr([0] * 2**10 + [1], [7])])
+    with pytest.raises(ModelError, match="far more memory than the file"):
+        constant(x(shape=(2**10, 2**20), data=b"\1", sparsity=wide))
 
 
 # What is refused
@@ -566,7 +573,8 @@ def test_constants_are_not_written() -> None:
 @pytest.mark.parametrize("change", ["truncated", "overwritten", "removed"])
 def test_what_becomes_of_a_file_changes_nothing(tmp_path: Path, change: str) -> None:
     data = np.arange(2**20, dtype=np.int32).reshape(1024, 1024)
-    content = identity(x(np.int32, data.shape, data=data, name="w"))
+    a, b, w = (x(np.float32, name="a"), x(np.float32), x(np.int32, data.shape, data=data, name="w"))
+    content = network([Op("RELU", [a], [b])], [a], [b], tensors=[w])
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
     loaded = load(path)
