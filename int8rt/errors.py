@@ -53,5 +53,9 @@ class CallError(InputError, RuntimeError):
     """
 
 
+class CallTypeError(CallError, TypeError):
+    """An argument of a type that a call has no use for; a TypeError too, as LiteRT raises."""
+
+
 class PrepareError(ModelError, RuntimeError):
     """The model contradicts itself, for the input shapes asked for; a RuntimeError, as LiteRT raises."""

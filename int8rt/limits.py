@@ -23,10 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from int8rt.arguments import shown
 from int8rt.errors import InputError, LimitError
 
 SHARE = 0.5  # of the memory that is free when a model is loaded: what it may take by default
 MAX_ITERATIONS = 1_000_000  # of all WHILE loops in one run, by default
+MAX_SECONDS = 1e9
 COUNTED = 1 << 16  # bytes: arrays below that are not followed
 NO_LIMIT = 1 << 62
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -145,20 +147,20 @@ def parse_bytes(value: int | str) -> int:
     if isinstance(value, str):
         found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMGT]?)(?:i?B)?", value.strip(), re.IGNORECASE)
         if not found:
-            raise InputError(f"max_memory is {value!r}, expected a number of bytes, or one such as 512M or 2G")
+            raise InputError(f"max_memory is {shown(value)}, expected a number of bytes, or one such as 512M or 2G")
         value = int(float(found[1]) * _UNITS[found[2].upper()])
     return _positive(value, "max_memory")
 
 
 def _positive(value: Any, name: str) -> int:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name} is {value!r}, expected an integer of at least 1")
+        raise InputError(f"{name} is {shown(value)}, expected an integer of at least 1")
     return int(value)
 
 
 def _seconds(value: Any) -> float:
-    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise InputError(f"timeout is {value!r}, expected a positive number of seconds")
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not 0 < value <= MAX_SECONDS:
+        raise InputError(f"timeout is {shown(value)}, expected a positive number of seconds")
     return float(value)
 
 

@@ -21,6 +21,7 @@ from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from int8rt.arguments import shown
 from int8rt.errors import InputError, ModelError, UnsupportedError
 from int8rt.format import sparse
 from int8rt.format.consistency import check_finite, check_order, check_scales, linked, pick
@@ -58,21 +59,37 @@ def _bytes_of(source: Source) -> np.ndarray:
     if not isinstance(source, (bytes, bytearray, memoryview)):
         if not hasattr(source, "read"):
             raise InputError(f"a model is a path, bytes or an open file, not {type(source).__name__}")
-        source = source.read()
-        if not isinstance(source, bytes):
-            raise InputError(f"the file gave {type(source).__name__}, expected bytes: open it in binary mode")
-    view = memoryview(source)
-    if not (view.readonly and view.c_contiguous):
-        view = memoryview(view.tobytes())  # what was checked must not change afterwards
+        source = content(source)
+    try:
+        view = memoryview(source)
+        if not (view.readonly and view.c_contiguous):
+            view = memoryview(view.tobytes())  # what was checked must not change afterwards
+    except ValueError as error:  # a memoryview that was released
+        raise InputError(f"the bytes of the model cannot be read: {error}") from None
     return np.frombuffer(view.cast("B"), np.uint8) if view.nbytes else np.empty(0, np.uint8)
+
+
+def content(file: Any) -> bytes:
+    """What an open binary file still holds. Raises InputError, and OSError where it cannot be read."""
+    try:
+        found = file.read()
+    except (OSError, InputError):
+        raise
+    except Exception as error:  # a closed file, or an object that only looks like one
+        raise InputError(f"{shown(file)} cannot be read: {type(error).__name__}: {error}") from None
+    if not isinstance(found, bytes):
+        raise InputError(f"the file gave {type(found).__name__}, expected bytes: open it in binary mode")
+    return found
 
 
 def _read_file(path: str | os.PathLike[str]) -> np.ndarray:
     """A file in memory: uint8 [nbytes], read-only, at a multiple of a cache line."""
     try:
         file = open(path, "rb", buffering=0)  # noqa: SIM115 (the `with` below)
-    except ValueError as error:  # a NUL in the path
-        raise InputError(f"cannot open {os.fspath(path)!r}: {error}") from None
+    except OSError:
+        raise
+    except Exception as error:  # a NUL in the path, or an object that is no path after all
+        raise InputError(f"cannot open {shown(path)}: {error}") from None
     with file:
         status = os.fstat(file.fileno())
         if stat.S_ISFIFO(status.st_mode):  # as a shell makes of <(...)

@@ -17,9 +17,11 @@ import importlib
 import json
 import operator
 from collections.abc import Callable
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any, ParamSpec
 
+from int8rt.arguments import shown
+from int8rt.errors import InputError
 from int8rt.native import fingerprint as fingerprint  # hashes the sources now, before kernels are imported
 from int8rt.native.abi import Signature
 
@@ -74,8 +76,15 @@ class Kernel:
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
-    """Make a Kernel of a function."""
-    return Kernel(function)
+    """Make a Kernel of a function. Raises InputError for what is none that Python code defines."""
+    return Kernel(_defined(function, "kernel"))
+
+
+def _defined(function: Callable[..., Any], what: str) -> Callable[..., Any]:
+    """The function itself, if it has Python code, which is what Numba compiles. Raises InputError."""
+    if not isinstance(function, FunctionType):
+        raise InputError(f"{what} takes a function defined in Python, found {shown(function)}")
+    return function
 
 
 def method(function: Callable[..., Any]) -> Kernel:
@@ -87,8 +96,10 @@ def kernel_factory(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
     """A function that makes a kernel of numbers, strings, None and Inlines becomes one that makes it once.
 
     All arguments, defaults among them, are in the kernel's name, so that no two kernels share one, and in its recipe,
-    so that other processes can make it too. Raises TypeError where an argument is of another type.
+    so that other processes can make it too. Raises InputError for what is no function; what it makes raises TypeError
+    where an argument is of another type.
     """
+    _defined(make, "kernel_factory")
 
     @functools.lru_cache(maxsize=None, typed=True)  # 1 and True are different arguments
     def made(*args: Any) -> Kernel:
@@ -158,8 +169,8 @@ class Inline:
 
 
 def inline(function: Callable[..., Any]) -> Inline:
-    """Make an Inline of a function."""
-    return Inline(function)
+    """Make an Inline of a function. Raises InputError for what is none that Python code defines."""
+    return Inline(_defined(function, "inline"))
 
 
 class Stage(Inline):

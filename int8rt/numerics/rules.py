@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from int8rt.arguments import as_choice
 from int8rt.errors import InputError
 
 RULES = ("double_rounding", "double")
@@ -40,7 +41,5 @@ NUMERICS = {
 
 def numerics(name: str | Numerics, hybrid: str | None = None) -> Numerics:
     """The Numerics of that name, with its own ``hybrid`` unless another is given. Raises InputError."""
-    if isinstance(name, str) and name not in NUMERICS:
-        raise InputError(f"numerics is {name!r}; known are {', '.join(NUMERICS)}")
-    rules = NUMERICS[name] if isinstance(name, str) else name
-    return rules if hybrid is None else replace(rules, hybrid=hybrid)
+    rules = name if isinstance(name, Numerics) else NUMERICS[as_choice(name, "numerics", NUMERICS)]
+    return rules if hybrid is None else replace(rules, hybrid=as_choice(hybrid, "hybrid", HYBRID))

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
+from int8rt.arguments import as_array, as_choice, as_flag, as_index, shown
 from int8rt.errors import InputError
 from int8rt.numerics.fixedpoint import round_half_away_float
 
@@ -56,13 +56,14 @@ def quantize_and_dequantize(
     Source: ``quantize_and_dequantize_op.h`` of TensorFlow 2.21. It computes float16 in XLA only, which multiplies by
     1 / least and 1 / most where the formula divides by them, and clamps in the other order; so does this function.
     """
-    x = np.asarray(x)
+    x = as_array(x, "x")
     if x.dtype not in (np.float16, np.float32, np.float64):
         raise InputError(f"x is {x.dtype}, expected float16, float32 or float64")
-    if round_mode not in ("HALF_TO_EVEN", "HALF_UP"):
-        raise InputError(f"round_mode is {round_mode!r}, expected 'HALF_TO_EVEN' or 'HALF_UP'")
+    as_choice(round_mode, "round_mode", ("HALF_TO_EVEN", "HALF_UP"))
+    signed_input, narrow_range = as_flag(signed_input, "signed_input"), as_flag(narrow_range, "narrow_range")
+    range_given = as_flag(range_given, "range_given")
     axis = _axis(x, axis)
-    least, most = _integers(x.dtype, _integer("num_bits", num_bits), signed_input, narrow_range)
+    least, most = _integers(x.dtype, as_index(num_bits, "num_bits"), signed_input, narrow_range)
     if range_given:
         lo, hi = _range(x, input_min, input_max, axis, "input_min", "input_max")
     if x.size == 0:
@@ -106,11 +107,11 @@ def fake_quant(
     ``tf.quantization.fake_quant_with_min_max_args`` and its relatives compute the same in another order: the last bits
     differ, and an x halfway between two values may go to the other one.
     """
-    x = np.asarray(x)
+    x = as_array(x, "x")
     if x.dtype != np.float32:
         raise InputError(f"x is {x.dtype}, expected float32")
     axis = _axis(x, axis)
-    num_bits = _integer("num_bits", num_bits)
+    num_bits, narrow_range = as_index(num_bits, "num_bits"), as_flag(narrow_range, "narrow_range")
     fewest = 2 if narrow_range else 1
     if not fewest <= num_bits <= 16:
         raise InputError(f"num_bits is {num_bits}, expected {fewest} to 16")
@@ -130,18 +131,11 @@ def fake_quant(
 # Arguments
 
 
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise InputError(f"{name} is {value!r}, expected an integer") from None
-
-
 def _axis(x: Array, axis: Any) -> int | None:
     """The axis, counted from the front."""
     if axis is None:
         return None
-    axis = _integer("axis", axis)
+    axis = as_index(axis, "axis")
     if not -x.ndim <= axis < x.ndim:
         raise InputError(f"axis is {axis}, expected one of the {x.ndim} of x, whose shape is {x.shape}")
     return axis % x.ndim
@@ -162,13 +156,13 @@ def _end(x: Array, value: Any, axis: int | None, name: str) -> Array:
     try:
         with np.errstate(over="ignore", under="ignore"):
             end = np.asarray(value, np.float64).astype(x.dtype)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} is {value!r}, expected numbers") from None
+    except Exception:
+        raise InputError(f"{name} is {shown(value)}, expected numbers") from None
     expected = () if axis is None else (x.shape[axis],)
     if end.shape != expected:
         raise InputError(f"{name} is of shape {end.shape}, expected {expected}")
     if not np.all(np.isfinite(end)):
-        raise InputError(f"{name} is {value}, expected numbers that are finite in {x.dtype}")
+        raise InputError(f"{name} is {shown(value)}, expected numbers that are finite in {x.dtype}")
     return end if axis is None else end.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
 
 

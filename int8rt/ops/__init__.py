@@ -43,6 +43,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from int8rt.arguments import shown
 from int8rt.errors import InputError, UnsupportedError
 from int8rt.graph import Node, Subgraph
 from int8rt.numerics.rules import Numerics
@@ -204,9 +205,9 @@ def register(name: str, operator: Any) -> None:
     """
     needed = ("shapes",) if callable(getattr(operator, "control", None)) else ("shapes", "reference")
     missing = [f for f in needed if not callable(getattr(operator, f, None))]
-    if not name or missing:
+    if not isinstance(name, str) or not name or missing:
         raise InputError(
-            f"operator {name!r} needs a name and functions shapes and reference; {operator!r} lacks {missing}"
+            f"operator {shown(name)} needs a name and functions shapes and reference; {shown(operator)} lacks {missing}"
         )
     _registered[name] = _Declared(operator)
 

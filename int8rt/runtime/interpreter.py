@@ -16,7 +16,6 @@ Methods, arguments and dictionaries are those of LiteRT 2.3.0. What differs, on 
 from __future__ import annotations
 
 import enum
-import operator
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from int8rt import limits
-from int8rt.errors import CallError, UnsupportedError
+from int8rt.arguments import as_array, as_count, as_flag, as_index, listed, shown
+from int8rt.errors import CallError, CallTypeError, UnsupportedError
 from int8rt.errors import PrepareError as PrepareError
 from int8rt.format import reader
 from int8rt.graph import Graph, Signature, Tensor
@@ -47,7 +47,7 @@ class OpResolverType(enum.Enum):
 
 def load_delegate(library: Any, options: Any = None) -> NoReturn:
     """Raise CallError: there are no delegates. Scripts expect the ValueError that LiteRT raises where loading fails."""
-    raise CallError(f"cannot load delegate {library!r}: int8rt runs models itself and has no delegates")
+    raise CallError(f"cannot load delegate {shown(library)}: int8rt runs models itself and has no delegates")
 
 
 class Interpreter:
@@ -82,13 +82,13 @@ class Interpreter:
         experimental_disable_delegate_node_fusion: bool = False,
         experimental_force_delegate_node_profiling: bool = False,
     ) -> None:
-        if experimental_delegates:
-            raise UnsupportedError(
-                f"{len(experimental_delegates)} delegates given; int8rt has none, expected no delegates"
-            )
+        if as_flag(experimental_delegates, "experimental_delegates", CallError):
+            raise UnsupportedError(f"delegates given: {shown(experimental_delegates)}; int8rt has none, expected none")
         _check_resolver(experimental_op_resolver_type)
-        compress = bool(experimental_compress_quantization_zero_points)
-        options = Options(_threads(num_threads), bool(experimental_preserve_all_tensors), compress)
+        zero_points, preserve = experimental_compress_quantization_zero_points, experimental_preserve_all_tensors
+        compress = as_flag(zero_points, "experimental_compress_quantization_zero_points", CallError)
+        preserve = as_flag(preserve, "experimental_preserve_all_tensors", CallError)
+        options = Options(_threads(num_threads), preserve, compress)
         self._budget = limits.Budget()
         graph: Graph = limits.within(self._budget, _read, model_path, model_content, is_timed=False)
         self._lock = threading.RLock()
@@ -119,7 +119,7 @@ class Interpreter:
         With strict, only sizes that are -1 in its shape signature may change. Raises CallError.
         """
         with self._lock:
-            self._states[0].resize(input_index, _shape(tensor_size), strict)
+            self._states[0].resize(input_index, _shape(tensor_size), as_flag(strict, "strict", CallError))
 
     def reset_all_variables(self) -> None:
         """Set every variable tensor to zero, the state before the first run.
@@ -135,7 +135,7 @@ class Interpreter:
     def set_tensor(self, tensor_index: int, value: Any) -> None:
         """Copy an array of the tensor's type and shape into an input (or a variable). Raises CallError."""
         with self._lock:
-            self._states[0].set(tensor_index, np.asarray(value))
+            self._states[0].set(tensor_index, as_array(value, "value", CallError))
 
     def get_tensor(self, tensor_index: int, subgraph_index: int = 0) -> np.ndarray:
         """Return a copy of an input, output, variable or constant; of others with experimental_preserve_all_tensors.
@@ -228,7 +228,7 @@ class Interpreter:
         return SignatureRunner(self, signature_key)
 
     def _state(self, subgraph_index: int) -> SubgraphTensors:
-        index = operator.index(subgraph_index)
+        index = as_index(subgraph_index, "subgraph_index", CallTypeError)
         if not 0 <= index < len(self._states):
             raise CallError(f"subgraph_index is {index}, but the model has {len(self._states)} subgraphs")
         return self._states[index]
@@ -241,9 +241,9 @@ class SignatureRunner:
     """
 
     def __init__(self, interpreter: Interpreter, signature_key: str) -> None:
-        if signature_key not in interpreter._signatures:
+        if not isinstance(signature_key, str) or signature_key not in interpreter._signatures:
             known = ", ".join(map(repr, interpreter._signatures)) or "none"
-            raise CallError(f"Invalid signature_key provided: {signature_key!r}; the model has {known}")
+            raise CallError(f"Invalid signature_key provided: {shown(signature_key)}; the model has {known}")
         self._interpreter = interpreter
         self._signature: Signature = interpreter._signatures[signature_key]
 
@@ -251,8 +251,8 @@ class SignatureRunner:
         """Run on arrays by the signature's names, whose shapes the model's inputs take. Raises CallError."""
         wanted = self._signature.inputs
         if set(inputs) != set(wanted):
-            raise CallError(f"inputs are named {sorted(inputs)}, expected {sorted(wanted)}")
-        arrays = {wanted[name].index: np.asarray(value) for name, value in inputs.items()}
+            raise CallError(f"inputs are named {listed(inputs)}, expected {sorted(wanted)}")
+        arrays = {wanted[name].index: as_array(x, f"input {name!r}", CallError) for name, x in inputs.items()}
         with self._interpreter._lock:
             state = self._interpreter._states[self._signature.subgraph]
             for index, array in arrays.items():
@@ -280,37 +280,45 @@ class SignatureRunner:
 
 
 def _read(path: str | bytes | os.PathLike[Any] | None, content: bytes | bytearray | memoryview | None) -> Graph:
-    if path and content:
+    has_path, has_content = as_flag(path, "model_path", CallError), as_flag(content, "model_content", CallError)
+    if has_path and has_content:
         raise CallError("model_path and model_content are given, expected only one of them")
-    if content:
+    if has_content:
+        if not isinstance(content, (bytes, bytearray, memoryview)):
+            raise CallError(f"model_content is {shown(content)}, expected bytes")
         return reader.read(content)
-    if not path:
+    if not has_path:
         raise CallError("neither model_path nor model_content is given, expected one of them")
     try:
-        return reader.read(os.fsdecode(path))
+        return reader.read(os.fsdecode(path))  # type: ignore[arg-type]
+    except TypeError:
+        raise CallError(f"model_path is {shown(path)}, expected a path") from None
     except OSError as error:
-        raise CallError(f"could not open {os.fsdecode(path)!r}: {error.strerror or error}") from error
+        raise CallError(f"could not open {shown(path)}: {error.strerror or error}") from error
 
 
 def _check_resolver(resolver: Any) -> None:
     """Refuse what is not an OpResolverType; LiteRT's own enumeration is as good as ours."""
     if not (isinstance(resolver, enum.Enum) and resolver.name in OpResolverType.__members__):
-        raise CallError(f"experimental_op_resolver_type is {resolver!r}, expected an OpResolverType")
+        raise CallError(f"experimental_op_resolver_type is {shown(resolver)}, expected an OpResolverType")
 
 
 def _threads(number: int | None) -> int:
     if number is None:
         return 1
-    if not isinstance(number, int) or number < 1:
-        raise CallError(f"num_threads is {number!r}, expected an int of at least 1")
-    return min(number, os.cpu_count() or 1)  # more would only wait for one another
+    return min(
+        as_count(number, "num_threads", 1, None, CallError), os.cpu_count() or 1
+    )  # more would only wait for one another
 
 
 def _shape(sizes: Any) -> tuple[int, ...]:
-    array = np.asarray(sizes)
+    array = as_array(sizes, "shape", CallError)
     numbers = array.tolist() if array.ndim == 1 else [None]
-    if not all(isinstance(n, (int, float)) and float(n).is_integer() and n >= 0 for n in numbers):
-        raise CallError(f"shape is {sizes!r}, expected a list of sizes of at least 0")
+    if (
+        not all(isinstance(n, int) or (isinstance(n, float) and n.is_integer()) for n in numbers)
+        or min(numbers, default=0) < 0
+    ):
+        raise CallError(f"shape is {shown(sizes)}, expected a list of sizes of at least 0")
     shape = tuple(map(int, numbers))
     if len(shape) > reader.MAX_RANK or prod(shape) > reader.MAX_ELEMENTS:
         raise CallError(f"shape is {shape}, expected at most {reader.MAX_RANK} axes and {reader.MAX_ELEMENTS} elements")

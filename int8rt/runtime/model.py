@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from int8rt import limits
+from int8rt.arguments import as_array, as_count, as_flag, as_mapping, as_numbers, as_tuple, listed, shown
 from int8rt.errors import InputError
 from int8rt.format import reader
 from int8rt.frozen import frozen
@@ -76,10 +78,11 @@ class Port:
         """Real values as stored ones, as by TFLite's QUANTIZE: ``clamp(zero_point + round(real / scale))`` in float32.
 
         Halves are rounded away from zero; NaN counts as 0. Of a port that is not quantized, the values in its type.
+        Raises InputError for what are no numbers, and for those that such a type cannot hold.
         """
-        real = np.asarray(real)
         if not self.is_quantized:
-            return np.asarray(real, self.dtype)
+            return self._converted(real)
+        real = as_numbers(real, f"what is quantized for {self.name!r}")
         bounds = np.iinfo(self.dtype)
         with np.errstate(over="ignore"):
             steps = np.nan_to_num(real.astype(np.float32) / self.tensor.scale, nan=0.0, posinf=np.inf, neginf=-np.inf)
@@ -87,11 +90,32 @@ class Port:
         return np.asarray((steps.astype(np.int64) + self.zero_point).clip(bounds.min, bounds.max), self.dtype)
 
     def dequantize(self, stored: Any) -> np.ndarray:
-        """Stored values as real ones, float32, rounded once as by TFLite's DEQUANTIZE; as they are if not quantized."""
-        stored = np.asarray(stored)
+        """Stored values as real ones, float32, rounded once as by TFLite's DEQUANTIZE; as they are if not quantized.
+
+        Raises InputError for what are no integers where it is quantized.
+        """
+        what = f"what is dequantized of {self.name!r}"
         if not self.is_quantized:
-            return stored
-        return np.asarray(np.float64(self.tensor.scale) * (stored.astype(np.int64) - self.zero_point), np.float32)
+            return as_array(stored, what)
+        steps = as_numbers(stored, what, kinds="biu").astype(np.int64) - self.zero_point
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(np.float64(self.tensor.scale) * steps, np.float32)
+
+    def _converted(self, values: Any) -> np.ndarray:
+        """Values in the type of a port that is not quantized. Raises InputError where it does not hold them."""
+        what = f"what is quantized for {self.name!r}"
+        if self.dtype == object:
+            return np.asarray(as_array(values, what), object)
+        given = as_numbers(values, what, kinds="biufc" if self.dtype.kind == "c" else "biuf")
+        if self.dtype.kind not in "iu":
+            with np.errstate(over="ignore", under="ignore"):
+                return given.astype(self.dtype, copy=False)
+        bounds = np.iinfo(self.dtype)
+        with np.errstate(over="ignore"):
+            given = given if given.dtype.kind in "biu" else given.astype(np.float64)
+        if given.size and not (bounds.min <= given.min().item() and given.max().item() < bounds.max + 1):
+            raise InputError(f"{what} has values that {self.dtype} cannot hold, expected {bounds.min} to {bounds.max}")
+        return given.astype(self.dtype, copy=False)
 
     def __repr__(self) -> str:
         return f"<Port {repr(self.tensor)[1:]}"
@@ -146,9 +170,15 @@ class Model:
         subgraph: int = 0,
         budget: limits.Budget | None = None,
     ) -> None:
-        self.budget = budget or limits.Budget()
+        budget = limits.Budget() if budget is None else budget
+        for value, kind in ((graph, Graph), (rules, Numerics), (sharing, Sharing), (budget, limits.Budget)):
+            if not isinstance(value, kind):
+                raise InputError(f"a Model is made of a {kind.__name__}, found {shown(value)}: expected int8rt.load()")
+        if progress is not None and not callable(progress):
+            raise InputError(f"progress is {shown(progress)}, expected a function of kernel, done and total")
+        self.budget = budget
         self.graph, self.numerics, self.sharing = graph, rules, sharing
-        self._subgraph: Subgraph = graph.subgraphs[subgraph]
+        self._subgraph: Subgraph = graph.subgraphs[as_count(subgraph, "subgraph", 0, len(graph.subgraphs) - 1)]
         self.inputs = tuple(Port(t) for t in self._subgraph.inputs)
         self.outputs = tuple(Port(t) for t in self._subgraph.outputs)
         self._progress = progress
@@ -178,7 +208,7 @@ class Model:
         The names are those of a signature where the inputs' names are, else those of the tensors. Names of tensors that
         recur have ``#index`` added.
         """
-        named_inputs, named_outputs = self._names(inputs)
+        named_inputs, named_outputs = self._names(as_mapping(inputs, "inputs"))
         results = dict(zip(self._subgraph.outputs, self._run([inputs[named_inputs[p.tensor]] for p in self.inputs])))
         return {name: results[t] for t, name in named_outputs}
 
@@ -206,9 +236,9 @@ class Model:
 
         With preserve, every tensor can be read after a run.
         """
-        made: Session = limits.within(
-            self.budget, self._session, self._declared if shapes is None else shapes, preserve
-        )
+        keep = as_flag(preserve, "preserve")
+        sizes = self._declared if shapes is None else self._checked_shapes(shapes)
+        made: Session = limits.within(self.budget, self._session, sizes, keep)
         return made
 
     def _session(self, shapes: Sequence[Sequence[int]], preserve: bool) -> Session:
@@ -244,10 +274,11 @@ class Model:
         if set(names.values()) == set(inputs):
             return names, list(unique_names(self._subgraph.outputs).items())
         expected.append(sorted(names.values()))
-        raise InputError(f"inputs are named {sorted(inputs)}; expected {' or '.join(map(str, expected))}")
+        raise InputError(f"inputs are named {listed(inputs)}; expected {' or '.join(map(str, expected))}")
 
     def checked(self, inputs: Sequence[Any]) -> tuple[list[np.ndarray], int]:
         """The inputs as C-contiguous arrays, and how many runs they hold. Raises InputError."""
+        inputs = as_tuple(inputs, "inputs", "an array for each input")
         if len(inputs) != len(self.inputs):
             names = ", ".join(repr(p.name) for p in self.inputs)
             raise InputError(f"{len(inputs)} inputs given, {len(self.inputs)} expected: {names}")
@@ -257,6 +288,16 @@ class Model:
             held = ", ".join(f"{p.name!r} {n}" for p, n in zip(self.inputs, counts, strict=True))
             raise InputError(f"the inputs hold different numbers of runs: {held}; expected the same")
         return arrays, counts[0] if counts else 1
+
+    def _checked_shapes(self, shapes: Any) -> Shapes:
+        """One shape for each input. Raises InputError."""
+        try:
+            found = tuple(tuple(map(operator.index, shape)) for shape in shapes)
+        except Exception:
+            found = ()
+        if len(found) != len(self.inputs) or any(size < 0 for shape in found for size in shape):
+            raise InputError(f"shapes is {shown(shapes)}, expected a shape for each of {len(self.inputs)} inputs")
+        return found
 
     # Running
 
@@ -290,7 +331,7 @@ class Model:
 
 def _typed(port: Port, x: Any) -> np.ndarray:
     """x as a C-contiguous array of the port's type."""
-    x = np.asarray(x)
+    x = as_array(x, f"input {port.name!r}")
     if x.dtype != port.dtype:
         hint = ""
         if port.is_quantized and x.dtype.kind == "f":
@@ -387,11 +428,8 @@ def load(
     """
     budget = limits.Budget(max_memory, max_iterations, timeout)
     rules = find_numerics(numerics, hybrid)
-    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
-        raise InputError(f"threads is {threads!r}, expected a number from 1 to {MAX_THREADS}")
-    return Model(
-        limits.within(budget, reader.read, source, is_timed=False), rules, Sharing(threads), progress, budget=budget
-    )
+    sharing = Sharing(as_count(threads, "threads", 1, MAX_THREADS))
+    return Model(limits.within(budget, reader.read, source, is_timed=False), rules, sharing, progress, budget=budget)
 
 
 def random_inputs(graph: Subgraph, seed: int = 0) -> list[np.ndarray]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from int8rt.errors import CallError, ModelError, PrepareError, UnsupportedError
+from int8rt.arguments import as_index
+from int8rt.errors import CallError, CallTypeError, ModelError, PrepareError, UnsupportedError
 from int8rt.graph import Subgraph, Tensor
 from int8rt.numerics.rules import numerics
 from int8rt.plan.sharing import Sharing
@@ -220,7 +220,7 @@ class SubgraphTensors:
         return tensor_details(t, self.file.tensors[t.index], shape, self._options.compress)
 
     def _tensor(self, index: int) -> Tensor:
-        number = operator.index(index)
+        number = as_index(index, "the index of a tensor", CallTypeError)
         if not 0 <= number < len(self._graph.tensors):
             raise CallError(f"tensor {number} does not exist, expected 0 to {len(self._graph.tensors) - 1}")
         return self._graph.tensors[number]

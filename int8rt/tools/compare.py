@@ -7,21 +7,23 @@ there in tensors that LiteRT does not give. Behind it differences only spread. L
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from int8rt.arguments import as_choice, as_count, as_tuple
 from int8rt.format import reader
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.native.entries import Progress
 from int8rt.numerics.rules import numerics as rules
 from int8rt.plan.sharing import Sharing
-from int8rt.runtime.model import Model, Trace, random_inputs
+from int8rt.runtime.model import MAX_THREADS, Model, Trace, random_inputs
 from int8rt.tools import litert
-from int8rt.tools.litert import Resolver
+from int8rt.tools.litert import RESOLVERS, Resolver
+
+MAX_RUNS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,18 @@ def compare(
     Raises ModelError, UnsupportedError and InputError as ``load`` and a call of the model do, and LiteRTError where
     LiteRT is not installed, refuses the model or dies.
     """
-    if not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
-        source = source.read()  # LiteRT needs the same bytes
+    resolver = as_choice(resolver, "resolver", RESOLVERS)  # type: ignore[assignment]
+    runs, seed = as_count(runs, "runs", 1, MAX_RUNS), as_count(seed, "seed", 0, None)
+    sharing = Sharing(as_count(threads, "threads", 1, MAX_THREADS))
+    if hasattr(source, "read"):
+        source = reader.content(source)  # LiteRT needs the same bytes
     graph = reader.read(source)
-    model = Model(graph, rules(numerics), Sharing(threads), progress)
+    model = Model(graph, rules(numerics), sharing, progress)
     seeds = [seed + i for i in range(runs)]
     steps = (
         [random_inputs(graph.main, s) for s in seeds]
         if inputs is None
-        else [s for i in inputs for s in _runs(model, i)]
+        else [s for i in as_tuple(inputs, "inputs", "a list of arrays for each run") for s in _runs(model, i)]
     )
     differences: list[Difference] = []
     compared: set[int] = set()

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from int8rt.arguments import as_count, shown
+from int8rt.errors import InputError
 from int8rt.runtime.model import Model
 
 
@@ -22,12 +24,18 @@ class Row(NamedTuple):
 
 
 def profile(model: Model, inputs: Sequence[np.ndarray], repeat: int = 10) -> list[Row]:
-    """Time every call of one run, in the order of execution, on inputs of the declared shapes.
+    """Time every call of one run, in the order of execution, on inputs that fit the model.
 
     A call runs on what it finds in memory, many times in a row, so that its time is told from that of asking.
     """
-    session = model.session()
-    session.run(inputs)
+    repeat = as_count(repeat, "repeat", 1, MAX_REPEAT)
+    if not isinstance(model, Model):
+        raise InputError(f"model is {shown(model)}, expected a Model")
+    arrays, count = model.checked(inputs)
+    if count != 1:
+        raise InputError(f"a profile is of one run, and the inputs hold {count}")
+    session = model.session([x.shape for x in arrays])
+    session.run(arrays)
     return [Row(r.node.op, r.node.index, r.name, _time(r.run, repeat), r.work) for r in session.runners()]
 
 
@@ -46,3 +54,4 @@ def _seconds(run: Callable[[int], None], times: int) -> float:
 
 
 LONG_ENOUGH = 1e-4  # seconds
+MAX_REPEAT = 1_000_000
