@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from int8rt import locks
 from int8rt.arguments import shown
 from int8rt.errors import InputError, LimitError
 
@@ -46,7 +47,7 @@ class Budget:
         self.timeout = None if timeout is None else _seconds(timeout)
         self.used = 0  # bytes
         self._held: set[int] = set()  # by id, as several programs may mention one array
-        self._lock = threading.RLock()  # a finalizer may run while it is held
+        self._lock = locks.lock()  # a finalizer may run while it is held
 
     def run(self, is_timed: bool = True) -> tuple[int, float]:
         """The trips that a run may make, and when its time is over."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import threading
 from collections.abc import Callable
 from typing import Any
 
+from int8rt import locks
 from int8rt.errors import InputError
 from int8rt.memory import address
 from int8rt.native import cache, loader
@@ -24,7 +24,7 @@ from int8rt.native.kernel import Kernel
 
 Progress = Callable[[str, int, int], None]  # what is being compiled, how many are done, how many there are
 
-_lock = threading.RLock()
+_lock = locks.lock()
 
 
 def entry_point(kernel: Kernel, signature: Signature) -> int:

@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import enum
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
 
-from int8rt import limits
+from int8rt import limits, locks
 from int8rt.arguments import as_array, as_count, as_flag, as_index, listed, shown
 from int8rt.errors import CallError, CallTypeError, UnsupportedError
 from int8rt.errors import PrepareError as PrepareError
@@ -91,7 +90,7 @@ class Interpreter:
         options = Options(_threads(num_threads), preserve, compress)
         self._budget = limits.Budget()
         graph: Graph = limits.within(self._budget, _read, model_path, model_content, is_timed=False)
-        self._lock = threading.RLock()
+        self._lock = locks.lock()
         self._main = graph.main
         self._compress = compress
         self._signatures = {signature.key: signature for signature in graph.signatures}
@@ -109,7 +108,8 @@ class Interpreter:
             limits.within(self._budget, self._states[0].allocate, is_timed=False)
 
     def invoke(self) -> None:
-        """Run once on what the inputs hold. Raises CallError before ``allocate_tensors``, LimitError."""
+        """Run once on what the inputs hold. Raises LimitError; CallError before ``allocate_tensors`` and within a run."""
+        locks.check_turn(self._lock, "the interpreter")
         with self._lock:
             limits.within(self._budget, self._states[0].invoke)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import operator
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from int8rt import limits
+from int8rt import limits, locks
 from int8rt.arguments import as_array, as_count, as_flag, as_mapping, as_numbers, as_tuple, listed, shown
 from int8rt.errors import InputError
 from int8rt.format import reader
 from int8rt.frozen import frozen
 from int8rt.graph import Graph, Subgraph, Tensor
+from int8rt.locks import check_turn
 from int8rt.native.entries import Progress
 from int8rt.numerics.fixedpoint import round_half_away_float
 from int8rt.numerics.rules import Numerics
@@ -157,8 +157,10 @@ class Trace(Mapping[str, np.ndarray]):
 class Model:
     """A model ready to run; make one with ``int8rt.load``. Several threads may call it at once.
 
-    A model that keeps state between runs runs one call at a time. Variable tensors belong to the shapes of the inputs:
-    inputs of other shapes start from zero. Resources, which have names, do not.
+    A model that keeps state between runs runs one call at a time; one from within its own run, as by a signal
+    handler, raises CallError. After a fork the child has the state as it was, half of a run where another thread
+    was in one. Variable tensors belong to the shapes of the inputs: inputs of other shapes start from zero.
+    Resources, which have names, do not.
     """
 
     def __init__(
@@ -182,8 +184,8 @@ class Model:
         self.inputs = tuple(Port(t) for t in self._subgraph.inputs)
         self.outputs = tuple(Port(t) for t in self._subgraph.outputs)
         self._progress = progress
-        self._lock = threading.Lock()
-        self._turn = threading.Lock() if keeps_state(self._subgraph) else None
+        self._lock = locks.lock()
+        self._turn = locks.lock() if keeps_state(self._subgraph) else None
         self._resources = Resources()
         self._declared = tuple(t.shape for t in self._subgraph.inputs)
         self._sessions = limits.within(self.budget, self._build, self._declared, is_timed=False)
@@ -367,13 +369,14 @@ def _shape_text(shape: tuple[int, ...], signature: tuple[int, ...]) -> str:
 class _Sessions:
     """Sessions for one set of shapes: as many as callers at the same time need, one where there is state."""
 
-    def __init__(self, session: Session, turn: threading.Lock | None) -> None:
+    def __init__(self, session: Session, turn: Any) -> None:
         self.program, self._turn = session.program, turn
         self._first, self._free = session, [session]
 
     def direct(self, inputs: Sequence[Any]) -> Any:
         """``Session.direct`` of a session that nobody else uses; None where all are in use."""
         if self._turn is not None:
+            check_turn(self._turn, "the model")
             with self._turn:
                 return self._first.direct(*inputs)
         try:
@@ -388,6 +391,7 @@ class _Sessions:
     def run(self, inputs: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
         """What a session that nobody else uses gives."""
         if self._turn is not None:
+            check_turn(self._turn, "the model")
             with self._turn:
                 return self._first.run(inputs, count)
         try:
@@ -401,6 +405,7 @@ class _Sessions:
 
     def reset(self) -> None:
         if self._turn is not None:
+            check_turn(self._turn, "the model")
             with self._turn:
                 self._first.reset()
 
