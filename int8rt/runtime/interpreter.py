@@ -108,7 +108,7 @@ class Interpreter:
             limits.within(self._budget, self._states[0].allocate, is_timed=False)
 
     def invoke(self) -> None:
-        """Run once on what the inputs hold. Raises LimitError; CallError before ``allocate_tensors`` and within a run."""
+        """Run once on the inputs. Raises LimitError; CallError before ``allocate_tensors``, and within a run."""
         locks.check_turn(self._lock, "the interpreter")
         with self._lock:
             limits.within(self._budget, self._states[0].invoke)
