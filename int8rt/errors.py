@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """The text with escapes, such as \\x1b, for all that a terminal would not print but obey.
+
+    Names in a file are whatever its author likes: sequences that move the cursor, line ends, letters that turn the
+    direction of writing around.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 class Error(Exception):
-    """Base of all errors that int8rt raises on purpose."""
+    """Base of all errors that int8rt raises on purpose; as text it is printable, whatever names it mentions."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, super().__str__().split("\n")))
 
 
 class ModelError(Error, ValueError):

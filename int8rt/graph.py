@@ -12,7 +12,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from int8rt.errors import printable
 from int8rt.frozen import frozen
+
+LONGEST = 80  # characters of a custom code that errors and tables show
 
 
 @frozen
@@ -99,8 +102,9 @@ class Node:
 
     @property
     def label(self) -> str:
-        """How errors and tables name the node: ``CONV_2D (node 3)``."""
-        return f"{self.op} (node {self.index})"
+        """How errors and tables name the node: ``CONV_2D (node 3)``; a custom code is shortened, on one line."""
+        op = self.op if len(self.op) <= LONGEST else f"{self.op[:LONGEST]}…"
+        return f"{printable(op)} (node {self.index})"
 
     def __repr__(self) -> str:
         inputs = ", ".join("-" if t is None else repr(t.name) for t in self.inputs)

@@ -6,7 +6,9 @@ standard error. Exit status: 0, 1 where a comparison finds a difference, 2 on er
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import math
 import os
@@ -15,7 +17,6 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,7 @@ import typer
 
 import int8rt
 from int8rt import ops
-from int8rt.errors import Error, InputError, ModelError, UnsupportedError
+from int8rt.errors import Error, InputError, ModelError, UnsupportedError, printable
 from int8rt.format import reader
 from int8rt.graph import Graph, Subgraph, Tensor
 from int8rt.native.cache import cache_folder
@@ -82,32 +83,57 @@ Span = Annotated[
 def main(args: Sequence[str] | None = None) -> None:
     """The ``int8rt`` command; ends by SystemExit."""
     try:
+        _open_streams()
         status = app(args, prog_name="int8rt", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         status = 1
     except (KeyboardInterrupt, typer.Abort):
         status = 130
-    except (Error, OSError, ImportError) as error:
+    except (Error, OSError, ImportError, MemoryError) as error:
         status = _fail(_one_line(error))
+        _drop_output()
     except Exception as error:
-        if not hasattr(error, "format_message"):  # of the library that reads the command line
+        if type(error).__name__ == "NoArgsIsHelpError":
+            status = 2
+        elif hasattr(error, "format_message"):  # of the library that reads the command line
+            status = _fail(error.format_message())
+        elif os.environ.get("INT8RT_TRACEBACK"):
             raise
-        status = _fail(error.format_message()) if type(error).__name__ != "NoArgsIsHelpError" else 2
+        else:
+            what = f"{type(error).__name__}: {_one_line(error)}"
+            status = _fail(f"{what}; INT8RT_TRACEBACK=1 shows where: please report it")
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _open_streams() -> None:
+    """Have streams that take every character: closed ones lead nowhere, and what an encoding lacks is escaped."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (until the process ends)
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Lose what standard output could not take, or Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}"
+        return f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _fail(message: str) -> int:
-    from rich.markup import escape
-
-    _console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    text = report.escape(" ".join(message.split()))
+    _console(stderr=True).print(f"[bold red]error:[/] {text}", highlight=False, soft_wrap=True)
     return 2
 
 
@@ -197,7 +223,9 @@ def _read_inputs(paths: Sequence[Path] | None, graph: Graph, span: str | None) -
     try:
         low, high = (float(part) for part in span.split(","))
     except ValueError:
-        raise InputError(f"--range is {span!r}, expected two numbers such as -1,1") from None
+        low = high = math.nan
+    if not math.isfinite(high - low):
+        raise InputError(f"--range is {span!r}, expected two numbers such as -1,1")
     return images.read_inputs(paths, graph, (low, high))
 
 
@@ -211,7 +239,7 @@ def _as_text(values: np.ndarray) -> str:
 
 def _read_labels(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        return images.content(path).decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8, expected the name of a class per line") from None
 
@@ -237,7 +265,7 @@ def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
         return
     with zipfile.ZipFile(path, "w") as archive:  # numpy.savez would not take every name
         for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w") as file:
+            with archive.open(f"{printable(name)}.npy", "w") as file:
                 np.lib.format.write_array(file, array)
 
 
@@ -394,6 +422,8 @@ def bench(
     """Measure how long a run takes: least, median and 90th percentile."""
     from int8rt.tools.profile import profile
 
+    if not math.isfinite(seconds):
+        raise InputError(f"--seconds is {seconds}, expected a finite number")
     with _about(model), _progress() as progress:
         loaded = load(
             model, hybrid=hybrid, threads=threads, progress=progress,
@@ -513,7 +543,7 @@ def show_cache(
 # Shared
 
 
-@contextmanager
+@contextlib.contextmanager
 def _about(model: Path) -> Iterator[None]:
     """Errors in which the model is at fault say which one it is."""
     try:
@@ -522,7 +552,7 @@ def _about(model: Path) -> Iterator[None]:
         raise error if str(model) in str(error) else type(error)(f"{model}: {error}") from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def _progress() -> Iterator[Progress]:
     """What tells the user, on standard error, that kernels are being compiled: a bar, or one line if nobody watches."""
     bars: list[Any] = []
@@ -575,7 +605,13 @@ def _tuple(results: Any) -> tuple[np.ndarray, ...]:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    print("\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n")))
+
+
+def _escaped(line: str) -> str:
+    """A line of JSON with JSON's own escapes for what a terminal would not print but obey."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1].replace(c, f"\\u{ord(c):04x}") for c in line)
 
 
 def _plain(value: Any) -> Any:

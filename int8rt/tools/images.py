@@ -11,6 +11,10 @@ What a file holds is taken as follows, by its element type and that of the input
 
 from __future__ import annotations
 
+import io
+import os
+import stat
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -19,11 +23,14 @@ from typing import Any
 
 import numpy as np
 
+from int8rt import limits
 from int8rt.errors import InputError
 from int8rt.graph import Graph
 from int8rt.runtime.model import Port, unique_names
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")  # Pillow's names of these
+PIECE = 1 << 24  # bytes
 
 Span = tuple[float, float]
 
@@ -77,19 +84,53 @@ def _shaped(array: np.ndarray, port: Port) -> np.ndarray:
     return array
 
 
+def content(path: Path) -> bytes:
+    """The bytes of a file or a pipe. Raises InputError for devices and for what memory does not hold, and OSError."""
+    limit = limits.default_memory()
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+            raise InputError(f"{path} is no file")
+        pieces, left = [], limit - status.st_size  # a pipe has no size, and may have no end
+        while left >= 0 and (piece := file.read(PIECE)):
+            pieces.append(piece)
+            left -= len(piece) if status.st_size == 0 else 0
+    if left < 0:
+        raise InputError(f"{path} has more than {limit:,} bytes")
+    return b"".join(pieces)
+
+
 # .npy and .npz
 
 
 def _load(path: Path) -> Any:
     """An array, or those of an .npz by name."""
-    with path.open("rb") as file:
-        try:
+    file = io.BytesIO(content(path))
+    try:
+        if path.suffix.lower() == ".npz":
+            with zipfile.ZipFile(file) as archive:
+                _check_sizes(path, archive)
             loaded = np.load(file, allow_pickle=False)
-            if path.suffix.lower() == ".npz":
-                return {name: loaded[name] for name in loaded.files}
-            return np.asarray(loaded[()])
-        except (ValueError, EOFError, AttributeError, KeyError, zipfile.BadZipFile):
-            raise InputError(f"{path} cannot be read: its content is not that of a {path.suffix} file") from None
+            return {name: _array(loaded[name]) for name in loaded.files}
+        return np.asarray(np.load(file, allow_pickle=False)[()])
+    except InputError:
+        raise
+    except Exception:  # whatever is wrong with it
+        raise InputError(f"{path} cannot be read: its content is not that of a {path.suffix} file") from None
+
+
+def _array(value: Any) -> np.ndarray:
+    """The value, if it is an array and not what else an archive may hold. Raises TypeError."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError("not an array")
+    return value
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raise InputError where what is compressed would take more memory than a model may."""
+    needed, limit = sum(entry.file_size for entry in archive.infolist()), limits.default_memory()
+    if needed > limit:
+        raise InputError(f"{path} holds {needed:,} bytes when it is unpacked, expected at most {limit:,}")
 
 
 def _by_port(path: Path, arrays: Mapping[str, np.ndarray], graph: Graph) -> list[np.ndarray]:
@@ -129,15 +170,19 @@ def _read_image(path: Path, port: Port) -> np.ndarray:
     except ImportError:
         raise InputError("reading images needs Pillow: pip install int8rt[image]") from None
     height, width, channels, is_channels_last = _image_shape(port)
-    with path.open("rb") as file:
+    file = io.BytesIO(content(path))
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]  # others may start programs, as EPS does Ghostscript
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            image = ImageOps.exif_transpose(Image.open(file))
+            image = ImageOps.exif_transpose(Image.open(file, formats=formats))
             if image.mode.startswith("I"):  # 16 bits
                 image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
             image = image.convert("L" if channels == 1 else "RGB")
             if image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # whatever is wrong with it, down to what Pillow forgot to look at
             reason = str(error).replace(repr(file), "its content")
             raise InputError(f"{path} cannot be read as an image: {reason}") from None
     pixels = np.asarray(image, np.uint8).reshape(1, height, width, channels)
@@ -159,12 +204,12 @@ def _image_shape(port: Port) -> tuple[int, int, int, bool]:
 
 def _read_raw(path: Path, port: Port) -> np.ndarray:
     """The stored values of one run or several, as they are in memory: little-endian, in C order."""
-    content = path.read_bytes()
+    found = content(path)
     one = prod(port.shape) * port.dtype.itemsize
-    if not content or not one or len(content) % one:
+    if not found or not one or len(found) % one:
         raise InputError(
-            f"{path} has {len(content)} bytes; input {port.name!r} takes {one}, {port.dtype}{list(port.shape)}"
+            f"{path} has {len(found)} bytes; input {port.name!r} takes {one}, {port.dtype}{list(port.shape)}"
         )
-    runs = len(content) // one
+    runs = len(found) // one
     shape = port.shape if runs == 1 else (runs * port.shape[0], *port.shape[1:])
-    return np.frombuffer(content, port.dtype.newbyteorder("<")).astype(port.dtype).reshape(shape)
+    return np.frombuffer(found, port.dtype.newbyteorder("<")).astype(port.dtype).reshape(shape)

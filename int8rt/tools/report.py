@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from int8rt.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.measure import Measurement
@@ -21,10 +23,10 @@ Lines = list["str | Table"]
 
 
 def escape(text: str) -> str:
-    """The text with nothing in it that rich takes for markup."""
+    """The text with nothing in it that rich takes for markup, or a terminal for anything but characters."""
     from rich.markup import escape  # when it is needed first: JSON does without rich
 
-    return escape(text)
+    return escape(printable(text))
 
 
 # Tables
@@ -44,7 +46,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], flexible: int = 
         side: Literal["left", "right"] = "right" if title.endswith(" ") else "left"
         found.add_column(title.strip(), justify=side, no_wrap=number != flexible)
     for row in rows:
-        cells: list[Any] = [Text(cell) for cell in row]
+        cells: list[Any] = [Text(printable(cell)) for cell in row]
         if not wraps:
             cells[flexible] = Name(row[flexible])
         found.add_row(*cells)
@@ -55,7 +57,7 @@ class Name:
     """A cell's text, of which the middle is left out where there is no room for it."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text = printable(text)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[str]:
         yield escape(shortened(self.text, options.max_width))
@@ -89,6 +91,7 @@ def plain(table: Table) -> list[str]:
 
 def shortened(text: str, width: int) -> str:
     """The text with its middle left out where it is longer than ``width``."""
+    text = printable(text)
     if len(text) <= width:
         return text
     head = (width - 1) // 3
@@ -115,7 +118,7 @@ def classes(items: Sequence[Sequence[Report]], width: int | None = None) -> list
     for number, item in enumerate(items):
         if len(items) > 1:
             lines.append(f"[bold]item {number}[/]")
-        longest = max(len(c["label"]) for c in item)
+        longest = max(len(printable(c["label"])) for c in item)
         longest = longest if width is None else min(longest, max(width - 42, 12))
         for c in item:
             score, label = c["score"], escape(shortened(c["label"], longest).ljust(longest))
