@@ -60,8 +60,8 @@ _FORMATS: dict[type, struct.Struct] = {
 
 _MAGIC = b"\x7fELF\x02\x01\x01"  # 64 bits, little-endian
 _RELOCATABLE = 1
-_MACHINES = {62: "x86_64", 183: "aarch64"}
-_PROGBITS, _SYMTAB, _RELA, _REL, _X86_UNWIND = 1, 2, 4, 9, 0x70000001  # types of sections
+MACHINES = {62: "x86_64", 183: "aarch64"}
+_PROGBITS, _SYMTAB, _RELA, _NOBITS, _REL, _X86_UNWIND = 1, 2, 4, 8, 9, 0x70000001  # types of sections
 _WRITE, _ALLOC, _EXECUTE, _TLS = 1, 2, 4, 0x400  # their flags
 _UNDEFINED, _FIRST_RESERVED = 0, 0xFF00  # numbers of sections
 _SEEN_BY_OTHERS = (1, 2)  # bindings of symbols: global and weak
@@ -78,17 +78,31 @@ def flatten(code: bytes, symbol: str, known: Collection[str]) -> Image:
         raise LoadError(f"malformed object: {error}") from error
 
 
+def check(code: bytes, symbol: str, machine: str) -> None:
+    """Whether an object file for a machine defines a symbol, and all of its parts are inside it.
+
+    Raises LoadError where not.
+    """
+    try:
+        found = _Object(code, ())
+        if found.machine != machine:
+            raise LoadError(f"an object for {found.machine}")
+        found.check(symbol)
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
+        raise LoadError(f"malformed object: {error}") from error
+
+
 class _Object:
     """An object file on its way to an image."""
 
     def __init__(self, raw: bytes, known: Collection[str]) -> None:
         self.raw, self.known = raw, known
         magic, kind, machine, _, _, _, start, _, _, _, _, size, count, _ = _HEADER.unpack_from(raw)
-        if not magic.startswith(_MAGIC) or kind != _RELOCATABLE or machine not in _MACHINES:
+        if not magic.startswith(_MAGIC) or kind != _RELOCATABLE or machine not in MACHINES:
             raise LoadError(f"no relocatable ELF object of a known machine: {magic!r}, {kind}, {machine}")
         if size != _FORMATS[_Section].size:
             raise LoadError(f"section headers of {size} bytes")
-        self.machine = _MACHINES[machine]
+        self.machine = MACHINES[machine]
         self.sections: list[_Section] = self.table(_Section, start, count * size)
         self.code = bytearray()
         self.fixups: list[Fixup] = []
@@ -107,6 +121,37 @@ class _Object:
             if section.type in (_RELA, _REL) and section.info in self.places:
                 self.relocate(section)
         return Image(self.machine, bytes(self.code), self.find(symbol), tuple(self.fixups))
+
+    def check(self, symbol: str) -> None:
+        """Raises LoadError, or what reading beyond the end raises, unless all parts are inside and a symbol defined."""
+        for section in self.sections:
+            if section.type != _NOBITS:
+                self.bytes_of(section)
+            self.text(self.header_names, section.name)
+        if not any(self.check_symbols(table, symbol) for table in self.sections if table.type == _SYMTAB):
+            raise LoadError(f"no symbol {symbol}")
+        for section in self.sections:
+            if section.type == _RELA:
+                self.check_relocations(section)
+
+    def check_symbols(self, table: _Section, symbol: str) -> bool:
+        """Whether one of these symbols has that name and can be called."""
+        is_found = False
+        for found in self.table(_Symbol, table.offset, table.size):
+            name = self.text(self.sections[table.link], found.name)
+            if _UNDEFINED < found.section < _FIRST_RESERVED:
+                if found.value > self.sections[found.section].size:
+                    raise LoadError(f"a symbol at {found.value} of section {found.section}")
+                is_found |= name == symbol and found.info >> 4 in _SEEN_BY_OTHERS
+        return is_found
+
+    def check_relocations(self, section: _Section) -> None:
+        """That these relocations change bytes of a section, and refer to symbols that there are."""
+        target, symbols = self.sections[section.info], self.sections[section.link]
+        count = len(self.table(_Symbol, symbols.offset, symbols.size))
+        for r in self.table(_Relocation, section.offset, section.size):
+            if r.symbol >= count or r.offset + (8 if r.type in _OF_EIGHT_BYTES else 4) > target.size:
+                raise LoadError(f"a relocation at {r.offset} of {target.size} bytes, by symbol {r.symbol} of {count}")
 
     def is_kept(self, section: _Section) -> bool:
         """Whether the image needs a section. Nothing unwinds the stack through kernels; writable data are refused."""

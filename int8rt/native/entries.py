@@ -31,14 +31,15 @@ def entry_point(kernel: Kernel, signature: Signature) -> int:
     """The address of the entry point for these argument types; compiled unless the cache has it."""
     with _lock:
         if signature not in kernel.entries:
-            kernel.entries[signature] = _load(_entry(kernel, signature))
+            kernel.entries[signature] = _loaded(kernel, signature)
         return kernel.entries[signature]
 
 
 def compile_entry(kernel: Kernel, signature: Signature) -> None:
     """Make sure that the cache has the entry point for these argument types, without loading it."""
     with _lock:
-        _entry(kernel, signature)
+        if cache.read(kernel, signature) is None:
+            _compiled(kernel, signature)
 
 
 def is_cached(kernel: Kernel, signature: Signature) -> bool:
@@ -57,14 +58,21 @@ def run(kernel: Kernel, *args: Any) -> None:
     native(kernel, signature_of(args))(ctypes.c_void_p(address(pack(args))), 0, 1)
 
 
-def _entry(kernel: Kernel, signature: Signature) -> Entry:
-    """What the cache keeps of an entry point; compiled if it has nothing."""
+def _loaded(kernel: Kernel, signature: Signature) -> int:
+    """The address of an entry point: as the cache has it or, where nothing there can be loaded, compiled."""
     entry = cache.read(kernel, signature)
-    if entry is None:
-        from int8rt.native import compiler
+    if entry is not None:
+        with contextlib.suppress(loader.LoadError):
+            return _load(entry)
+    return _load(_compiled(kernel, signature))
 
-        entry = compiler.compiled(kernel, signature)
-        cache.write(kernel, entry)
+
+def _compiled(kernel: Kernel, signature: Signature) -> Entry:
+    """An entry point that is compiled now, and kept."""
+    from int8rt.native import compiler
+
+    entry = compiler.compiled(kernel, signature)
+    cache.write(kernel, entry)
     return entry
 
 

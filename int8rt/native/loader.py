@@ -105,6 +105,6 @@ def _system() -> ctypes.CDLL:
 def _address_of(function: str) -> int:
     """Where a function of the C library lies."""
     try:
-        return ctypes.cast(getattr(_system(), function), ctypes.c_void_p).value or 0
-    except AttributeError as error:
-        raise LoadError(f"the system has no function {function}") from error
+        return ctypes.cast(_system()[function], ctypes.c_void_p).value or 0
+    except (AttributeError, ValueError) as error:  # ValueError: no name at all
+        raise LoadError(f"the system has no function {function!r}") from error

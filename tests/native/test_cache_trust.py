@@ -177,6 +177,16 @@ def test_an_entry_that_says_nothing_is_compiled_again(python, folder, plain, hea
     assert (count > 0, warned, total) == (True, [], plain[1])
 
 
+@pytest.mark.parametrize("held", [b"", b"garbage" * 20])
+@pytest.mark.skipif(sys.platform != "linux", reason="the format of objects elsewhere is not known")
+def test_an_entry_without_code_is_compiled_again(python, folder, plain, held):
+    for kept in kernels(folder):
+        header, _ = files.read(kept)
+        files.write(kept, header | {"image": None}, held)
+    count, warned, total = run(python, folder)
+    assert (count, warned, total) == (len(kernels(folder)), [], plain[1])
+
+
 def image(**changes):
     entry = {"machine": "x86_64", "code": 4, "entry": 0, "fixups": [[4, 0, "memcpy", 0]]}
     return list((entry | changes).values())

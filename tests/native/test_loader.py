@@ -270,6 +270,30 @@ def test_damaged_objects_are_refused_or_give_an_image(triple):
     assert refused > 300
 
 
+@pytest.mark.parametrize("triple", [X86, ARM])
+def test_objects_are_checked_before_llvm_takes_them(triple):
+    """LLVM's loader is killed by what is no object. No error but LoadError, whatever the bytes are."""
+    code, machine = compiled(triple), triple.partition("-")[0]
+    elf.check(code, "entry", machine)
+    rng = np.random.default_rng(1)
+    for content in [b"", b"garbage" * 20, *(code[:length] for length in range(0, len(code), 7))]:
+        with pytest.raises(LoadError):
+            elf.check(content, "entry", machine)
+    for symbol, other in (("other", machine), ("twice", machine), ("entry", "riscv64")):
+        with pytest.raises(LoadError):
+            elf.check(code, symbol, other)
+    refused = 0
+    for _ in range(3000):
+        damaged = bytearray(code)
+        for at in rng.integers(0, len(code), rng.integers(1, 4)):
+            damaged[at] = rng.integers(256)
+        try:
+            elf.check(bytes(damaged), "entry", machine)
+        except LoadError:
+            refused += 1
+    assert refused > 300
+
+
 # Images that are refused
 
 RETURN = {"x86_64": b"\xc3", "aarch64": bytes.fromhex("c0035fd6")}.get(platform.machine(), b"")
@@ -290,6 +314,8 @@ GOOD = Image(platform.machine(), RETURN.ljust(16, b"\0"), 0, ())
         {"fixups": (Fixup(5, 0, "", 0),)},
         {"fixups": (Fixup(-1, 0, "", 0),)},
         {"fixups": (Fixup(ADDRESS, 0, "no_such_function", 0),)},
+        {"fixups": (Fixup(ADDRESS, 0, "\ud800", 0),)},
+        {"fixups": (Fixup(ADDRESS, 0, "_handle", 0),)},
     ],
     ids=str,
 )
