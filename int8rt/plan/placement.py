@@ -12,8 +12,9 @@ Both join two **groups**, each a base and what lives in it, by moving the one in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from int8rt.frozen import frozen
 from int8rt.graph import Node, Subgraph, Tensor
@@ -26,6 +27,12 @@ Steps = Sequence[tuple[Node, Step]]
 
 # Views of parts keep memory alive that copies would not. They may make the arena so much larger, and no more.
 GROWTH, GROWTH_NBYTES = 1.1, 4096
+
+# Pairs of tensors of which it is asked whether one may take over the other's memory: in one program, and for one result
+# beyond that.
+LOOKS, FEW = 200_000, 64
+
+T = TypeVar("T")
 
 
 class Alias(NamedTuple):
@@ -97,19 +104,36 @@ class Move(NamedTuple):
 
 
 class Groups:
-    """Which tensors share memory, while that is being decided."""
+    """Which tensors share memory, while that is being decided: a union-find in which every tensor has an offset."""
 
     def __init__(self, like: Groups | None = None) -> None:
-        self.aliases: dict[Tensor, Alias] = dict(like.aliases) if like else {}
-        self._members: dict[Tensor, list[Tensor]] = dict(like._members) if like else {}
+        self._parents: dict[Tensor, Alias] = dict(like._parents) if like else {}
+        self._itemsizes: dict[Tensor, int] = dict(like._itemsizes) if like else {}
+        self._moved: dict[Tensor, list[tuple[int, int]]] = {}  # of a base: what moved into it, disjoint and in order
+        for base, taken in (like._moved if like else {}).items():
+            self._moved[base] = list(taken)
+
+    @property
+    def aliases(self) -> dict[Tensor, Alias]:
+        """Where every tensor lives that is not its own base."""
+        return {t: self.alias(t) for t in self._parents}
 
     def alias(self, t: Tensor) -> Alias:
         """Where a tensor lives so far."""
-        return self.aliases.get(t) or Alias(t, 0)
-
-    def members(self, base: Tensor) -> list[Tensor]:
-        """The base and all that lives in it."""
-        return self._members.get(base) or [base]
+        parent = self._parents.get(t)
+        if parent is None:
+            return Alias(t, 0)
+        if parent.base not in self._parents:
+            return parent
+        path = [t]
+        while (up := self._parents.get(parent.base)) is not None:
+            path.append(parent.base)
+            parent = up
+        base, start = parent.base, 0
+        for child in reversed(path):  # the next question takes one step
+            start += self._parents[child].offset
+            self._parents[child] = Alias(base, start)
+        return self._parents[t]
 
     def span(self, t: Tensor) -> range:
         """Which bytes of its base a tensor takes."""
@@ -129,26 +153,39 @@ class Groups:
         return (
             _is_free(base)
             and 0 <= start <= storage_nbytes(other) - storage_nbytes(base)
-            and all((start + self.alias(t).offset) % _itemsize(t) == 0 for t in self.members(base))
+            and start % self._itemsize(base) == 0
         )
 
-    def overlaps(self, move: Move) -> Iterator[tuple[Tensor, Tensor]]:
-        """The pairs, of what would move and what is there, that would share bytes."""
-        for t in self.members(move.base):
-            start = move.to.offset + self.alias(t).offset
-            end = start + storage_nbytes(t)
-            for other in self.members(move.to.base):
-                span = self.span(other)
-                if start < span.stop and span.start < end:
-                    yield t, other
+    def _itemsize(self, base: Tensor) -> int:
+        """The largest of a group; all are powers of two, and each tensor lies at a multiple of its own."""
+        return self._itemsizes.get(base) or _itemsize(base)
+
+    def is_taken(self, move: Move) -> bool:
+        """Whether any group moved before to where this one would."""
+        start = move.to.offset
+        taken = self._moved.get(move.to.base, [])
+        at = bisect_left(taken, (start + storage_nbytes(move.base), 0)) - 1
+        return at >= 0 and taken[at][1] > start
 
     def do(self, move: Move) -> None:
         """Move a group."""
         base, (other, start) = move
-        moved = self.members(base)
-        self.aliases.update({t: Alias(other, start + self.alias(t).offset) for t in moved})
-        self._members[other] = self.members(other) + moved
-        self._members.pop(base, None)
+        self._parents[base] = move.to
+        self._itemsizes[other] = max(self._itemsize(other), self._itemsize(base))
+        self._moved.pop(base, None)
+        _take(self._moved.setdefault(other, []), start, start + storage_nbytes(base))
+
+
+def _take(taken: list[tuple[int, int]], start: int, stop: int) -> None:
+    """Add an interval to disjoint ones in order."""
+    if start == stop:
+        return
+    first = bisect_left(taken, (start, start))
+    first -= first > 0 and taken[first - 1][1] > start
+    last = bisect_left(taken, (stop, stop))
+    if first < last:
+        start, stop = min(start, taken[first][0]), max(stop, taken[last - 1][1])
+    taken[first:last] = [(start, stop)]
 
 
 def _is_free(base: Tensor) -> bool:
@@ -182,25 +219,30 @@ def _join_views(
 ) -> list[tuple[Node, Step]]:  # fmt: skip
     """Join the groups of Views; gives the steps with a copy in place of each View whose memory is not shared."""
     last = _last_uses(graph, steps)
-    written: dict[Tensor, list[int]] = {}
+    inputs = set(graph.inputs)
+    written: dict[Tensor, list[int]] = {}  # by base: the steps that write to a group, in order
     for number, (_, step) in enumerate(steps):
         for t in () if isinstance(step, View) else step.writes:
             written.setdefault(t, []).append(number)
+    results = set(written)
 
     def is_stable(view: View, number: int) -> bool:
         """Whether nothing is written to x's memory as long as y needs it."""
         base = groups.alias(view.x).base
         end = last[view.y] if base.is_variable and not preserve else len(steps)
-        return not any(number < at <= end for t in groups.members(base) for at in written.get(t, ()))
+        writes = written.get(base, [])
+        after = bisect_right(writes, number)
+        return after == len(writes) or writes[after] > end
 
     def join(view: View, number: int) -> bool:
         """Join the groups of x and y if that is right; says whether it was."""
-        if not _is_free(view.y) or view.y in graph.inputs or view.y in written or not may_share(view):
+        if not _is_free(view.y) or view.y in inputs or view.y in results or not may_share(view):
             return False
         move = groups.move(view.x, view.y, view.start - view.at)
         if not move or not is_stable(view, number) or not (_is_inside(view) or _is_alone(groups, view, move)):
             return False
         groups.do(move)
+        _merge(written, move, lambda number: number)
         return True
 
     return [
@@ -209,10 +251,19 @@ def _join_views(
     ]
 
 
+def _merge(lists: dict[Tensor, list[T]], move: Move, key: Callable[[T], int]) -> None:
+    """Put what the list in order of a moving group holds into that of the other, the shorter into the longer."""
+    short, long = sorted((lists.pop(move.base, []), lists.pop(move.to.base, [])), key=len)
+    for item in short:
+        insort(long, item, key=key)
+    if long:
+        lists[move.to.base] = long
+
+
 def _is_alone(groups: Groups, view: View, move: Move) -> bool:
     """Whether x is a memory's whole content, and y the only one that has the bytes where it is to live."""
     whole = storage_nbytes(move.base) == storage_nbytes(view.x)
-    return whole and all(other is view.y for _, other in groups.overlaps(move))
+    return whole and move.to.base is view.y and not groups.is_taken(move)
 
 
 def _last_uses(graph: Subgraph, steps: Steps) -> dict[Tensor, int]:
@@ -265,18 +316,58 @@ def _join_in_place(groups: Groups, steps: Steps, ranges: Mapping[Tensor, LiveRan
 
     With ``smaller``, results may be smaller than what they take over.
     """
+    members = _Members(groups, ranges)
     for _, step in steps:
         if not isinstance(step, Call) or step.in_place is None:
             continue
         x, y = step.in_place, step.writes[0]
         room = storage_nbytes(x) - storage_nbytes(y)
         move = groups.move(x, y, 0) if room == 0 or (smaller and room > 0) else None
-        if (
-            move
-            and _is_free(move.to.base)
-            and all(_take_turns(groups, steps, ranges, *pair, move) for pair in groups.overlaps(move))
-        ):
-            groups.do(move)
+        if move and _is_free(move.to.base):
+            pairs = members.overlaps(move)
+            if pairs is not None and all(_take_turns(groups, steps, ranges, *pair, move) for pair in pairs):
+                groups.do(move)
+                members.do(move)
+
+
+class _Members:
+    """The tensors of each group by the end of their live ranges.
+
+    In a chain of results in place, only the last few members of a group can meet what moves there. Where a graph is
+    made so that it is many, no more than LOOKS pairs are looked at, and then FEW for each result.
+    """
+
+    def __init__(self, groups: Groups, ranges: Mapping[Tensor, LiveRange]) -> None:
+        self._groups, self._ranges, self._looks = groups, ranges, LOOKS
+        self._of: dict[Tensor, list[Tensor]] = {}
+        for t in sorted(ranges, key=self._last):
+            self._of.setdefault(groups.alias(t).base, []).append(t)
+
+    def _last(self, t: Tensor) -> int:
+        return self._ranges[t].last
+
+    def overlaps(self, move: Move) -> list[tuple[Tensor, Tensor]] | None:
+        """The pairs of what would move and what is there that would share bytes at one step; None: too many to tell."""
+        moved, there = self._of.get(move.base, []), self._of.get(move.to.base, [])
+        if not moved or not there:
+            return []
+        first = min(self._ranges[t].first for t in moved) if len(moved) < FEW else 0
+        there = there[bisect_left(there, first, key=self._last) :]
+        looks = len(moved) * len(there)
+        if looks > max(self._looks, FEW):
+            return None
+        self._looks -= looks
+        return [(t, other) for t in moved for other in there if self._meet(t, other, move)]
+
+    def _meet(self, t: Tensor, other: Tensor, move: Move) -> bool:
+        a, b = self._ranges[t], self._ranges[other]
+        start, span = move.to.offset + self._groups.alias(t).offset, self._groups.span(other)
+        together = a.first <= b.last and b.first <= a.last
+        return together and start < span.stop and span.start < start + storage_nbytes(t)
+
+    def do(self, move: Move) -> None:
+        """Move a group."""
+        _merge(self._of, move, self._last)
 
 
 def _take_turns(

@@ -154,8 +154,9 @@ class Session:
             given = stage.cut.inputs[len(stage.cut.inputs) - len(subgraph.inputs) :]
             known = [stage.program.segment.known.get(t) for t in given if t is not None]
             shapes = [t.shape for t in known if t is not None and t.dtype != object]
-            if len(shapes) == len(subgraph.inputs):
-                self._session_of(subgraph)._ready(shapes)
+            session = self._session_of(subgraph)
+            if len(shapes) == len(subgraph.inputs) and session._shapes is None:  # else each way to it costs anew
+                session.prepare(shapes)
 
     def _initialize(self) -> None:
         """Run what runs once and comes before anything that could depend on it, so that resources have their shapes."""
