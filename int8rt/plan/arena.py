@@ -92,7 +92,7 @@ def _in_time_order(blocks: Mapping[Any, Block]) -> dict[Any, int]:
         need = aligned(blocks[key].nbytes)
         while ends and ends[0][0] < blocks[key].first:
             gaps.give_back(*heapq.heappop(ends)[1:])
-        offsets[key] = gaps.take(need)
+        offsets[key] = gaps.take(need) if need else 0
         if need:
             heapq.heappush(ends, (blocks[key].last, offsets[key], offsets[key] + need))
     return offsets
