@@ -54,11 +54,13 @@ def _content(path: str | os.PathLike[str]) -> bytes:
         handle = os.open(path, _READ)
     except OSError:
         return b""
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        return b""
+    fault = _fault(status)
     with open(handle, "rb", buffering=0) as file:
         try:
-            status = os.fstat(handle)
-            fault = None if stat.S_ISREG(status.st_mode) else "is not a file"
-            fault = fault or _fault(status)
             content = b"" if fault else file.read()
         except OSError:
             return b""
