@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from int8rt.errors import InconsistentNode
 from int8rt.memory import address
 from int8rt.native.files import digest
 
@@ -31,7 +32,7 @@ def type_name(arg: Any) -> str:
     if isinstance(arg, np.ndarray):
         if not arg.flags.c_contiguous:
             raise TypeError("kernels take C-contiguous arrays")
-        return f"{dtype_name(arg.dtype)}[{arg.ndim}]"
+        return _array_name(arg.dtype, arg.ndim)
     if isinstance(arg, (bool, int, np.integer, np.bool_)):
         return "int"
     if isinstance(arg, (float, np.floating)):
@@ -40,13 +41,34 @@ def type_name(arg: Any) -> str:
 
 
 @functools.cache
+def _array_name(dtype: np.dtype, ndim: int) -> str:
+    return f"{dtype_name(dtype)}[{ndim}]"
+
+
+@functools.cache
 def dtype_name(dtype: np.dtype) -> str:
     """The name of a dtype, which NumPy puts together each time it is asked."""
     return dtype.name
 
 
+def argument_block(args: Sequence[Any], signature: Signature) -> np.ndarray:
+    """The argument block of one call, int64 [words], for an entry point that was compiled for that signature.
+
+    An entry point takes as many words as its signature says, whatever the block has. Raises InconsistentNode where an
+    argument is of another type, or an array of another rank, than the signature names, and for integers that no word
+    holds.
+    """
+    given = signature_of(args)
+    if given != signature:
+        raise InconsistentNode(f"arguments of types {', '.join(given)}; {', '.join(signature)} were expected")
+    try:
+        return pack(args)
+    except OverflowError as error:
+        raise InconsistentNode(f"arguments {[a for a in args if not isinstance(a, np.ndarray)]}: {error}") from None
+
+
 def pack(args: Iterable[Any]) -> np.ndarray:
-    """The argument block of one call, int64 [words]; its arrays must live as long as it is used."""
+    """The words of some arguments, int64 [words]; their arrays must live as long as the words are used."""
     words: list[int] = []
     for arg in args:
         if isinstance(arg, np.ndarray):

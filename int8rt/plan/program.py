@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from int8rt import limits, ops
-from int8rt.errors import UnsupportedError
+from int8rt.errors import InconsistentNode, UnsupportedError
 from int8rt.frozen import frozen
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.native.abi import Signature, dtype_name, type_name
@@ -119,12 +119,24 @@ def build_segment(
     ]
     placed = place(inferred, steps, preserve)
     mentioned = [*inferred.inputs, *inferred.outputs, *(t for _, step in placed.steps for t in tensors(step))]
-    constants = {t: limits.hold(to_storage(t.data)) for t in mentioned if t.data is not None}
+    constants = {t: _stored_constant(t) for t in mentioned if t.data is not None}
     variables = tuple(dict.fromkeys(t for t in mentioned if t.is_variable))
     return Program(
         inferred, segment, inputs, outputs, placed.steps, placed.aliases, placed.blocks, placed.plan, constants,
         variables, is_whole, sharing,
     )  # fmt: skip
+
+
+def _stored_constant(t: Tensor) -> np.ndarray:
+    """The values of a constant in storage form. Raises InconsistentNode where they are not as many as its shape says.
+
+    Calls get the shape of the tensor, and kernels read as much as that.
+    """
+    assert t.data is not None
+    if t.data.shape != t.shape or t.data.dtype != t.dtype:
+        found = f"{t.data.dtype}{list(t.data.shape)}"
+        raise InconsistentNode(f"constant {t.name!r} is {found}; {t.dtype}{list(t.shape)} was expected")
+    return limits.hold(to_storage(t.data))
 
 
 def _ends(graph: Subgraph, segment: Segment, needed: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from int8rt.errors import InconsistentNode
 from int8rt.graph import Tensor
 from int8rt.memory import address
-from int8rt.native.abi import pack
+from int8rt.native.abi import argument_block
 from int8rt.native.entries import entry_point
 from int8rt.numerics.storage import storage_nbytes
 from int8rt.plan.program import call_signature
@@ -34,9 +35,13 @@ class NativeCall(NamedTuple):
 
 
 def native_call(step: Call, memory: Memory, parts: int = 0) -> NativeCall:
-    """A call on the memory of its tensors."""
-    arguments = memory.arguments(step)
-    return NativeCall(entry_point(step.kernel, call_signature(step)), pack(arguments), arguments, parts)
+    """A call on the memory of its tensors. Raises InconsistentNode where that is not what its kernel takes."""
+    arguments, signature = memory.arguments(step), call_signature(step)
+    try:
+        block = argument_block(arguments, signature)
+    except InconsistentNode as error:
+        raise InconsistentNode(f"{step.name} would get {error}") from None
+    return NativeCall(entry_point(step.kernel, signature), block, arguments, parts)
 
 
 def ports(tensors: Sequence[Tensor], memory: Memory) -> np.ndarray:
@@ -60,7 +65,8 @@ class NativeRun:
         items = int(of_work[-1, FIRST]) + 1
         self.inputs, self.outputs = inputs, outputs
         self._pool = pool
-        self._block = pack(Arguments(table, of_work, items, inputs, outputs, 1, pool.array))
+        arguments = Arguments(table, of_work, items, inputs, outputs, 1, pool.array)
+        self._block = argument_block(arguments, RUN_SIGNATURE)
         self._address = ctypes.c_void_p(address(self._block))
         self._kept = calls, table, of_work  # which the block mentions by address
 

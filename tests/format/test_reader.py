@@ -481,6 +481,7 @@ def quantized(shape: tuple[int, ...] = (2, 4), **fields: Any) -> bytes:
 
 BLOCKS = {"details_type": 2, "details": Table("BlockwiseQuantization", scales=9, block_size=4)}
 
+GIVEN, RESULT = x(), x()
 MALFORMED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "0 bytes"),
     "short": (b"TFL3TFL", "7 bytes"),
@@ -521,6 +522,12 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "intermediate": (node(intermediates=[5]), "intermediate 0: tensor 5"),
     "reads its output": (node(inputs=[0, 1]), r"RELU \(node 0\) reads tensor 1 'b'"),
     "writes its input": (node(outputs=[0]), "writes tensor 0 'a', as does the caller"),
+    "writes a constant": (
+        model("RELU", [x()], [x(data=np.zeros((1, 4)))]),
+        r"RELU \(node 0\) writes tensor 1 't1', as does the file",
+    ),
+    "writes a variable": (model("RELU", [x()], [x(is_variable=True)]), "writes tensor 1 't1', as does the file"),
+    "input twice": (network([Op("RELU", [GIVEN], [RESULT])], [GIVEN, GIVEN], [RESULT]), "tensor 0 't0' twice"),
     "writes twice": (node(outputs=[1, 1]), "writes tensor 1 'b'"),
     "writes nothing": (node(outputs=[]), "which nothing writes"),
     "custom without code": (model("CUSTOM", [x()], [x()]), "no custom code"),

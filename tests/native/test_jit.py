@@ -12,6 +12,7 @@ import pytest
 from selection import exhaustive
 
 import int8rt
+from int8rt.errors import InconsistentNode
 from int8rt.memory import address
 from int8rt.native import abi, fingerprint, kernel
 from int8rt.native.abi import pack
@@ -67,6 +68,17 @@ def test_argument_block():
     assert words[:6] == [x.ctypes.data, 2, 5, -3, half, quarter]
     assert len(words) == 7
     assert pack([]).size == 1  # its address must be that of something
+
+
+def test_an_argument_block_is_what_its_entry_point_takes():
+    """Else an entry point would take a size for an address, and read past the block."""
+    x = np.zeros((2, 5), np.int16)
+    assert abi.argument_block([x, 3, 0.5], ("int16[2]", "int", "float")).tolist() == pack([x, 3, 0.5]).tolist()
+    for args in ([x.reshape(-1), 3, 0.5], [x.view(np.uint16), 3, 0.5], [x, 3], [x, 3, 0.5, 1], [x, 3.0, 0.5]):
+        with pytest.raises(InconsistentNode, match="were expected"):
+            abi.argument_block(args, ("int16[2]", "int", "float"))
+    with pytest.raises(InconsistentNode, match="9223372036854775808"):
+        abi.argument_block([x, 2**63, 0.5], ("int16[2]", "int", "float"))
 
 
 # Entry points

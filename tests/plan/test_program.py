@@ -15,7 +15,7 @@ from programs import build, convolutions, random_inputs, tensor
 from writer import SIGN_BIT, Op, T, model, network
 
 from int8rt import ops, steps
-from int8rt.errors import LimitError, ModelError, UnsupportedError
+from int8rt.errors import InconsistentNode, LimitError, ModelError, UnsupportedError
 from int8rt.format import reader
 from int8rt.graph import Tensor
 from int8rt.memory import allocate
@@ -48,6 +48,21 @@ def reshape(x, y):
 
 def add(a, b, y):
     return Op("ADD", [a, b], [y])
+
+
+@pytest.mark.parametrize("data", [np.ones(3, np.float32), np.ones((2, 2), np.float32), np.ones(4, np.int8)])
+def test_constants_have_the_shape_and_type_of_their_tensor(monkeypatch, data):
+    """A kernel that gets another shape reads past them, or takes sizes for addresses."""
+    x, y = T(np.float32, (4,)), T(np.float32, (4,))
+    c = Tensor("c", (4,), np.dtype(np.float32), data=data)
+
+    def prepare(node, numerics):
+        return PythonCall(lambda *arrays: None, c, node.outputs[0], writes=node.outputs)
+
+    operator = SimpleNamespace(shapes=lambda node: [node.inputs[0].shape], reference=None, prepare=prepare)
+    monkeypatch.setattr(ops, "_registered", {"Short": ops._Declared(operator)})
+    with pytest.raises(InconsistentNode, match="constant 'c'"):
+        build(model("CUSTOM", [x], [y], None, custom_code="Short"))
 
 
 # Memory
