@@ -19,13 +19,15 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from int8rt import locks
 from int8rt.arguments import shown
 from int8rt.errors import InputError, LimitError
+
+T = TypeVar("T")
 
 SHARE = 0.5  # of the memory that is free when a model is loaded: what it may take by default
 MAX_ITERATIONS = 1_000_000  # of all WHILE loops in one run, by default
@@ -108,6 +110,15 @@ def using(budget: Budget, is_timed: bool = True) -> Iterator[None]:
             _current.budget, _current.trips, _current.deadline = before
 
 
+def within(budget: Budget, function: Callable[..., T], *args: Any, is_timed: bool = True) -> T:
+    """function(*args) under a budget; where memory runs out after all, that is a LimitError too."""
+    with using(budget, is_timed):
+        try:
+            return function(*args)
+        except MemoryError as error:
+            raise LimitError(f"memory ran out: {error}", what="memory", limit=budget.max_memory) from error
+
+
 def need(nbytes: int) -> None:
     """Raise LimitError unless so many bytes may be allocated."""
     if nbytes >= COUNTED:
@@ -115,8 +126,14 @@ def need(nbytes: int) -> None:
 
 
 def hold(array: np.ndarray) -> np.ndarray:
-    """Count an array, which was allowed before, while it lives."""
-    return current().hold(array) if array.nbytes >= COUNTED else array
+    """Count an array, which was allowed before, while it lives; without a budget in force there is nothing to count."""
+    return array if _current.budget is None else _current.budget.hold(array)
+
+
+def check_held() -> None:
+    """Raise LimitError where arrays that were counted after they were made are more than may be allocated."""
+    if _current.budget is not None:
+        _current.budget.need(0)
 
 
 def nbytes(shape: Any, dtype: Any) -> int:
@@ -223,12 +240,3 @@ def _left_upwards(top: Path, path: str, is_first_version: bool) -> list[int]:
         if folder == top or top not in folder.parents:
             return found
         folder = folder.parent
-
-
-def within(budget: Budget, function: Callable[..., Any], *args: Any, is_timed: bool = True) -> Any:
-    """function(*args) under a budget; where memory runs out after all, that is a LimitError too."""
-    with using(budget, is_timed):
-        try:
-            return function(*args)
-        except MemoryError as error:
-            raise LimitError(f"memory ran out: {error}", what="memory", limit=budget.max_memory) from error

@@ -5,32 +5,27 @@ this module checks sizes of constants, quantization and sparsity, ``consistency`
 numbers of tensors, buffers, operator codes and subgraphs, and that every tensor is written once and before it is read.
 What LiteRT does where the format leaves a choice is done here too (``tflite/core/interpreter_builder.cc``).
 
-Constants are read-only NumPy views of the file, copied only where the file misaligns them or packs several into a byte.
+Constants are read-only NumPy views of its bytes, copied only where the file misaligns them, packs several into a byte
+or stores them sparsely.
 """
 
 from __future__ import annotations
 
-import io
-import os
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from types import MappingProxyType, SimpleNamespace
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt.arguments import shown
-from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.errors import ModelError, UnsupportedError
 from int8rt.format import sparse
 from int8rt.format.consistency import check_finite, check_order, check_scales, linked, pick
 from int8rt.format.flatbuffer import FlatBuffer, defaults
 from int8rt.format.schema import OPERATORS, OPTIONS, TYPES, UNIONS
+from int8rt.format.source import Source, bytes_of
 from int8rt.graph import Graph, Node, Quantization, Signature, Subgraph, Tensor
-from int8rt.memory import aligned_empty
-
-Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
 
 SCHEMA_VERSION = 3
 MAX_RANK = 32  # what every NumPy can hold
@@ -49,67 +44,7 @@ def read(source: Source) -> Graph:
     kinds of quantization that int8rt does not know, InputError where the source is of the wrong type, and OSError
     where the file cannot be read.
     """
-    return _Reader(FlatBuffer(_bytes_of(source))).graph()
-
-
-def _bytes_of(source: Source) -> np.ndarray:
-    """The bytes of a source: uint8 [nbytes], read-only."""
-    if isinstance(source, (str, os.PathLike)):
-        return _read_file(source)
-    if not isinstance(source, (bytes, bytearray, memoryview)):
-        if not hasattr(source, "read"):
-            raise InputError(f"a model is a path, bytes or an open file, not {type(source).__name__}")
-        source = content(source)
-    try:
-        view = memoryview(source)
-        if not (view.readonly and view.c_contiguous):
-            view = memoryview(view.tobytes())  # what was checked must not change afterwards
-    except ValueError as error:  # a memoryview that was released
-        raise InputError(f"the bytes of the model cannot be read: {error}") from None
-    return np.frombuffer(view.cast("B"), np.uint8) if view.nbytes else np.empty(0, np.uint8)
-
-
-def content(file: Any) -> bytes:
-    """What an open binary file still holds. Raises InputError, and OSError where it cannot be read."""
-    try:
-        found = file.read()
-    except (OSError, InputError):
-        raise
-    except Exception as error:  # a closed file, or an object that only looks like one
-        raise InputError(f"{shown(file)} cannot be read: {type(error).__name__}: {error}") from None
-    if not isinstance(found, bytes):
-        raise InputError(f"the file gave {type(found).__name__}, expected bytes: open it in binary mode")
-    return found
-
-
-def _read_file(path: str | os.PathLike[str]) -> np.ndarray:
-    """A file in memory: uint8 [nbytes], read-only, at a multiple of a cache line."""
-    try:
-        file = open(path, "rb", buffering=0)  # noqa: SIM115 (the `with` below)
-    except OSError:
-        raise
-    except Exception as error:  # a NUL in the path, or an object that is no path after all
-        raise InputError(f"cannot open {shown(path)}: {error}") from None
-    with file:
-        status = os.fstat(file.fileno())
-        if stat.S_ISFIFO(status.st_mode):  # as a shell makes of <(...)
-            content = np.frombuffer(file.readall(), np.uint8)
-        elif stat.S_ISREG(status.st_mode):
-            content = _filled(aligned_empty((status.st_size,), np.uint8), file)
-        else:
-            raise InputError(f"{os.fspath(path)} is no file")
-    if content.size == 0:
-        raise ModelError(f"{os.fspath(path)} is empty, expected a .tflite file")
-    content.flags.writeable = False
-    return content
-
-
-def _filled(content: np.ndarray, file: io.FileIO) -> np.ndarray:
-    """The part of an array that a file has bytes for, with these in it."""
-    rest = content.data
-    while rest and (count := file.readinto(rest)):
-        rest = rest[count:]
-    return content[: content.size - len(rest)]
+    return _Reader(FlatBuffer(bytes_of(source))).graph()
 
 
 class _Type(NamedTuple):

@@ -136,12 +136,14 @@ def other_folders() -> list[Path]:
     return [p for p in beside if is_ours(p.name) and p != cache_folder() and p.is_dir() and not p.is_symlink()]
 
 
-def all_files() -> list[Path]:
-    """Everything that int8rt keeps, of all versions and CPUs: compiled code, and notes about CPUs and sources."""
-    base = cache_folder().parent
-    folders = [*other_folders(), cache_folder()]
-    notes = [p for p in base.glob("*-*") if re.fullmatch(r"(cpu|sources)-[0-9a-f]{20}", p.name)]
-    return [*notes, *(p for folder in folders if folder.is_dir() for p in folder.iterdir())]
+def contents(folder: Path) -> list[Path]:
+    """The files in a folder of compiled code; none where there is no such folder."""
+    return [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+
+
+def notes() -> list[Path]:
+    """Beside the folders: what was found out about CPUs and sources."""
+    return [p for p in cache_folder().parent.glob("*-*") if re.fullmatch(r"(cpu|sources)-[0-9a-f]{20}", p.name)]
 
 
 def recorded(folder: Path) -> set[tuple[str, Signature]]:

@@ -150,8 +150,9 @@ class _Object:
         target, symbols = self.sections[section.info], self.sections[section.link]
         count = len(self.table(_Symbol, symbols.offset, symbols.size))
         for r in self.table(_Relocation, section.offset, section.size):
-            if r.symbol >= count or r.offset + (8 if r.type in _OF_EIGHT_BYTES else 4) > target.size:
-                raise LoadError(f"a relocation at {r.offset} of {target.size} bytes, by symbol {r.symbol} of {count}")
+            check_inside(r, target)
+            if r.symbol >= count:
+                raise LoadError(f"a relocation by symbol {r.symbol} of {count}")
 
     def is_kept(self, section: _Section) -> bool:
         """Whether the image needs a section. Nothing unwinds the stack through kernels; writable data are refused."""
@@ -232,8 +233,7 @@ class _Object:
             name = self.text(self.sections[symbols.link], symbol.name) if symbol.section == _UNDEFINED else ""
             if symbol.section == _UNDEFINED and name not in self.known:
                 raise LoadError(f"an unknown function {name!r}")
-            if r.offset + (8 if r.type in _OF_EIGHT_BYTES else 4) > target.size:
-                raise LoadError(f"a relocation at {r.offset} of {target.size} bytes")
+            check_inside(r, target)
             to = 0 if name else self.place_of(symbol)
             apply(r.type, self.places[section.info] + r.offset, name, to, r.addend)
 
@@ -304,6 +304,12 @@ class _Object:
             self.stubs[name] = self.append(_JUMPS[self.machine], 16)
             self.slot(name, 0)
         return self.stubs[name]
+
+
+def check_inside(r: _Relocation, target: _Section) -> None:
+    """Raises LoadError unless a relocation changes bytes of its section."""
+    if r.offset + (8 if r.type in _OF_EIGHT_BYTES else 4) > target.size:
+        raise LoadError(f"a relocation at {r.offset} of {target.size} bytes")
 
 
 # Jumps to the address in the next word: jmp [rip + 2] and two bytes of nothing; ldr x16, #8 and br x16.

@@ -105,7 +105,7 @@ def make_folder(folder: str) -> bool:
         return False
     missing = []
     above = os.path.abspath(folder)
-    while not os.path.isdir(above):
+    while not os.path.isdir(above) and above != os.path.dirname(above):
         missing.append(above)
         above = os.path.dirname(above)
     for path in reversed(missing):

@@ -180,7 +180,7 @@ def _count(steps: Sequence[Step]) -> None:
             for arg in step.args:
                 if isinstance(arg, np.ndarray):
                     limits.hold(arg)
-    limits.current().need(0)
+    limits.check_held()
 
 
 def _is_empty(node: Node, step: Step) -> bool:

@@ -306,18 +306,15 @@ def _check_resolver(resolver: Any) -> None:
 def _threads(number: int | None) -> int:
     if number is None:
         return 1
-    return min(
-        as_count(number, "num_threads", 1, None, CallError), os.cpu_count() or 1
-    )  # more would only wait for one another
+    asked = as_count(number, "num_threads", 1, None, CallError)
+    return min(asked, os.cpu_count() or 1)  # more would only wait for one another
 
 
 def _shape(sizes: Any) -> tuple[int, ...]:
     array = as_array(sizes, "shape", CallError)
     numbers = array.tolist() if array.ndim == 1 else [None]
-    if (
-        not all(isinstance(n, int) or (isinstance(n, float) and n.is_integer()) for n in numbers)
-        or min(numbers, default=0) < 0
-    ):
+    is_whole = all(isinstance(n, int) or (isinstance(n, float) and n.is_integer()) for n in numbers)
+    if not is_whole or min(numbers, default=0) < 0:
         raise CallError(f"shape is {shown(sizes)}, expected a list of sizes of at least 0")
     shape = tuple(map(int, numbers))
     if len(shape) > reader.MAX_RANK or prod(shape) > reader.MAX_ELEMENTS:

@@ -13,9 +13,9 @@ from int8rt import limits, locks
 from int8rt.arguments import as_array, as_count, as_flag, as_mapping, as_numbers, as_tuple, listed, shown
 from int8rt.errors import InputError
 from int8rt.format import reader
+from int8rt.format.source import Source
 from int8rt.frozen import frozen
 from int8rt.graph import Graph, Subgraph, Tensor
-from int8rt.locks import check_turn
 from int8rt.native.entries import Progress
 from int8rt.numerics.fixedpoint import round_half_away_float
 from int8rt.numerics.rules import Numerics
@@ -219,8 +219,7 @@ class Model:
 
         The batch must be the model's own. State, if any, is that of a fresh model. Raises InputError and LimitError.
         """
-        traced: Trace = limits.within(self.budget, self._traced, inputs)
-        return traced
+        return limits.within(self.budget, self._traced, inputs)
 
     def _traced(self, inputs: Sequence[Any]) -> Trace:
         arrays, count = self.checked(inputs)
@@ -240,8 +239,7 @@ class Model:
         """
         keep = as_flag(preserve, "preserve")
         sizes = self._declared if shapes is None else self._checked_shapes(shapes)
-        made: Session = limits.within(self.budget, self._session, sizes, keep)
-        return made
+        return limits.within(self.budget, self._session, sizes, keep)
 
     def _session(self, shapes: Sequence[Sequence[int]], preserve: bool) -> Session:
         session = Session(self._subgraph, self.numerics, preserve, self.sharing, progress=self._progress)
@@ -304,8 +302,7 @@ class Model:
     # Running
 
     def _run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        found: list[np.ndarray] = limits.within(self.budget, self._run_limited, inputs)
-        return found
+        return limits.within(self.budget, self._run_limited, inputs)
 
     def _run_limited(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         arrays, count = self.checked(inputs)
@@ -376,8 +373,7 @@ class _Sessions:
     def direct(self, inputs: Sequence[Any]) -> Any:
         """``Session.direct`` of a session that nobody else uses; None where all are in use."""
         if self._turn is not None:
-            check_turn(self._turn, "the model")
-            with self._turn:
+            with self._own_turn():
                 return self._first.direct(*inputs)
         try:
             session = self._free.pop()  # list operations are atomic
@@ -391,8 +387,7 @@ class _Sessions:
     def run(self, inputs: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
         """What a session that nobody else uses gives."""
         if self._turn is not None:
-            check_turn(self._turn, "the model")
-            with self._turn:
+            with self._own_turn():
                 return self._first.run(inputs, count)
         try:
             session = self._free.pop()
@@ -403,15 +398,19 @@ class _Sessions:
         finally:
             self._free.append(session)
 
+    def _own_turn(self) -> Any:
+        """The lock of a model that keeps state, to be taken. Raises CallError where this thread has it."""
+        locks.check_turn(self._turn, "the model")
+        return self._turn
+
     def reset(self) -> None:
         if self._turn is not None:
-            check_turn(self._turn, "the model")
-            with self._turn:
+            with self._own_turn():
                 self._first.reset()
 
 
 def load(
-    source: reader.Source, *, numerics: str = "reference", hybrid: str = "dynamic", threads: int = 1,
+    source: Source, *, numerics: str = "reference", hybrid: str = "dynamic", threads: int = 1,
     progress: Progress | None = None, max_memory: int | str | None = None, max_iterations: int | None = None,
     timeout: float | None = None,
 ) -> Model:  # fmt: skip

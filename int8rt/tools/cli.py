@@ -27,6 +27,7 @@ import int8rt
 from int8rt import ops
 from int8rt.errors import Error, InputError, ModelError, UnsupportedError, printable
 from int8rt.format import reader
+from int8rt.format.source import file_bytes
 from int8rt.graph import Graph, Subgraph, Tensor
 from int8rt.native.cache import cache_folder
 from int8rt.native.entries import Progress
@@ -239,7 +240,7 @@ def _as_text(values: np.ndarray) -> str:
 
 def _read_labels(path: Path) -> list[str]:
     try:
-        return images.content(path).decode("utf-8-sig").rstrip().splitlines()
+        return file_bytes(path).tobytes().decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8, expected the name of a class per line") from None
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from int8rt.arguments import as_choice, as_count, as_tuple
 from int8rt.format import reader
+from int8rt.format.source import Source, content
 from int8rt.graph import Node, Subgraph, Tensor
 from int8rt.native.entries import Progress
 from int8rt.numerics.rules import numerics as rules
@@ -78,7 +79,7 @@ class Comparison:
 
 
 def compare(
-    source: reader.Source,
+    source: Source,
     inputs: Sequence[Sequence[np.ndarray]] | None = None,
     *,
     runs: int = 1,
@@ -105,7 +106,7 @@ def compare(
     runs, seed = as_count(runs, "runs", 1, MAX_RUNS), as_count(seed, "seed", 0, None)
     sharing = Sharing(as_count(threads, "threads", 1, MAX_THREADS))
     if hasattr(source, "read"):
-        source = reader.content(source)  # LiteRT needs the same bytes
+        source = content(source)  # LiteRT needs the same bytes
     graph = reader.read(source)
     model = Model(graph, rules(numerics), sharing, progress)
     seeds = [seed + i for i in range(runs)]

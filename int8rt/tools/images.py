@@ -12,8 +12,6 @@ What a file holds is taken as follows, by its element type and that of the input
 from __future__ import annotations
 
 import io
-import os
-import stat
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -25,12 +23,12 @@ import numpy as np
 
 from int8rt import limits
 from int8rt.errors import InputError
+from int8rt.format.source import file_bytes
 from int8rt.graph import Graph
 from int8rt.runtime.model import Port, unique_names
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")  # Pillow's names of these
-PIECE = 1 << 24  # bytes
 
 Span = tuple[float, float]
 
@@ -84,28 +82,12 @@ def _shaped(array: np.ndarray, port: Port) -> np.ndarray:
     return array
 
 
-def content(path: Path) -> bytes:
-    """The bytes of a file or a pipe. Raises InputError for devices and for what memory does not hold, and OSError."""
-    limit = limits.default_memory()
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
-            raise InputError(f"{path} is no file")
-        pieces, left = [], limit - status.st_size  # a pipe has no size, and may have no end
-        while left >= 0 and (piece := file.read(PIECE)):
-            pieces.append(piece)
-            left -= len(piece) if status.st_size == 0 else 0
-    if left < 0:
-        raise InputError(f"{path} has more than {limit:,} bytes")
-    return b"".join(pieces)
-
-
 # .npy and .npz
 
 
 def _load(path: Path) -> Any:
     """An array, or those of an .npz by name."""
-    file = io.BytesIO(content(path))
+    file = io.BytesIO(file_bytes(path).data)
     try:
         if path.suffix.lower() == ".npz":
             with zipfile.ZipFile(file) as archive:
@@ -170,7 +152,7 @@ def _read_image(path: Path, port: Port) -> np.ndarray:
     except ImportError:
         raise InputError("reading images needs Pillow: pip install int8rt[image]") from None
     height, width, channels, is_channels_last = _image_shape(port)
-    file = io.BytesIO(content(path))
+    file = io.BytesIO(file_bytes(path).data)
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # others may start programs, as EPS does Ghostscript
     with warnings.catch_warnings():
@@ -204,12 +186,12 @@ def _image_shape(port: Port) -> tuple[int, int, int, bool]:
 
 def _read_raw(path: Path, port: Port) -> np.ndarray:
     """The stored values of one run or several, as they are in memory: little-endian, in C order."""
-    found = content(path)
+    found = file_bytes(path)
     one = prod(port.shape) * port.dtype.itemsize
-    if not found or not one or len(found) % one:
+    if not found.size or not one or found.size % one:
         raise InputError(
-            f"{path} has {len(found)} bytes; input {port.name!r} takes {one}, {port.dtype}{list(port.shape)}"
+            f"{path} has {found.size} bytes; input {port.name!r} takes {one}, {port.dtype}{list(port.shape)}"
         )
-    runs = len(found) // one
+    runs = found.size // one
     shape = port.shape if runs == 1 else (runs * port.shape[0], *port.shape[1:])
-    return np.frombuffer(found, port.dtype.newbyteorder("<")).astype(port.dtype).reshape(shape)
+    return found.view(port.dtype.newbyteorder("<")).astype(port.dtype).reshape(shape)

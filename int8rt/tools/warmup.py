@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from int8rt.errors import Error, InputError
 from int8rt.native import files
-from int8rt.native.cache import all_files, cache_folder, other_folders, recorded
+from int8rt.native.cache import cache_folder, contents, notes, other_folders, recorded
 from int8rt.native.entries import Progress, is_cached
 from int8rt.native.helpers import Job, compile_all, is_writable
 from int8rt.native.kernel import find_kernel
@@ -48,11 +49,7 @@ def renew(progress: Progress | None = None) -> int:
 
 def prune() -> int:
     """Remove what other versions compiled, or this one for other CPUs; how many bytes that gives back."""
-    folders = other_folders()
-    size = sum(p.stat().st_size for folder in folders for p in folder.iterdir() if p.is_file())
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-    return size
+    return _remove(other_folders())
 
 
 def state() -> dict[str, Any]:
@@ -62,14 +59,15 @@ def state() -> dict[str, Any]:
         distrusted = files.why_not(str(base))
     except OSError:  # nothing is there yet
         distrusted = None
-    sizes = [(p.parent, p.lstat().st_size) for p in all_files()]
-    ours = [size for folder, size in sizes if folder == cache_folder()]
+    ours = [p.lstat().st_size for p in contents(cache_folder())]
+    others = [p.lstat().st_size for folder in other_folders() for p in contents(folder)]
+    sizes = [*ours, *others, *(p.lstat().st_size for p in notes())]
     return {
         "folder": str(base),
         "on": files.is_on(),
         "distrusted": distrusted,
         "files": len(sizes),
-        "bytes": sum(size for _, size in sizes),
+        "bytes": sum(sizes),
         "of_this_version": {"folder": str(cache_folder()), "kernels": len(ours), "bytes": sum(ours)},
         "other_versions": len(other_folders()),
     }
@@ -80,11 +78,16 @@ def clear() -> int:
 
     Processes that run do not notice: their code is in memory.
     """
-    found = all_files()
+    found = notes()
     size = sum(p.lstat().st_size for p in found)
     for p in found:
-        with contextlib.suppress(OSError):
-            p.unlink()
-    for folder in [*other_folders(), cache_folder()]:
+        p.unlink(missing_ok=True)
+    return size + _remove([*other_folders(), cache_folder()])
+
+
+def _remove(folders: Sequence[Path]) -> int:
+    """Remove folders; how many bytes their files had."""
+    size = sum(p.lstat().st_size for folder in folders for p in contents(folder))
+    for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     return size

@@ -20,6 +20,7 @@ import reductions
 from flatbuffers import flexbuffers
 from linear import Linear
 from recurrent import Cell
+from sparse import encode
 from writer import NONE, REFLECT, RELU, RELU6, RELU_N1_TO_1, SAME, SYMMETRIC, VALID, Graph, Op, T, Table, model, network
 
 I8, U8, I16, I32, I64, F32, BOOL = np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32, np.bool_
@@ -1043,16 +1044,9 @@ def densify(op: str) -> Iterator[Case]:
     for dtype, density in itertools.product((I8, np.float16, F32, I16), (0.1, 0.5)):
         rng = np.random.default_rng(1)
         is_stored = rng.random((6, 9)) < density
-        values = rng.integers(1, 100, int(is_stored.sum())).astype(dtype)
-        segments = np.cumsum([0, *is_stored.sum(axis=1)]).tolist()
-        columns = np.nonzero(is_stored)[1].tolist()
-        vectors = [Table("Int32Vector", values=v) for v in (segments, columns)]
-        sparse = Table(
-            "DimensionMetadata", format=1, array_segments_type=1, array_segments=vectors[0], array_indices_type=1,
-            array_indices=vectors[1],
-        )  # fmt: skip
-        levels = [Table("DimensionMetadata", format=0, dense_size=6), sparse]
-        sparsity = Table("SparsityParameters", traversal_order=[0, 1], dim_metadata=levels)
+        dense = np.zeros((6, 9), dtype)
+        dense[is_stored] = rng.integers(1, 100, int(is_stored.sum()))
+        values, sparsity = encode(dense, (0, 1), {1})
         q = quantizations(dtype)[0]
         x, y = T(dtype, (6, 9), *q, data=values, sparsity=sparsity), T(dtype, (6, 9), *q)
         yield Case(op, name(dtype), model(op, [x], [y]), [[]])

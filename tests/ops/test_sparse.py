@@ -10,7 +10,8 @@ import conformance_cases
 import numpy as np
 import pytest
 import writer
-from writer import T, Table
+from sparse import encode
+from writer import T
 
 from int8rt import ops
 from int8rt.errors import Error, UnsupportedError
@@ -25,18 +26,9 @@ def sparse_form(t: T) -> T:
         return t
     if t.data.dtype.kind not in "iufb" or t.data.shape != tuple(t.shape):
         return t
-    *outer, _ = t.data.shape
-    is_stored = t.data.reshape(-1, t.data.shape[-1]) != 0
-    segments = np.cumsum([0, *is_stored.sum(axis=1)]).tolist()
-    indices = np.nonzero(is_stored)[1].tolist()
-    vectors = [Table("Int32Vector", values=v) for v in (segments, indices)]
-    last = Table(
-        "DimensionMetadata", format=1, array_segments_type=1, array_segments=vectors[0], array_indices_type=1,
-        array_indices=vectors[1],
-    )  # fmt: skip
-    levels = [*(Table("DimensionMetadata", format=0, dense_size=n) for n in outer), last]
-    sparsity = Table("SparsityParameters", traversal_order=list(range(t.data.ndim)), dim_metadata=levels)
-    return replace(t, data=t.data[t.data != 0], sparsity=sparsity)
+    rank = t.data.ndim
+    values, sparsity = encode(t.data, range(rank), {rank - 1})
+    return replace(t, data=values, sparsity=sparsity)
 
 
 class SparseWriter(writer._ModelWriter):

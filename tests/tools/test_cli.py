@@ -1,5 +1,6 @@
 """The command line, as a user meets it: what is printed where, and the exit status."""
 
+import functools
 import io
 import json
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ended
 from paths import MODELS
 from rich.console import Console
 from rich.text import Text
@@ -25,14 +27,7 @@ needs_litert = pytest.mark.needs("litert")
 @pytest.fixture
 def int8rt_(capsys):
     """Runs a command: (exit status, standard output, standard error)."""
-
-    def run(*args):
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(arg) for arg in args])
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return run
+    return functools.partial(ended, capsys)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a terminal or a script may do to the command line: every end is one line on standard error and a status."""
 
+import functools
 import io
 import os
 import pickle
@@ -13,6 +14,7 @@ import zlib
 
 import numpy as np
 import pytest
+from commands import ended
 from paths import MODELS
 from writer import Op, T, network
 
@@ -27,14 +29,7 @@ EVIL = "\x1b[2J\x1b]0;owned\x07\r\n\u202eevil\x9b1m\x7f" + "n" * 250
 @pytest.fixture
 def command(capfd):
     """Runs a command: (exit status, standard output, standard error)."""
-
-    def run(*args):
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(arg) for arg in args])
-        captured = capfd.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return run
+    return functools.partial(ended, capfd)
 
 
 class Bomb:
