@@ -105,9 +105,16 @@ class Graph:
     tensors: Sequence[T] = ()
 
 
+class File(bytes):
+    """A file's content, which remembers what it was written from."""
+
+    graphs: tuple[Graph, ...]  # the main subgraph is the first
+    indices: tuple[Mapping[T, int], ...]  # of the tensors of each
+
+
 def model(
     op: str | int, inputs: Sequence[T | None], outputs: Sequence[T], options: str | Table | None = AUTO, **fields: Any
-) -> bytes:
+) -> File:
     """Return a file with one operator, fed with every input that is neither a constant nor a variable.
 
     ``fields`` are what ``Op`` takes: version, custom_code, custom_options and the fields of the options table.
@@ -130,7 +137,7 @@ def network(
     identifier: bytes = b"TFL3",
     legacy_codes: bool = False,
     buffers_at_end: bool = False,
-) -> bytes:
+) -> File:
     """Return a file whose main subgraph runs ``nodes``, followed by ``subgraphs``.
 
     ``signatures``: key -> ({name: input}, {name: output}) or the same with the index of a subgraph.
@@ -148,11 +155,14 @@ def network(
         "signature_defs": [writer.signature(key, *value) for key, value in (signatures or {}).items()],
         "operator_codes": writer.codes,
     }
-    if not buffers_at_end:
-        return write(
-            Table("Model", buffers=[Table("Buffer", data=raw) for raw in writer.buffers], **fields), identifier
-        )
-    return _with_buffers_at_end(fields, writer.buffers, identifier)
+    if buffers_at_end:
+        content = _with_buffers_at_end(fields, writer.buffers, identifier)
+    else:
+        buffers = [Table("Buffer", data=raw) for raw in writer.buffers]
+        content = write(Table("Model", buffers=buffers, **fields), identifier)
+    file = File(content)
+    file.graphs, file.indices = tuple(graphs), tuple(writer.tensor_indices)
+    return file
 
 
 class _ModelWriter:

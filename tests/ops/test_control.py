@@ -195,6 +195,17 @@ def test_while_that_passes_a_value_on():
     check(counting(lambda x: ([], x)), np.array(0, np.int32), A)
 
 
+def test_while_that_passes_values_on_in_other_places():
+    """A body's outputs follow from its inputs all at once; LiteRT overwrites the second before the third reads it."""
+    n, a, b, more, twice = i32(), f32(), f32(), i32(), f32()
+    body = Graph([Op("ADD", [n, i32(1)], [more]), Op("ADD", [a, a], [twice])], [n, a, b], [more, twice, a])
+    inputs, outputs = [i32(), f32(), f32()], [i32(), f32(), f32()]
+    m, c, d, goes_on = i32(), f32(), f32(), flag()
+    condition = Graph([Op("LESS", [m, i32(3)], [goes_on])], [m, c, d], [goes_on])
+    content = network([Op("WHILE", inputs, outputs, **LOOP)], inputs, outputs, subgraphs=[condition, body])
+    check(content, np.array(0, np.int32), A, B, litert=[np.array(3, np.int32), 8 * A, 4 * A])
+
+
 def test_while_in_while():
     """Three times three additions."""
     i, c, x = i32(), flag(), f32()

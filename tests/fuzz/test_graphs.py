@@ -1,0 +1,69 @@
+"""Random graphs: all engines agree, and what generates and judges them can do so.
+
+python -m tests.fuzz.agreement 1000 5000     graphs of other seeds, and figures
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import agreement
+import graphs
+import numpy as np
+import pytest
+
+from int8rt import ops
+
+CHUNKS, PER_CHUNK = 10, 12
+
+
+@pytest.mark.needs("litert")
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_engines_agree(chunk):
+    """On every tensor of every run; LiteRT's reference may refuse a graph, but not many."""
+    counts: Counter[str] = Counter()
+    for seed in range(chunk * PER_CHUNK, (chunk + 1) * PER_CHUNK):
+        made = graphs.make(seed)
+        result = agreement.outcome(made)
+        assert not result.difference, (seed, result.difference, agreement.described(agreement.smallest(made)))
+        counts[result.litert.split(":")[0]] += 1
+    assert counts["ran"] >= PER_CHUNK * 2 // 3, counts
+
+
+def test_every_operator_joins():
+    """One is drawn from its conformance cases; those that are not are listed with the reason."""
+    assert set(graphs.drawable()) | set(graphs.LEFT_OUT) == set(ops.supported())
+    assert not set(graphs.drawable()) & set(graphs.LEFT_OUT)
+    assert set(graphs.MEANING) | graphs.ANY_SHAPE | graphs.KEEP_STATE <= set(graphs.drawable())
+    known = {op for op, types in graphs.oracles()[1] if types in graphs.parts(op)}
+    assert set(graphs.drawable()) <= known
+
+
+def test_a_seed_gives_one_graph():
+    first, second = graphs.make(7), graphs.make(7)
+    assert first.file() == second.file()
+    assert len(first.nodes) >= graphs.SMALLEST
+    for x, y in zip(first.steps(), second.steps(), strict=True):
+        assert all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(x, y, strict=True))
+
+
+def test_a_difference_is_found_and_made_small(monkeypatch):
+    """Where TRANSPOSE gives other values, as if the program did, one node is left of the graph."""
+    made = graphs.make(3, ("ADD", "MUL", "CONCATENATION", "RESHAPE", "TRANSPOSE"))
+    sound = agreement.preserved
+
+    def wrong(model, made):
+        runs = sound(model, made)
+        for node in model.graph.main.nodes:
+            if node.op == "TRANSPOSE":
+                for run in runs:
+                    run[node.outputs[0].index] = run[node.outputs[0].index] + 1
+        return runs
+
+    assert not agreement.outcome(made).difference
+    monkeypatch.setattr(agreement, "preserved", wrong)
+    result = agreement.outcome(made)
+    assert "TRANSPOSE" in result.difference
+    small = agreement.smallest(made)
+    assert len(small.nodes) == 1
+    assert "TRANSPOSE" in agreement.described(small)
