@@ -2,9 +2,10 @@
 
 Nodes are **parts**: the cases of the conformance run (``conformance_cases``), each a model of one operator that is
 known to be sound in its types, options and quantization. A part's inputs are drawn from the tensors that are there
-already, and are made to fit: in type and quantization (QUANTIZE, DEQUANTIZE, CAST), in range where values mean something
-(MAXIMUM, MINIMUM), and in shape (RESHAPE, SLICE, SPLIT_V, CONCATENATION, BROADCAST_TO, SQUEEZE). What makes them fit is
-what planning has to get right: views, aliases, copies, results in place, tensors that live long or are used often.
+already, and are made to fit: in type and quantization (QUANTIZE, DEQUANTIZE, CAST), in range where values mean
+something (MAXIMUM, MINIMUM), and in shape (RESHAPE, SLICE, SPLIT_V, CONCATENATION, BROADCAST_TO, SQUEEZE).
+What makes them fit is what planning has to get right: views, aliases, copies, results in place, tensors
+that live long or are used often.
 
 So a new operator joins by its conformance cases. Only where values of its inputs mean something (places, divisors) has
 it to say so in ``MEANING``; what stays out, and why, is ``LEFT_OUT``.
