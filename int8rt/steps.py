@@ -73,6 +73,11 @@ class Call:
         """What people read of the kernel."""
         return self.kernel.label
 
+    @property
+    def _keeps_places(self) -> bool:
+        """Whether elements are as large as those in whose place they come; else parts overwrite what others read."""
+        return self.in_place is None or self.in_place.dtype.itemsize == self.writes[0].dtype.itemsize
+
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(map(_brief, self.args))})"
 
@@ -86,7 +91,7 @@ class Call:
             self.kernel,
             *(_exchanged(arg, sized) for arg in self.args),
             writes=[sized.get(t, t) for t in self.writes],
-            in_place=self.in_place if self.in_place_shared else None,
+            in_place=self.in_place if self.in_place_shared and self._keeps_places else None,
             in_place_shared=self.in_place_shared,
             work=self.work,
         )

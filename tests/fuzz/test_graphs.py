@@ -11,6 +11,8 @@ import agreement
 import graphs
 import numpy as np
 import pytest
+from engines import run_program
+from writer import T, model
 
 from int8rt import ops
 
@@ -67,3 +69,10 @@ def test_a_difference_is_found_and_made_small(monkeypatch):
     small = agreement.smallest(made)
     assert len(small.nodes) == 1
     assert "TRANSPOSE" in agreement.described(small)
+
+
+def test_parts_of_narrower_results_leave_what_others_read():
+    """Found by seed 1314: float32 took the place of int64 while other threads' parts were still reading there."""
+    x = np.arange(160) * 10**16 - 8 * 10**17
+    content = model("CAST", [T(np.int64, x.shape)], [T(np.float32, x.shape)])
+    assert np.array_equal(run_program(content, x, threads=2)[0], x.astype(np.float32))
