@@ -8,7 +8,7 @@ import pytest
 from writer import Op, T, network
 
 import int8rt
-from benchmarks import contest, kernels, machine, models, networks, start, tables
+from benchmarks import contest, kernels, machine, models, neighbours, networks, start, tables
 from int8rt.format import reader
 from int8rt.runtime.model import random_inputs
 from int8rt.tools import litert
@@ -223,3 +223,21 @@ def test_start(small, tmp_path, capsys, first):
     assert set(starts) == {*["int8rt, first run"][:first], "int8rt, warm start", "LiteRT (XNNPACK)"}
     for (found,) in starts.values():
         assert found["total"] == pytest.approx(sum(found[part] for part in start.PARTS[:-1]))
+
+
+# Neighbours
+
+
+@needs_litert
+def test_models_beside_busy_processes(small, monkeypatch):
+    monkeypatch.setattr(neighbours, "TURN", 0.01)
+    row = neighbours.measure("small", small, 1, 0.02)
+    assert set(row["mean"]) == {f"{who} {threads}" for who in ("int8rt", "xnnpack", "batch") for threads in (1, 2)}
+    assert all(0 < row["mean"][who] < 10 for who in row["mean"])
+    assert "small" in neighbours.text([row])[-1]
+
+
+def test_busy_processes_end():
+    with neighbours.busy(2) as processes:
+        assert [p.poll() for p in processes] == [None, None]
+    assert all(p.poll() is not None for p in processes)

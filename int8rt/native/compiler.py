@@ -114,7 +114,7 @@ _OF_MATH = (
     "fma", "fmod", "fmax", "fmin", "ldexp",
 )  # fmt: skip
 _SYSTEM_SYMBOLS = frozenset({
-    "memcpy", "memmove", "memset", "sched_yield", *_OF_MATH, *(f"{name}f" for name in _OF_MATH)
+    "memcpy", "memmove", "memset", *_OF_MATH, *(f"{name}f" for name in _OF_MATH)
 })  # fmt: skip
 
 

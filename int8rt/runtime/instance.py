@@ -8,11 +8,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from time import perf_counter
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from int8rt import limits
+from int8rt.errors import LimitError
 from int8rt.graph import Node, Tensor
 from int8rt.memory import address
 from int8rt.native.abi import Signature
@@ -20,6 +22,7 @@ from int8rt.native.entries import Progress
 from int8rt.native.helpers import compile_all
 from int8rt.native.kernel import Kernel
 from int8rt.plan.program import Program
+from int8rt.runtime.batches import SIGNATURE, Batches, run_items
 from int8rt.runtime.calling import raise_faults
 from int8rt.runtime.memory import Memory
 from int8rt.runtime.native_run import NativeCall, NativeRun, native_call, ports
@@ -28,13 +31,18 @@ from int8rt.runtime.pool import kernels as pool_kernels
 from int8rt.runtime.state import State
 from int8rt.steps import Call, Fault, PythonCall, View
 
+Arrays: TypeAlias = Sequence[np.ndarray]
+
 COPIED_BYTES = 1 << 15  # of outputs: to copy more takes longer than a built-in function saves
-WORK_OF_CALL = 1 << 27  # operations of one native call for several items: a tenth of a second, not to be interrupted
+WORK_OF_CALL = 1 << 27  # operations of the first native call for several items: a tenth of a second, were they slow
+LEAST_TIME, MOST_TIME = 0.05, 0.2  # seconds of a native call for several items, which cannot be interrupted
 
 
 def entry_points(program: Program) -> list[tuple[Kernel, Signature]]:
     """Which entry points running a program needs: those of its calls, and of the loop that makes them."""
-    return [*pool_kernels(program.sharing.threads), *program.kernels()]
+    threads = program.sharing.threads
+    batches = [(run_items, SIGNATURE)] if threads > 1 and not program.variables else []
+    return [*pool_kernels(threads), *batches, *program.kernels()]
 
 
 class Instance:
@@ -58,9 +66,12 @@ class Instance:
         self._faults = [(t, self.memory.array(t)) for t in program.blocks if isinstance(t, Fault)]
         native = [call for call in self._calls if isinstance(call, NativeCall)]
         is_shared = any(call.parts for call in native)
-        self.pool = (pool or ThreadPool(program.sharing.threads)) if is_shared else ThreadPool(1)
+        self.pool = pool or ThreadPool(program.sharing.threads)
+        self._pool_of_run = self.pool if is_shared else ThreadPool(1)
+        self._work = sum(call.work for call in program.calls)
+        self._items = max(1, WORK_OF_CALL // max(self._work, 1))  # of one native call, for each thread that runs some
         is_native = len(native) == len(self._calls)
-        self._whole = NativeRun(native, self.pool, *self._ports()) if is_native else None
+        self._whole = NativeRun(native, self._pool_of_run, *self._ports()) if is_native else None
         self.direct = self._direct(native) if is_native else None
 
     @property
@@ -92,8 +103,8 @@ class Instance:
         return parts
 
     def _native_part(self, calls: Sequence[NativeCall]) -> Callable[[], object]:
-        run = NativeRun(calls, self.pool)
-        function = run.as_function(self.memory) if self.pool.threads == 1 else None
+        run = NativeRun(calls, self._pool_of_run)
+        function = run.as_function(self.memory) if self._pool_of_run.threads == 1 else None
         return function or run
 
     def _python_part(self, call: PythonCall) -> Callable[[], object]:
@@ -105,10 +116,10 @@ class Instance:
         None where threads share the work, and where outputs are so large that copying them takes longer.
         """
         graph = self.program.graph
-        if self.pool.threads > 1 or sum(t.nbytes for t in graph.outputs) > COPIED_BYTES:
+        if self._pool_of_run.threads > 1 or sum(t.nbytes for t in graph.outputs) > COPIED_BYTES:
             return None
         inputs, outputs = ([np.zeros(t.shape, t.dtype) for t in ts] for ts in (graph.inputs, graph.outputs))
-        run = NativeRun(calls, self.pool, *self._ports())
+        run = NativeRun(calls, self._pool_of_run, *self._ports())
         run.outputs[:, CALLER] = [address(y) for y in outputs]
         return run.as_function(self.memory, inputs, outputs, self._faults)
 
@@ -139,21 +150,46 @@ class Instance:
                 y.reshape(count, *t.shape)[item] = self.memory.read(t)
         return outputs
 
-    def _run_whole(
-        self, run: NativeRun, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], count: int
-    ) -> None:
-        """In native calls of so many items that Ctrl-C and a timeout are seen to between them."""
-        work = sum(call.work for call in self.program.calls)
-        step = max(1, WORK_OF_CALL // max(work, 1))
-        if step >= count:
-            run.on(inputs, outputs, count)
-        else:
-            for first in range(0, count, step):
-                limits.check_time()
-                items = min(step, count - first)
-                given = [_items(x, first, items, count) for x in inputs]
-                run.on(given, [_items(y, first, items, count) for y in outputs], items)
+    def _run_whole(self, run: NativeRun, inputs: Arrays, outputs: Arrays, count: int) -> None:
+        """Whole items on threads of their own, as many as divide by the threads; the rest one after another."""
+        shared = count - count % self.pool.threads if self._is_worth_sharing(count) else 0
+        if shared and (batches := self._batches) is not None:
+            self._in_steps(batches.on, _items(inputs, 0, shared, count), _items(outputs, 0, shared, count), shared)
+            raise_faults(batches.faults)
+            inputs, outputs = (_items(arrays, shared, count - shared, count) for arrays in (inputs, outputs))
+            count -= shared
+        self._in_steps(run.on, inputs, outputs, count)
         raise_faults(self._faults)
+
+    def _is_worth_sharing(self, count: int) -> bool:
+        """Whether threads gain more by so many items than it takes to wake them."""
+        sharing = self.program.sharing
+        return 1 < sharing.threads <= count and count * self._work >= sharing.threads * sharing.least_work
+
+    @functools.cached_property
+    def _batches(self) -> Batches | None:
+        """What shares out batches; None where items depend on those before, or memory is too little."""
+        if self.program.variables:
+            return None
+        try:
+            return Batches(self.program, self.state, self.pool, self.memory)
+        except LimitError:
+            return None
+
+    def _in_steps(self, run: Callable[..., None], inputs: Arrays, outputs: Arrays, count: int) -> None:
+        """In native calls of so many items that Ctrl-C and a timeout are seen to between them."""
+        first = 0
+        while first < count:
+            limits.check_time()
+            items = min(self._items * self.pool.threads, count - first)
+            start = perf_counter()
+            run(_items(inputs, first, items, count), _items(outputs, first, items, count), items)
+            seconds = perf_counter() - start
+            if seconds < LEAST_TIME:
+                self._items = max(self._items, -(-2 * items // self.pool.threads))
+            elif seconds > MOST_TIME:
+                self._items = max(1, self._items // 2)
+            first += items
 
     def invoke(self) -> None:
         """Run once on the inputs that are in memory."""
@@ -178,10 +214,12 @@ class Instance:
         return repeat
 
 
-def _items(array: np.ndarray, first: int, items: int, count: int) -> np.ndarray:
-    """The elements of so many items of an array that holds ``count``."""
-    size = array.size // count
-    return array.reshape(-1)[first * size : (first + items) * size]
+def _items(arrays: Arrays, first: int, items: int, count: int) -> list[np.ndarray]:
+    """The elements of so many items of arrays that hold ``count``."""
+    if items == count:
+        return list(arrays)
+    sizes = [array.size // count for array in arrays]
+    return [array.reshape(-1)[first * n : (first + items) * n] for array, n in zip(arrays, sizes, strict=True)]
 
 
 def _new_output(tensor: Tensor, count: int) -> np.ndarray:

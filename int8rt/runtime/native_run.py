@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from int8rt.plan.program import call_signature
 from int8rt.runtime import calling
 from int8rt.runtime.calling import Faults
 from int8rt.runtime.memory import Memory
+from int8rt.runtime.pace import Pace
 from int8rt.runtime.pool import CALLER, FIRST, RUN_SIGNATURE, RUN_WORDS, Arguments, ThreadPool, phases, run_table
 from int8rt.steps import Call
 
@@ -67,13 +69,23 @@ class NativeRun:
         self._pool = pool
         arguments = Arguments(table, of_work, items, inputs, outputs, 1, pool.array)
         self._block = argument_block(arguments, RUN_SIGNATURE)
-        self._address = ctypes.c_void_p(address(self._block))
+        self.address = address(self._block)
+        self._address = ctypes.c_void_p(self.address)
+        self._pace = Pace()
         self._kept = calls, table, of_work  # which the block mentions by address
 
-    def __call__(self, times: int = 1) -> None:
-        """Run n times, each time on the next item of what the ports point to."""
+    def __call__(self, times: int = 1, each: int = 1) -> None:
+        """Run n times, each time on the next item of what the ports point to.
+
+        each: how many items of a batch the calls themselves work on each time, so that times can be compared.
+        """
         self._block[TIMES] = times
-        self._pool.run(self._address)
+        if self._pool.threads == 1:
+            self._pool.run_alone(self._address)
+            return
+        start = perf_counter()
+        (self._pool.run_alone if self._pace.is_alone else self._pool.run)(self._address)
+        self._pace.took(perf_counter() - start, times * each)
 
     def on(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], count: int) -> None:
         """Run on so many items that C-contiguous arrays hold one after another."""
@@ -86,5 +98,5 @@ class NativeRun:
         self, memory: Memory, inputs: Sequence[np.ndarray] = (), outputs: Sequence[np.ndarray] = (), faults: Faults = ()
     ) -> Callable[..., Any] | None:
         """``calling.bind`` of this run on arrays like these; it keeps alive what it needs."""
-        run, block = entry_point(run_table, RUN_SIGNATURE), self._address.value or 0
-        return calling.bind(run, block, self.inputs, inputs, outputs, faults, (self, memory))
+        run = entry_point(run_table, RUN_SIGNATURE)
+        return calling.bind(run, self.address, self.inputs, inputs, outputs, faults, (self, memory))

@@ -27,16 +27,20 @@ What keeps runs whole, in whatever order the threads do their steps (``test_pool
    phase or of a later one is done by then, as each waits for the same or for more; so those done are all those before.
 6. *Nobody waits forever.* Thread 0 takes items until none is left, so all are taken, if need be by thread 0 alone. The
    first item that is not done belongs to a phase before which all are done: who holds it does not wait.
-7. *Sleepers are woken.* A worker sets SLEEPS and looks at ITEMS then; ``dispatch`` sets ITEMS and looks at SLEEPS then.
-   All four are sequentially consistent, so that one of the two sees the other: the worker stays, or it is woken. The
-   semaphore keeps a wake that comes before the sleep. One too many only makes a worker look once in vain.
-8. *Workers end with the pool.* END is set before they are woken, and looked at before each sleep.
+7. *Sleepers are woken.* Who wants to sleep says so in PARKED and then looks once more at what it waits for; who changes
+   that looks at PARKED afterwards. All four are sequentially consistent, so that one of the two sees the other: the
+   first stays awake, or the second wakes it. The same holds of WAITERS, which spares most items a look at all PARKED.
+8. *A semaphore is released once for each time that it is acquired.* Who sets PARKED back to 0, by a swap, has to
+   release, and nobody else does; a thread that finds itself too late to take back its own PARKED acquires at once.
+   A thread that is woken too early, since it sleeps for something else by then, sleeps again.
+9. *Workers end with the pool.* END is set before they are woken, and looked at before each sleep.
 
 Numbers of runs repeat after 2**31 runs: 4 takes it for granted that no thread is stopped for so long, half an hour at
 least, between its addition to DONE and the subtraction that follows it.
 
-Between runs workers spin for the next one for a while, then sleep: ``worker`` returns to Python, where they wait for a
-semaphore.
+Whoever waits, for items or for a run, spins for about as long as it takes to sleep and to be woken, and then sleeps in
+the kernel. It does not offer its CPU by ``sched_yield``: where other processes keep the CPUs busy, that puts it behind
+them for a whole time slice, at each of some sixty meetings of a run, whereas a sleeper keeps its right to run soon.
 """
 
 from __future__ import annotations
@@ -56,22 +60,27 @@ from int8rt.native.entries import entry_point, native
 from int8rt.native.kernel import Kernel, inline, kernel
 from int8rt.runtime import calling
 from int8rt.runtime.calling import call_arrays
-from int8rt.simd.threads import atomic_add, atomic_load, atomic_swap, call, copy_bytes, give_way, pause, word_at
+from int8rt.runtime.semaphore import ACQUIRE_ADDRESS, RELEASE_ADDRESS, Semaphore
+from int8rt.simd.threads import atomic_add, atomic_load, atomic_swap, call, copy_bytes, invoke, pause, word_at
 
 # The pool's int64 array. What different threads write is in different cache lines.
 LINE = 8  # elements of a cache line
-ITEMS, DONE = 0, LINE  # the run's number and the items left; how many items are done
-BLOCK, SLEEPERS, END = range(2 * LINE, 2 * LINE + 3)  # run_table's argument block; how many sleep; whether to end
+ITEMS = 0  # the run's number and the items left
+DONE, WAITERS = LINE, LINE + 1  # how many items are done; how many threads sleep until more are
+BLOCK, END = 2 * LINE, 2 * LINE + 1  # run_table's argument block; whether to end
+ACQUIRE, RELEASE = 2 * LINE + 2, 2 * LINE + 3  # addresses of the functions of semaphores
 SLOTS = 3 * LINE  # a line for each thread:
-RUN, TAKEN, SLEEPS = range(3)  # the run it is in; the items left, itself included, when it took one; whether it sleeps
+RUN, TAKEN = 0, 1  # the run it is in; the items left, itself included, when it took one
+PARKED, SEMAPHORE = 2, 3  # how many items have to be done before it is woken, 0 while it is awake; what it sleeps on
 
 ONE_RUN = 1 << 32  # of the upper half of ITEMS
 LOWER = ONE_RUN - 1
 NONE_LEFT = 1 << 20  # in the lower half, less the number of subtractions in vain
 LAST_RUN = (1 << 31) - 1
 
-PATIENCE = 50  # pauses before the CPU is offered to others, who may be the ones that are waited for
-IDLE = 500  # pauses between runs before a worker goes to sleep: 50 to 300 microseconds
+UNTIL_RUN = 1 << 62  # in PARKED: more items than any run has
+PATIENCE = 1000  # pauses before a thread sleeps until others have done their items: 10 to 50 microseconds
+IDLE = 3000  # pauses before a worker sleeps until the next run
 
 # Columns
 ENTRY, ARGUMENTS = range(2)  # of a table
@@ -111,7 +120,7 @@ def run_table(
         number -= time * items
         while i < last and phases[i + 1, FIRST] <= number:
             i += 1
-        wait(pool, time * items + phases[i, FIRST])
+        wait(pool, mine, time * items + phases[i, FIRST])
         if phases[i, PARTS] != 0:
             row = phases[i, ROW]
             call(table[row, ENTRY], table[row, ARGUMENTS], number - phases[i, FIRST], phases[i, PARTS])
@@ -121,10 +130,10 @@ def run_table(
             run_rows(table, phases[i, ROW], phases[i, END_ROW])
             if i == last:
                 copy_out(outputs, time)
-        atomic_add(pool, DONE, 1)
+        finish(pool, threads)
         left = take(pool, mine)
     if thread == 0:
-        wait(pool, times * items)
+        wait(pool, mine, times * items)
 
 
 class Arguments(NamedTuple):
@@ -181,14 +190,43 @@ def take(pool: Any, mine: int) -> int:
 
 
 @inline
-def wait(pool: Any, number: int) -> None:
+def finish(pool: Any, threads: int) -> None:
+    """Count an item as done, and wake who sleeps until so many are."""
+    done = atomic_add(pool, DONE, 1) + 1
+    if atomic_load(pool, WAITERS) > 0:
+        wake(pool, threads, done)
+
+
+@inline
+def wait(pool: Any, mine: int, number: int) -> None:
     """Wait until so many items are done."""
     waited = 0
     while atomic_load(pool, DONE) < number:
         waited += 1
-        pause()
-        if waited > PATIENCE:
-            give_way()
+        if waited <= PATIENCE:
+            pause()
+        else:
+            atomic_add(pool, WAITERS, 1)
+            atomic_swap(pool, mine + PARKED, number)
+            sleep(pool, mine, atomic_load(pool, DONE) < number)
+            atomic_add(pool, WAITERS, -1)
+
+
+@inline
+def sleep(pool: Any, mine: int, is_needed: bool) -> None:
+    """Sleep, having said so in PARKED, unless what is waited for has come since and nobody is about to wake us."""
+    if is_needed or atomic_swap(pool, mine + PARKED, 0) == 0:
+        invoke(pool[ACQUIRE], pool[mine + SEMAPHORE], 1, 0)
+
+
+@inline
+def wake(pool: Any, threads: int, done: int) -> None:
+    """Wake all threads that sleep until so many items are done, or fewer."""
+    for thread in range(threads):
+        mine = SLOTS + LINE * thread
+        until = atomic_load(pool, mine + PARKED)
+        if until != 0 and until <= done and atomic_swap(pool, mine + PARKED, 0) != 0:
+            invoke(pool[RELEASE], pool[mine + SEMAPHORE], 0, 0)
 
 
 def _words(kernel: Kernel, signature: Signature) -> dict[str, int]:
@@ -203,7 +241,7 @@ _TIMES, _ITEMS = (8 * RUN_WORDS[name] for name in ("times", "items"))  # in byte
 
 @kernel
 def dispatch(pool: Any, entry: int, block: int, threads: int) -> None:
-    """Begin a run of run_table and, unless somebody sleeps, take part in it as thread 0.
+    """Begin a run of run_table, wake who sleeps, and take part in it as thread 0.
 
     The run before has ended, so that nobody looks at what is changed here.
     """
@@ -213,21 +251,16 @@ def dispatch(pool: Any, entry: int, block: int, threads: int) -> None:
     pool[BLOCK] = block
     pool[SLOTS + RUN] = run
     atomic_swap(pool, ITEMS, run * ONE_RUN + NONE_LEFT + items)
-    sleepers = 0
-    for thread in range(1, threads):
-        sleepers += atomic_add(pool, SLOTS + LINE * thread + SLEEPS, 0)
-    pool[SLEEPERS] = sleepers
-    if sleepers == 0:
-        call(entry, block, 0, threads)
+    wake(pool, threads, UNTIL_RUN)
+    call(entry, block, 0, threads)
 
 
 @kernel
 def worker(pool: Any, entry: int, me: int, threads: int) -> None:
-    """Take part in runs as they are dispatched; return when there was none for a while, or at the end."""
+    """Take part in runs as they are dispatched; return at the end of the pool."""
     mine = SLOTS + LINE * me
-    atomic_add(pool, mine + SLEEPS, -pool[mine + SLEEPS])
     waited = 0
-    while pool[END] == 0:
+    while atomic_load(pool, END) == 0:
         if atomic_load(pool, ITEMS) & LOWER > NONE_LEFT:
             word = atomic_add(pool, ITEMS, -1)
             pool[mine + RUN] = word // ONE_RUN
@@ -236,17 +269,23 @@ def worker(pool: Any, entry: int, me: int, threads: int) -> None:
                 call(entry, pool[BLOCK], me, threads)
             waited = 0
         waited += 1
-        pause()
-        if waited > PATIENCE:
-            give_way()
-        if waited > IDLE:
-            atomic_add(pool, mine + SLEEPS, 1)
-            if atomic_add(pool, ITEMS, 0) & LOWER <= NONE_LEFT:
-                return
-            atomic_add(pool, mine + SLEEPS, -1)
+        if waited <= IDLE:
+            pause()
+        else:
+            atomic_swap(pool, mine + PARKED, UNTIL_RUN)
+            sleep(pool, mine, atomic_load(pool, ITEMS) & LOWER <= NONE_LEFT and atomic_load(pool, END) == 0)
+            waited = 0
+
+
+@kernel
+def dismiss(pool: Any, threads: int) -> None:
+    """Let workers end."""
+    atomic_swap(pool, END, 1)
+    wake(pool, threads, UNTIL_RUN)
 
 
 SIGNATURE: Signature = ("int64[1]", "int", "int", "int")  # of dispatch and worker
+OF_DISMISS: Signature = ("int64[1]", "int")
 _DISPATCHED = _words(dispatch, SIGNATURE)["block"]
 FIRST_THREAD, ONE_THREAD = ctypes.c_int64(0), ctypes.c_int64(1)  # made once: ctypes converts integers slowly
 
@@ -267,7 +306,7 @@ def phases(parts: Sequence[int]) -> np.ndarray:
 
 def kernels(threads: int) -> list[tuple[Kernel, Signature]]:
     """Which entry points a pool of that many threads needs."""
-    others = [(dispatch, SIGNATURE), (worker, SIGNATURE)] if threads > 1 else []
+    others = [(dispatch, SIGNATURE), (worker, SIGNATURE), (dismiss, OF_DISMISS)] if threads > 1 else []
     direct = [(call_arrays, METHOD)] if calling.is_supported() else []
     return [(run_table, RUN_SIGNATURE), *direct, *others]
 
@@ -282,50 +321,39 @@ class ThreadPool:
         self._run = native(run_table, RUN_SIGNATURE)
 
     def run(self, block: ctypes.c_void_p) -> None:
-        """Run run_table with the argument block at that address, on all threads."""
-        if self.threads == 1:
-            self._run(block, FIRST_THREAD, ONE_THREAD)
-            return
+        """Run run_table with the argument block at that address, on all threads, which are more than one."""
         if self._process != os.getpid():  # threads do not survive a fork
             self._start()
         self._dispatch_words[_DISPATCHED] = block.value or 0
         self._dispatch(self._dispatch_block, FIRST_THREAD, ONE_THREAD)
-        if self.array[SLEEPERS]:
-            wake_sleepers(self.array, self._wake)
-            self._run(block, FIRST_THREAD, ctypes.c_int64(self.threads))
+
+    def run_alone(self, block: ctypes.c_void_p) -> None:
+        """Run it on the caller's thread."""
+        self._run(block, FIRST_THREAD, ONE_THREAD)
 
     def _start(self) -> None:
         self._process = os.getpid()
+        semaphores = [Semaphore() for _ in range(self.threads)]
         self.array[:] = 0
+        self.array[[ACQUIRE, RELEASE]] = ACQUIRE_ADDRESS, RELEASE_ADDRESS
+        self.array[SLOTS + SEMAPHORE :: LINE] = [semaphore.address for semaphore in semaphores]
         entry = entry_point(run_table, RUN_SIGNATURE)
         self._dispatch_words = pack((self.array, entry, 0, self.threads))
         self._dispatch_block = ctypes.c_void_p(address(self._dispatch_words))
         self._dispatch = native(dispatch, SIGNATURE)
-        self._wake = [threading.Semaphore(0) for _ in range(1, self.threads)]
-        for thread, wake in enumerate(self._wake, 1):
+        for thread in range(1, self.threads):
             words = pack((self.array, entry, thread, self.threads))
-            arguments = (self.array, words, native(worker, SIGNATURE), wake)
-            threading.Thread(target=_worker_thread, args=arguments, name=f"int8rt-{thread}", daemon=True).start()
-        weakref.finalize(self, _dismiss, self.array, self._wake, self._process)
+            arguments = (native(worker, SIGNATURE), words, self.array, semaphores)
+            threading.Thread(target=_work, args=arguments, name=f"int8rt-{thread}", daemon=True).start()
+        weakref.finalize(self, _dismiss, native(dismiss, OF_DISMISS), self.array, self.threads, self._process)
 
 
-def wake_sleepers(pool: np.ndarray, wake: Sequence[threading.Semaphore]) -> None:
-    """Wake the workers that sleep, or are about to."""
-    for thread, semaphore in enumerate(wake, 1):
-        if pool[SLOTS + LINE * thread + SLEEPS]:
-            semaphore.release()
+def _work(worker: Any, words: np.ndarray, *_kept: object) -> None:
+    """What a worker does until the pool is dismissed: it keeps alive what it needs, but not the pool."""
+    worker(address(words), 0, 1)
 
 
-def _worker_thread(pool: np.ndarray, words: np.ndarray, worker: Any, wake: threading.Semaphore) -> None:
-    """What a worker does until the pool is dismissed; it must not keep the pool alive."""
-    while not pool[END]:
-        worker(address(words), 0, 1)
-        if not pool[END]:
-            wake.acquire()
-
-
-def _dismiss(pool: np.ndarray, wake: Sequence[threading.Semaphore], process: int) -> None:
+def _dismiss(dismiss: Any, array: np.ndarray, threads: int, process: int) -> None:
     if process == os.getpid():
-        pool[END] = 1
-        for semaphore in wake:
-            semaphore.release()
+        words = pack((array, threads))
+        dismiss(address(words), 0, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from platform import machine
 
 from int8rt.simd import emit, llvm
@@ -68,7 +67,7 @@ def atomic_swap(builder: Builder, array: Array, at: Value, value: Value) -> Valu
 @intrinsic("int64(int64[], int64)")
 def atomic_load(builder: Builder, array: Array, at: Value) -> Value:
     """Read an element that other threads write."""
-    return builder.load_atomic(array.place(at), "acquire", 8)
+    return builder.load_atomic(array.place(at), "seq_cst", 8)
 
 
 @intrinsic("none()")
@@ -78,10 +77,3 @@ def pause(builder: Builder) -> None:
         builder.call(emit.declare(builder, "llvm.x86.sse2.pause", llvm.ir.VoidType(), []), [])
     elif is_aarch64():
         builder.call(emit.declare(builder, "llvm.aarch64.hint", llvm.ir.VoidType(), [llvm.I32]), [llvm.I32(1)])
-
-
-@intrinsic("none()")
-def give_way(builder: Builder) -> None:
-    """Let another thread have the CPU."""
-    if os.name == "posix":
-        builder.call(emit.declare(builder, "sched_yield", llvm.I32, []), [])

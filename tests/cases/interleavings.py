@@ -1,8 +1,9 @@
 """All interleavings of threads that share an array: kernels' own source, run step by step in every order.
 
 Kernels are Python before Numba compiles them. ``stepwise`` makes generators of functions, which stop before everything
-that other threads could notice: atomic operations, elements of the shared array, semaphores. ``explore`` then tries at
-each step every thread that can go on, and remembers the states that it has seen, so that it ends.
+that other threads could notice: atomic operations, elements of the shared array. What is done with semaphores are steps
+that a test's own functions yield. ``explore`` then tries at each step every thread that can go on, and remembers the
+states that it has seen, so that it ends.
 
 Steps are taken one after another, as sequentially consistent operations are. Plain loads and stores of the code lie
 between such operations, which order them on every CPU.
@@ -22,13 +23,6 @@ STEPS = ("atomic_add", "atomic_load", "atomic_swap")  # functions of the shared 
 
 class Violation(AssertionError):
     """What may not happen does, in some order of steps."""
-
-
-class Semaphore:
-    """Number ``key`` of a world's semaphores; ``stepwise`` makes steps of its methods."""
-
-    def __init__(self, key: int) -> None:
-        self.key = key
 
 
 @functools.cache
@@ -53,8 +47,6 @@ class _Stepwise(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
-        if isinstance(node.func, ast.Attribute) and node.func.attr in ("acquire", "release"):
-            return _step(node.func.attr, node.func.value)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name in STEPS:
             return _step(name, *node.args[1:])
@@ -80,7 +72,7 @@ def _step(name: str, *args: ast.expr) -> ast.expr:
 
 
 class World:
-    """Threads in the middle of their work, and what they share.
+    """Threads in the middle of their work, and what they share: memory, and semaphores by number.
 
     ``own`` says which elements of the array one thread alone uses: they need no steps. Subclasses watch: ``watch`` gets
     the steps that this class does not know (of which one named "note" takes no step), ``check`` is called before each
@@ -103,7 +95,7 @@ class World:
         """The threads that can go on."""
         return [
             t for t, step in enumerate(self.pending)
-            if step is not None and (step[0] != "acquire" or self.permits[step[1].key])
+            if step is not None and (step[0] != "acquire" or self.permits[step[1]])
         ]  # fmt: skip
 
     def step(self, thread: int) -> None:
@@ -126,10 +118,10 @@ class World:
 
     def _perform(self, name: str, *args: Any) -> Any:
         if name == "acquire":
-            self.permits[args[0].key] -= 1
+            self.permits[args[0]] -= 1
             return None
         if name == "release":
-            self.permits[args[0].key] += 1
+            self.permits[args[0]] += 1
             return None
         if name not in ("load", "store", *STEPS):
             return self.watch(name, *args)

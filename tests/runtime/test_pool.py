@@ -50,8 +50,8 @@ def test_words_of_argument_blocks_are_where_arguments_are_packed():
     assert [words[pool.RUN_WORDS[name]] for name in pool.Arguments._fields] == [
         address(a) if isinstance(a, np.ndarray) else a for a in given
     ]
-    for kernel in (pool.dispatch, pool.worker):
-        assert len(parameters(kernel)) == len(pool.SIGNATURE)
+    for kernel, signature in pool.kernels(2)[-3:]:
+        assert len(parameters(kernel)) == len(signature)
 
 
 def test_first_words():

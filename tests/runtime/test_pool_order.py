@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import os
 from pathlib import Path
 
 import interleavings
@@ -15,9 +14,12 @@ from int8rt.memory import address
 from int8rt.native.abi import pack
 from int8rt.runtime import pool
 
-KERNELS = "run_table", "run_rows", "copy_in", "copy_out", "take", "wait", "dispatch", "worker"
-FUNCTIONS = *KERNELS, "wake_sleepers", "_worker_thread", "_dismiss"
+KERNELS = (
+    "run_table", "run_rows", "copy_in", "copy_out", "take", "finish", "wait", "sleep", "wake", "dispatch", "worker",
+    "dismiss",
+)  # fmt: skip
 RUN_TABLE = -1  # as an entry point
+ACQUIRE, RELEASE = -2, -3  # as functions of semaphores
 
 
 IN, IN_MEMORY, OUT, OUT_MEMORY = 1000, 2000, 3000, 4000  # addresses of one byte for each time
@@ -59,7 +61,9 @@ class Runs(interleavings.World):
     """Runs of a table on a pool: each has a table of its own, whose calls must be made once and in order."""
 
     def __init__(self, source, threads, runs, parts, count=1):
-        super().__init__(pool.SLOTS + pool.LINE * threads, threads - 1, self.is_own)
+        super().__init__(pool.SLOTS + pool.LINE * threads, threads, self.is_own)
+        self.memory[pool.ACQUIRE], self.memory[pool.RELEASE] = ACQUIRE, RELEASE
+        self.memory[pool.SLOTS + pool.SEMAPHORE :: pool.LINE] = range(threads)
         self.run, self.is_woken = None, False  # which one goes on; whether it has woken who sleeps
         self.level, self.begun, self.ended = 0, frozenset(), frozenset()  # what of the current level was called
         self.touched = [None] * threads  # which run's arrays a thread has used since its last step
@@ -68,39 +72,32 @@ class Runs(interleavings.World):
             block: [Rows(self, run, a) if isinstance(a, np.ndarray) else a for a in arguments]
             for run, (block, arguments, _) in enumerate(blocks(runs, parts, count))
         }
-        scope = {**vars(pool), **dict.fromkeys(("pause", "give_way"), lambda: None), "IDLE": 0}
-        scope |= {"word_at": lambda at: ctypes.c_int64.from_address(at).value, "address": lambda words: words}
-        scope |= {"call": self.call, "copy_bytes": self.copy_bytes}
-        exec(interleavings.stepwise(source, (*FUNCTIONS, "call", "copy_bytes"), "pool"), scope)
+        scope = {**vars(pool), "pause": lambda: None, "IDLE": 0, "PATIENCE": 0}
+        scope |= {"word_at": lambda at: ctypes.c_int64.from_address(at).value}
+        scope |= {"call": self.call, "copy_bytes": self.copy_bytes, "invoke": self.invoke}
+        exec(interleavings.stepwise(source, (*KERNELS, "call", "copy_bytes", "invoke"), "pool"), scope)
         self.scope = scope
-        wake = [interleavings.Semaphore(i) for i in range(threads - 1)]
-        self.add(self.caller(threads, wake))
+        self.add(self.caller(threads))
         for thread in range(1, threads):
-            self.add(
-                scope["_worker_thread"](None, None, functools.partial(self.worker, thread, threads), wake[thread - 1])
-            )
+            self.add(scope["worker"](None, RUN_TABLE, thread, threads))
 
     @staticmethod
     def is_own(at):
-        """Whether one thread alone uses an element: SLEEPERS, and a slot's but for SLEEPS."""
-        return at == pool.SLEEPERS or (at >= pool.SLOTS and at % pool.LINE != pool.SLEEPS)
+        """Whether one thread alone writes an element while others are there: a slot's but for PARKED, and functions."""
+        return at in (pool.ACQUIRE, pool.RELEASE) or (at >= pool.SLOTS and at % pool.LINE != pool.PARKED)
 
     # Threads
 
-    def caller(self, threads, wake):
+    def caller(self, threads):
         """What ThreadPool.run does, and the end."""
-        for run, (block, arguments) in enumerate(self.arguments.items()):
+        for run, block in enumerate(self.arguments):
             yield "note", "begin run", run
             yield from self.scope["dispatch"](None, RUN_TABLE, block, threads)
-            if (yield "load", pool.SLEEPERS):
-                yield from self.scope["wake_sleepers"](None, wake)
-                yield "note", "woken"
-                yield from self.scope["run_table"](0, threads, *arguments)
             yield "note", "end run"
-        yield from self.scope["_dismiss"](None, wake, os.getpid())
+        yield from self.scope["dismiss"](None, threads)
 
-    def worker(self, thread, threads, *_):
-        return self.scope["worker"](None, RUN_TABLE, thread, threads)
+    def invoke(self, function, semaphore, *_):
+        yield {ACQUIRE: "acquire", RELEASE: "release"}[function], semaphore
 
     def call(self, entry, block, part, parts):
         if entry == RUN_TABLE:
@@ -154,7 +151,12 @@ class Runs(interleavings.World):
             raise Violation(f"the arguments of run {used} are used after its end")
         self.touched[self.running] = None
         left = (self.memory[pool.ITEMS] & pool.LOWER) - pool.NONE_LEFT
-        asleep = [p for p in self.pending if p and p[0] == "acquire" and not self.permits[p[1].key]]
+        if max(self.permits) > 1:
+            raise Violation("a semaphore is released twice")
+        asleep = [
+            t for t, p in enumerate(self.pending)
+            if p and p[0] == "acquire" and self.memory[pool.SLOTS + pool.LINE * t + pool.PARKED] == pool.UNTIL_RUN
+        ]  # fmt: skip
         if self.is_woken and left > 0 and asleep:
             raise Violation(f"{len(asleep)} threads sleep while there is work")
 
@@ -216,45 +218,88 @@ BROKEN = {
     "an item is done before its calls": (
         (1, ()),
         "        if phases[i, PARTS] != 0:\n",
-        "        atomic_add(pool, DONE, 1)\n        if phases[i, PARTS] != 0:\n",
+        "        finish(pool, threads)\n        if phases[i, PARTS] != 0:\n",
     ),
-    "nobody waits for the phases before": ((1, (2,)), "        wait(pool, time * items + phases[i, FIRST])\n", ""),
-    "thread 0 does not wait for the others": ((1, ()), "        wait(pool, times * items)\n", "        pass\n"),
+    "nobody waits for the phases before": (
+        (1, (2,)),
+        "        wait(pool, mine, time * items + phases[i, FIRST])\n",
+        "",
+    ),
+    "thread 0 does not wait for the others": ((1, ()), "        wait(pool, mine, times * items)\n", "        pass\n"),
     "a worker looks for a run before it says that it sleeps": (
         (1, ()),
-        """            atomic_add(pool, mine + SLEEPS, 1)
-            if atomic_add(pool, ITEMS, 0) & LOWER <= NONE_LEFT:
-                return
-            atomic_add(pool, mine + SLEEPS, -1)
+        """            atomic_swap(pool, mine + PARKED, UNTIL_RUN)
+            sleep(pool, mine, atomic_load(pool, ITEMS) & LOWER <= NONE_LEFT and atomic_load(pool, END) == 0)
 """,
-        """            if atomic_add(pool, ITEMS, 0) & LOWER <= NONE_LEFT:
-                atomic_add(pool, mine + SLEEPS, 1)
-                return
+        """            is_needed = atomic_load(pool, ITEMS) & LOWER <= NONE_LEFT and atomic_load(pool, END) == 0
+            atomic_swap(pool, mine + PARKED, UNTIL_RUN)
+            sleep(pool, mine, is_needed)
 """,
     ),
-    "sleepers are counted before the run is announced": (
+    "a worker does not look for the end before it sleeps": (
+        (1, ()),
+        "atomic_load(pool, ITEMS) & LOWER <= NONE_LEFT and atomic_load(pool, END) == 0)",
+        "atomic_load(pool, ITEMS) & LOWER <= NONE_LEFT)",
+    ),
+    "workers are woken before the run is announced": (
         (1, ()),
         """    atomic_swap(pool, ITEMS, run * ONE_RUN + NONE_LEFT + items)
-    sleepers = 0
-    for thread in range(1, threads):
-        sleepers += atomic_add(pool, SLOTS + LINE * thread + SLEEPS, 0)
+    wake(pool, threads, UNTIL_RUN)
 """,
-        """    sleepers = 0
-    for thread in range(1, threads):
-        sleepers += atomic_add(pool, SLOTS + LINE * thread + SLEEPS, 0)
+        """    wake(pool, threads, UNTIL_RUN)
     atomic_swap(pool, ITEMS, run * ONE_RUN + NONE_LEFT + items)
 """,
     ),
     "workers are woken before they can see the end": (
         (1, ()),
-        """        pool[END] = 1
-        for semaphore in wake:
-            semaphore.release()
+        """    atomic_swap(pool, END, 1)
+    wake(pool, threads, UNTIL_RUN)
 """,
-        """        for semaphore in wake:
-            semaphore.release()
-        pool[END] = 1
+        """    wake(pool, threads, UNTIL_RUN)
+    atomic_swap(pool, END, 1)
 """,
+    ),
+    "a thread looks at what is done before it says that it waits": (
+        (1, (2,)),
+        """            atomic_swap(pool, mine + PARKED, number)
+            sleep(pool, mine, atomic_load(pool, DONE) < number)
+""",
+        """            is_needed = atomic_load(pool, DONE) < number
+            atomic_swap(pool, mine + PARKED, number)
+            sleep(pool, mine, is_needed)
+""",
+    ),
+    "waiters are looked for before an item is counted": (
+        (1, (2,)),
+        """    done = atomic_add(pool, DONE, 1) + 1
+    if atomic_load(pool, WAITERS) > 0:
+""",
+        """    waiters = atomic_load(pool, WAITERS)
+    done = atomic_add(pool, DONE, 1) + 1
+    if waiters > 0:
+""",
+    ),
+    "a thread is counted as a waiter after it sleeps": (
+        (1, (2,)),
+        """            atomic_add(pool, WAITERS, 1)
+            atomic_swap(pool, mine + PARKED, number)
+            sleep(pool, mine, atomic_load(pool, DONE) < number)
+""",
+        """            atomic_swap(pool, mine + PARKED, number)
+            is_needed = atomic_load(pool, DONE) < number
+            atomic_add(pool, WAITERS, 1)
+            sleep(pool, mine, is_needed)
+""",
+    ),
+    "who was woken does not use up the release": (
+        (2, ()),
+        "    if is_needed or atomic_swap(pool, mine + PARKED, 0) == 0:\n",
+        "    atomic_load(pool, mine + PARKED)\n    if is_needed:\n",
+    ),
+    "two threads wake the same one": (
+        (1, (2,)),
+        "until <= done and atomic_swap(pool, mine + PARKED, 0) != 0:",
+        "until <= done:",
     ),
 }
 

@@ -19,7 +19,6 @@ EXEMPT = {
     "threads.call": "runs code at an address, as every call of a program does",
     "threads.invoke": "the same of the C library, as every run does",
     "threads.pause": "has no effect that could be seen",
-    "threads.give_way": "has no effect that could be seen",
 }
 
 SWEEP = """
