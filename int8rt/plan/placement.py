@@ -227,9 +227,14 @@ def _join_views(
     results = set(written)
 
     def is_stable(view: View, number: int) -> bool:
-        """Whether nothing is written to x's memory as long as y needs it."""
+        """Whether nothing is written to x's memory as long as y needs it.
+
+        Where values are preserved, segments behind this one may still write to a variable.
+        """
         base = groups.alias(view.x).base
-        end = last[view.y] if base.is_variable and not preserve else len(steps)
+        if base.is_variable and preserve:
+            return False
+        end = last[view.y] if base.is_variable else len(steps)
         writes = written.get(base, [])
         after = bisect_right(writes, number)
         return after == len(writes) or writes[after] > end

@@ -291,7 +291,8 @@ class Session:
             program = build_segment(self.file, [node], known, assumed, self.numerics, False, self.sharing, node.outputs)
             _keep(stage.variants, tuple(key), program, KEPT)
         program = stage.variants[tuple(key)]
-        return program if len(program.outputs) == len(node.outputs) else None
+        is_all = program.segment.cut is None and len(program.outputs) == len(node.outputs)
+        return program if is_all else None  # where IF's subgraph has a node that waits, it ends there
 
     def _value(self, t: Tensor, values: Mapping[Tensor, np.ndarray]) -> np.ndarray:
         if t.data is not None:

@@ -63,6 +63,27 @@ def test_if(condition):
 
 
 @pytest.mark.parametrize("condition", [YES, NO])
+def test_if_within_if_on_weights(condition):
+    """Where an input has weights, IF runs as a program by itself, which the inner IF cuts short."""
+    x, w, y = f32(2, 2), f32(2, 2, data=np.array([[1, 2], [3, 4]])), f32(2, 2)
+    a, b, z, inner = f32(2, 2), f32(2, 2), f32(2, 2), f32(2, 2)
+    first, least, truth = T(np.float32, ()), T(np.float32, (), data=np.float32(0)), flag()
+    then = Graph(
+        [
+            Op("REDUCE_MAX", [a, indices([0, 1])], [first]),
+            Op("GREATER", [first, least], [truth]),
+            Op("IF", [truth, a, b], [inner], then_subgraph_index=2, else_subgraph_index=2),
+            Op("NEG", [inner], [z]),
+        ],
+        [a, b], [z],
+    )  # fmt: skip
+    c = flag()
+    nodes = [Op("IF", [c, x, w], [y], **SUBGRAPHS)]
+    content = network(nodes, [c, x], [y], subgraphs=[then, binary("MUL", lambda: f32(2, 2))])
+    check(content, condition, np.array([[5, -6], [7, 8]], np.float32))
+
+
+@pytest.mark.parametrize("condition", [YES, NO])
 def test_if_on_quantized_tensors(condition):
     content = choice(binary("ADD", i8), binary("SUB", i8), make=i8)
     check(content, condition, np.array([-128, -1, 3, 127], np.int8), np.array([5, 4, 3, 100], np.int8))

@@ -78,6 +78,21 @@ def test_a_value_read_does_not_change_when_the_variable_does():
     check_steps(network(nodes, [x], [z, old, new], subgraphs=[initial(floats(5, 6))]), *STEPS)
 
 
+def test_a_value_read_is_preserved_when_a_later_segment_changes_the_variable():
+    """IF ends the segment of READ_VARIABLE."""
+    h, x, c, (old, y) = handle(), T(np.float32, (2,)), T(np.bool_, ()), (T(np.float32, (2,)) for _ in range(2))
+    a, b = T(np.float32, (2,)), T(np.float32, (2,))
+    choice = Op("IF", [c, x], [y], then_subgraph_index=2, else_subgraph_index=2)
+    nodes = [once(), var(h), read(h, old), choice, assign(h, y)]
+    others = [initial(floats(5, 6)), Graph([Op("NEG", [a], [b])], [a], [b])]
+    content = network(nodes, [x, c], [y], subgraphs=others)
+    graph, running, state = reader.read(content).main, session(content, preserve=True), State()
+    for (given,) in STEPS:
+        expected = reference(graph, given, np.array(True), state=state)
+        running.run([given, np.array(True)])
+        assert running.read_tensor(content.indices[0][old]).tolist() == expected[content.indices[0][old]].tolist()
+
+
 def test_views_of_views():
     h, x = handle(), T(np.float32, (2,))
     old, row, column, y = (T(np.float32, s) for s in [(2,), (1, 2), (2, 1), (2, 1)])
