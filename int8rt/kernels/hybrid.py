@@ -10,7 +10,8 @@ scaled, ``(product * s_w[c]) * s_x``, and added in float32 to those before.
 
 LiteRT chooses its SIMD code when it is compiled, so that its reference kernels quantize with it too: of the n values of
 an image, those before n // 8 * 8 have one half added in float32 and are truncated, the others are rounded half away
-from zero. Where all values are so small that 1 / scale is infinite the two differ much: see ``overflowed``.
+from zero. Where all values are so small that 1 / scale is infinite the two differ much: see ``overflowed``. The scale
+of an image with an infinity or a NaN is NaN, and so is every output: what LiteRT makes of one is undefined.
 
 Sources: TFLite's ``neon_tensor_utils.cc`` (NeonSymmetricQuantizeFloats, NeonAsymmetricQuantizeFloats),
 ``MatrixBatchVectorMultiplyAccumulate`` and the Hybrid* reference kernels.
@@ -44,6 +45,7 @@ from int8rt.steps import Call, Flat, scratch, scratch_per_thread
 
 GROUP = 8  # values that LiteRT quantizes together
 SIGN = -(1 << 31)  # the sign bit of float32
+MOST = np.finfo(np.float32).max
 
 
 class Scaling(NamedTuple):
@@ -75,6 +77,8 @@ class Quantized(NamedTuple):
 def quantized(x: np.ndarray, symmetric: bool) -> Quantized:
     """x, float32 of any shape, quantized as one image."""
     flat = np.asarray(x, np.float32).reshape(-1)
+    if not np.isfinite(flat).all():
+        return Quantized(np.zeros(x.shape, np.int64), np.float32(np.nan), 0)
     scale, inverse, zero_point = _range(flat, symmetric)
     full = flat.size // GROUP * GROUP
     if np.isinf(inverse):
@@ -170,7 +174,10 @@ def find_ranges(
         put(scale_bits, 2 * n + 1, above)
         low, high = -get(scale, 2 * n), get(scale, 2 * n + 1)
         put(zero_point, n, 0)
-        if low == high:
+        if not (-low <= MOST and high <= MOST):
+            put(scale, 2 * n, np.float32(np.nan))
+            put(scale, 2 * n + 1, np.float32(0))
+        elif low == high:
             put(scale, 2 * n, np.float32(1))
             put(scale, 2 * n + 1, np.float32(0))
         elif symmetric:

@@ -184,14 +184,19 @@ def _step(
     write = ONE - forget if p.is_cifg else _gate(p, INPUT, x, aux, h, c, at)
     c = forget * c + update * write
     if p.cell_clip > 0:
-        c = c.clip(-p.cell_clip, p.cell_clip)
+        c = _clipped(c, p.cell_clip)
     hidden = _gate(p, OUTPUT, x, aux, h, c, at) * activated(c, p.activation)
     if not p.projection.w.size:
         return hidden, c
     h = np.broadcast_to(p.projection_bias, h.shape)
     if hidden.any() or not p.is_hybrid:
         h = h + _product(p, p.projection, 0, hidden)
-    return (h.clip(-p.projection_clip, p.projection_clip) if p.projection_clip > 0 else h), c
+    return (_clipped(h, p.projection_clip) if p.projection_clip > 0 else h), c
+
+
+def _clipped(x: np.ndarray, clip: np.float32) -> np.ndarray:
+    """Within -clip and clip, where NaN becomes clip."""
+    return np.maximum(np.where(x < clip, x, clip), -clip)
 
 
 def _gate(
@@ -405,8 +410,10 @@ def project(add: Any, is_used: int, m: Matrices, v: Vectors, bias: Any, clip: An
 
 @stage
 def clipped(value: Any, clip: Any) -> Any:
-    """The value within -clip and clip; as it is where clip is 0."""
-    return max(min(clip, value), -clip) if clip > ZERO else value
+    """The value within -clip and clip, NaN as clip; as it is where clip is 0."""
+    if not clip > ZERO:
+        return value
+    return max(value, -clip) if value < clip else clip
 
 
 @stage

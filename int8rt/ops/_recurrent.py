@@ -181,8 +181,10 @@ def activated(x: np.ndarray, activation: int) -> np.ndarray:
         return tanh(x)
     if activation == SIGN_BIT:
         return np.signbit(x).astype(np.float32)
-    low, high = {NONE: (-np.inf, np.inf), RELU: (0, np.inf), RELU_N1_TO_1: (-1, 1), RELU6: (0, 6)}[activation]
-    return np.minimum(np.maximum(x, F(low)), F(high))
+    if activation == NONE:
+        return x
+    low, high = {RELU: (0, np.inf), RELU_N1_TO_1: (-1, 1), RELU6: (0, 6)}[activation]
+    return np.where(x > F(low), np.minimum(x, F(high)), F(low))  # what is not a number becomes the lower limit
 
 
 def product(x: np.ndarray, w: np.ndarray, in_fours: int) -> np.ndarray:
@@ -342,8 +344,9 @@ def sigmoid_in_vector(x: Any) -> Any:
     """exp(x / 2) by a polynomial, squared, over one plus itself."""
     if x < SIGMOID_BOTTOM:
         return ZERO
-    if not x < SIGMOID_TOP:  # or not a number
-        x = SIGMOID_TOP
+    if np.isnan(x):
+        return x
+    x = min(x, SIGMOID_TOP)
     half = x * HALF
     m = np.floor(half * LOG2_E + HALF)
     r = m * LN2_LOW + (m * LN2_HIGH + half)
@@ -364,11 +367,11 @@ def activate(x: Any, activation: int) -> Any:
         q = (((TANH_8 * x2 + TANH_6) * x2 + TANH_4) * x2 + TANH_2) * x2 + ONE
         return (x2 * x * p + x) / q
     if activation == RELU:
-        return max(x, ZERO)
+        return x if x > ZERO else ZERO
     if activation == RELU_N1_TO_1:
-        return min(max(x, -ONE), ONE)
+        return min(x, ONE) if x > -ONE else -ONE
     if activation == RELU6:
-        return min(max(x, ZERO), F(6))
+        return min(x, F(6)) if x > ZERO else ZERO
     if activation == SIGN_BIT:
         return ONE if np.copysign(ONE, x) < ZERO else ZERO
     return x
@@ -461,11 +464,18 @@ def quantize_row(
     x: Any, at: int, count: int, is_symmetric: int, q: Any, q_at: int, scale: Any, zero: Any, slot: int
 ) -> None:
     """``hybrid.quantized`` of one row; its scale goes to scale[slot] and its zero point to zero[slot]."""
-    low, high = ZERO, ZERO
+    low, high, is_finite = ZERO, ZERO, True
     for i in range(at, at + count):
-        low, high = min(low, get(x, i)), max(high, get(x, i))
+        v = get(x, i)
+        low, high, is_finite = min(low, v), max(high, v), is_finite & (abs(v) <= hybrid.MOST)
     inverse, zero_point, least, largest = ZERO, np.int64(0), -128, max(-low, high)
     put(scale, slot, ONE)
+    if not is_finite:
+        put(scale, slot, F(np.nan))
+        put(zero, slot, 0)
+        for i in range(count):
+            put(q, q_at + i, 0)
+        return
     if low < high and is_symmetric:
         put(scale, slot, largest / F(127))
         inverse, least = F(127) / largest, -127

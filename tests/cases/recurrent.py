@@ -35,6 +35,14 @@ def check_steps(
     return found
 
 
+def check_references(content: bytes, steps: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
+    """The same without LiteRT, for what is undefined there."""
+    found = run_steps(content, steps)
+    for step, values in enumerate(run_references(content, steps)):
+        same(f"reference at step {step}", values, found[step])
+    return found
+
+
 def run_steps(content: bytes, steps: Sequence[Sequence[np.ndarray]], threads: int = 1) -> list[list[np.ndarray]]:
     """The program's outputs in a sequence of runs, which must repeat after a reset."""
     loaded = Model(reader.read(content), REFERENCE, shared(threads))
@@ -275,6 +283,14 @@ def float_steps(rng: np.random.Generator, shape: tuple[int, ...], count: int = 3
     steps = [rng.normal(0, 2, shape).astype(np.float32) for _ in range(count)]
     steps[1][0] = 0
     return [*([x] for x in steps), [np.zeros(shape, np.float32)]]
+
+
+def steps_beyond_numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> list[list[np.ndarray]]:
+    """Inputs of several runs; the first row of each but the last has an infinity or a NaN."""
+    steps = [rng.normal(0, 2, shape).astype(np.float32) for _ in range(4)]
+    for x, value in zip(steps, (np.nan, np.inf, -np.inf)):
+        x.reshape(-1)[1] = value
+    return [[x] for x in steps]
 
 
 def int8_lstm(

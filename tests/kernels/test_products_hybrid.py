@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engines import check, run_program, same
+from engines import check, run_program, run_reference, same
 from products import GEOMETRIES, Product, cases, some
 from selection import share
 from writer import RELU, RELU6, RELU_N1_TO_1, TANH
@@ -54,6 +54,23 @@ NARROW = [
 def test_hybrid(case):
     content, inputs = case.model()
     check(content, *inputs)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, -1])
+def test_what_an_infinity_or_nan_multiplies_is_nan(value, place):
+    """All outputs of its image are; LiteRT casts NaN to integers. The others are what they are without it."""
+    for case in [*some(*PER_CHANNEL, bias=F32), *some(*PER_TENSOR, bias=F32, per_channel=False), asymmetric(DENSE[0])]:
+        content, (x,) = case.model()
+        (without,) = run_program(content, x)
+        x = np.array(x)
+        x.reshape(-1)[place] = value
+        (y,) = run_program(content, x)
+        same("reference", run_reference(content, x), [y])
+        count = x.size // case.w[-1] if case.op == "FULLY_CONNECTED" else len(x)
+        images, before = (a.reshape(count, -1) for a in (y, without))
+        assert case.op == "TRANSPOSE_CONV" or np.isnan(images[place]).all()
+        same("the program without it", [np.delete(before, place, 0)], [np.delete(images, place, 0)])
 
 
 @pytest.mark.parametrize("size", range(1, 26))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import writer
-from recurrent import check_steps, float_steps, rnn, rnn_weights
+from recurrent import check_references, check_steps, float_steps, rnn, rnn_weights, steps_beyond_numbers
 from writer import T
 
 import int8rt
@@ -39,6 +39,21 @@ def test_magnitudes(magnitude: float) -> None:
     rng = np.random.default_rng(1)
     steps = [[(magnitude * x).astype(np.float32) for x in step] for step in float_steps(rng, (2, 9))]
     check_steps(rnn(rng, "RNN", (2, 9), 2, 7, True, writer.RELU6), steps)
+
+
+@pytest.mark.parametrize("activation", range(6))
+def test_infinity_and_nan(activation: int) -> None:
+    rng = np.random.default_rng(activation)
+    check_steps(rnn(rng, "RNN", (2, 9), 2, 7, False, activation), steps_beyond_numbers(rng, (2, 9)))
+
+
+@pytest.mark.parametrize("is_asymmetric", [False, True])
+def test_infinity_and_nan_times_int8(is_asymmetric: bool) -> None:
+    rng = np.random.default_rng(1)
+    content = rnn(rng, "RNN", (2, 9), 2, 7, True, asymmetric_quantize_inputs=is_asymmetric)
+    for (y,) in check_references(content, steps_beyond_numbers(rng, (2, 9))):
+        assert np.isnan(y[0]).all()
+        assert np.isfinite(y[1]).all()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import writer
-from recurrent import check_steps, float_steps, int8_steps, int8_svdf, rnn_weights, svdf
+from recurrent import (
+    check_references,
+    check_steps,
+    float_steps,
+    int8_steps,
+    int8_svdf,
+    rnn_weights,
+    steps_beyond_numbers,
+    svdf,
+)
 from writer import T
 
 import int8rt
@@ -34,6 +43,23 @@ def test_float(sizes: tuple[int, int, int, int, int], form: str) -> None:
 def test_float_activations(activation: int, is_hybrid: bool) -> None:
     rng = np.random.default_rng(2)
     check_steps(svdf(rng, 2, 9, 5, 2, 4, is_hybrid, False, activation), float_steps(rng, (2, 9)))
+
+
+@pytest.mark.parametrize("activation", [writer.NONE, writer.RELU, writer.RELU_N1_TO_1, writer.RELU6, writer.TANH])
+def test_infinity_and_nan(activation: int) -> None:
+    """The limits take NaN for less than the lower one."""
+    rng = np.random.default_rng(2)
+    check_steps(svdf(rng, 2, 9, 5, 2, 4, False, False, activation), steps_beyond_numbers(rng, (2, 9)))
+
+
+@pytest.mark.parametrize("is_asymmetric", [False, True])
+def test_infinity_and_nan_times_int8(is_asymmetric: bool) -> None:
+    """LiteRT casts NaN to integers; here all outputs of the row are NaN."""
+    rng = np.random.default_rng(2)
+    content = svdf(rng, 2, 9, 5, 2, 4, True, False, asymmetric_quantize_inputs=is_asymmetric)
+    for (y,) in check_references(content, steps_beyond_numbers(rng, (2, 9))):
+        assert np.isnan(y[0]).all()
+        assert np.isfinite(y[1]).all()
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)

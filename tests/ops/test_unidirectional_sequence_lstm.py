@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 import writer
 from engines import same
-from recurrent import Cell, check_steps, float_inputs, float_lstm, float_steps, int8_lstm, int8_steps
+from recurrent import (
+    Cell,
+    check_references,
+    check_steps,
+    float_inputs,
+    float_lstm,
+    float_steps,
+    int8_lstm,
+    int8_steps,
+    steps_beyond_numbers,
+)
 from requirements import shared_model
 from writer import T
 
@@ -68,6 +78,20 @@ def test_float_order_of_sums(sizes: tuple[int, int, int]) -> None:
 def test_float_activations(activation: int, is_hybrid: bool) -> None:
     rng = np.random.default_rng(3)
     check_steps(float_lstm(OP, (2, 3, 8), Cell(rng, 2), is_hybrid, activation), float_steps(rng, (2, 3, 8)))
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "cell", [{}, {"norm": True}, {"outputs": 4}, {"outputs": 4, "norm": True, "cifg": True}], ids=str
+)
+def test_infinity_and_nan(cell: dict[str, Any], clip: float) -> None:
+    """Clips take NaN for more than the upper limit; the functions of gates keep it."""
+    rng = np.random.default_rng(1)
+    steps = steps_beyond_numbers(rng, (2, 3, 8))
+    check_steps(float_lstm(OP, (2, 3, 8), Cell(rng, 2, **cell), False, cell_clip=clip, proj_clip=clip), steps)
+    hybrid = float_lstm(OP, (2, 3, 8), Cell(rng, 2, **cell), True, cell_clip=clip, proj_clip=clip)
+    for (y,) in check_references(hybrid, steps):
+        assert np.isfinite(y[1]).all()
 
 
 @pytest.mark.parametrize("is_hybrid", [False, True])
