@@ -108,23 +108,20 @@ def _range(flat: np.ndarray, symmetric: bool) -> tuple[np.float32, np.float32, i
         return np.float32(1), np.float32(0), 0
     if symmetric:
         largest = max(-low, high)
-        with np.errstate(over="ignore"):
-            return largest / np.float32(127), np.float32(127) / largest, 0
+        return largest / np.float32(127), np.float32(127) / largest, 0
     scale = np.float64(np.float32(high - low)) / 255
     below, above = np.float64(low) / scale, np.float64(high) / scale
     zero_point = -128 - below if 128 + abs(below) < 127 + abs(above) else 127 - above
-    with np.errstate(over="ignore", divide="ignore"):
-        inverse = np.float32(1 / np.float64(np.float32(scale)))
+    inverse = np.float32(1 / np.float64(np.float32(scale)))
     return np.float32(scale), inverse, int(np.clip(round_half_away(zero_point), -128, 127))
 
 
 def scaled(acc: np.ndarray, x_scale: Any, s: Scaling) -> np.ndarray:
     """float32 outputs of sums [..., columns], zero points taken off, without limits; x_scale broadcasts."""
     sums = acc.astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if s.weight_first:
-            return np.asarray(sums * s.weight_scale * x_scale + s.bias)
-        return np.asarray(sums * (x_scale * s.weight_scale) + s.bias)
+    if s.weight_first:
+        return np.asarray(sums * s.weight_scale * x_scale + s.bias)
+    return np.asarray(sums * (x_scale * s.weight_scale) + s.bias)
 
 
 # Quantizing

@@ -33,10 +33,9 @@ def reference(node: Node, x: np.ndarray, better: np.ufunc) -> np.ndarray:
     _, axis = _input_and_axis(node)
     values = np.moveaxis(x, axis, 0)
     best, where = values[0], np.zeros(values.shape[1:], np.int64)
-    with np.errstate(invalid="ignore"):
-        for i, value in enumerate(values):
-            wins = better(value, best) | ((best != best) & (value == value))  # NaN differs from itself
-            best, where = np.where(wins, value, best), np.where(wins, i, where)
+    for i, value in enumerate(values):
+        wins = better(value, best) | ((best != best) & (value == value))  # NaN differs from itself
+        best, where = np.where(wins, value, best), np.where(wins, i, where)
     return where
 
 

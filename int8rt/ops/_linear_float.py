@@ -54,8 +54,7 @@ def product(o: Operands) -> Product:
     if not np.isfinite(w).all():
         raise ops.refuse(o.node, "weights that are infinite or not a number are not supported")
     if o.hybrid.mode == "weight_only" and o.hybrid.keeps_float16:
-        with np.errstate(over="ignore"):
-            half = w.astype(np.float16)
+        half = w.astype(np.float16)
         if np.array_equal(half, w):
             return _linear_weight_only.scaled(o, half, np.ones(o.channels, FLOAT32))
     return Float(o, w, float_bias(o, constant_bias(o)), limits(o.node, o.y))

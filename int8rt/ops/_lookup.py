@@ -95,8 +95,7 @@ def table(node: Node, reference: Callable[..., Any]) -> Step:
     x, y = unary(node)
     info = np.iinfo(x.dtype)
     every = np.arange(info.min, info.max + 1).astype(x.dtype)
-    with np.errstate(all="ignore"):  # values that a model never meets may overflow
-        values = to_storage(np.asarray(reference(node, every), y.dtype))
+    values = to_storage(np.asarray(reference(node, every), y.dtype))
     stored = to_storage(every)
     if values.dtype == stored.dtype and np.array_equal(values, stored):
         return View(y, x)
@@ -170,9 +169,8 @@ def through_float(node: Node, x: np.ndarray, function: Function) -> np.ndarray:
     """A float32 function of 8-bit values: LUTPopulateInt8. What would overflow an int32 there is clamped here."""
     x_, y_ = unary(node)
     real = np.float32(x_.scale) * centered(x, x_).astype(np.float32)
-    with np.errstate(over="ignore"):
-        scaled = function(real).astype(np.float32) * (np.float32(1) / np.float32(y_.scale))
-        rounded = round_half_away_float(scaled) + np.float32(y_.zero_point)
+    scaled = function(real).astype(np.float32) * (np.float32(1) / np.float32(y_.scale))
+    rounded = round_half_away_float(scaled) + np.float32(y_.zero_point)
     info = np.iinfo(y_.dtype)
     return np.clip(rounded, info.min, info.max).astype(y_.dtype)
 
@@ -194,12 +192,11 @@ def curve(function: Function, s_in: float, z_in: int, s_out: float, dtype: Any =
     factor = dtype(65536) / (top - bottom)
     step = (hi - lo) / dtype(CURVE_STEPS)
     at = lo + np.arange(CURVE_STEPS + 1).astype(dtype) * step
-    with np.errstate(over="ignore", invalid="ignore"):
-        values, middles = function(at) * factor, function(at[:-1] + step / dtype(2)) * factor
-        rounded = round_(values)
-        excess = round_((values[1:] + rounded[:-1]) / dtype(2)) - round_(middles)
-        last = round_(function(np.array([hi])) * factor)
-        entries = np.append(rounded[:-1] - round_(excess / dtype(2)), last)
+    values, middles = function(at) * factor, function(at[:-1] + step / dtype(2)) * factor
+    rounded = round_(values)
+    excess = round_((values[1:] + rounded[:-1]) / dtype(2)) - round_(middles)
+    last = round_(function(np.array([hi])) * factor)
+    entries = np.append(rounded[:-1] - round_(excess / dtype(2)), last)
     return np.nan_to_num(entries.clip(-32768, 32767), nan=0.0).astype(np.int16)
 
 

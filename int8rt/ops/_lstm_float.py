@@ -165,16 +165,15 @@ def reference(
     x = x.reshape(-1, x.shape[-1])
     aux = None if aux is None else aux.reshape(-1, aux.shape[-1])
     h_, c_ = h.reshape(-1, outputs), c.reshape(-1, cells)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for group in range(sequence.groups):
-            mine = slice(group * sequence.batch, (group + 1) * sequence.batch)
-            for t in range(sequence.steps):
-                t_rel = sequence.steps - 1 - t if direction.is_backward else t
-                first = (group * sequence.steps + t_rel) * sequence.batch
-                rows = slice(first, first + sequence.batch)
-                beside = None if aux is None else aux[rows]
-                h_[mine], c_[mine] = _step(p, x[rows], beside, h_[mine], c_[mine], group * cells)
-                y[rows, direction.column : direction.column + outputs] = h_[mine]
+    for group in range(sequence.groups):
+        mine = slice(group * sequence.batch, (group + 1) * sequence.batch)
+        for t in range(sequence.steps):
+            t_rel = sequence.steps - 1 - t if direction.is_backward else t
+            first = (group * sequence.steps + t_rel) * sequence.batch
+            rows = slice(first, first + sequence.batch)
+            beside = None if aux is None else aux[rows]
+            h_[mine], c_[mine] = _step(p, x[rows], beside, h_[mine], c_[mine], group * cells)
+            y[rows, direction.column : direction.column + outputs] = h_[mine]
 
 
 def _step(

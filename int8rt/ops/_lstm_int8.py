@@ -157,10 +157,9 @@ def _scaling(node: Node, cell: Cell, x: Tensor, cell_log2: int) -> Scaling:
 
 def _options(node: Node, cell: Cell, cell_log2: int) -> Options:
     hidden, h = node.intermediates[4], cell.h
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        to_hidden = multiplier_of(np.float32(2.0**-15 / np.float64(hidden.scale) * 2.0**-15))
-        projection_scale = 1 if cell.projection is None else cell.projection.scale
-        to_output = multiplier_of(np.float32(projection_scale * hidden.scale / h.scale))
+    to_hidden = multiplier_of(np.float32(2.0**-15 / np.float64(hidden.scale) * 2.0**-15))
+    projection_scale = 1 if cell.projection is None else cell.projection.scale
+    to_output = multiplier_of(np.float32(projection_scale * hidden.scale / h.scale))
     return Options(
         is_cifg=cell.w[INPUT] is None,
         update_shift=30 + cell_log2,

@@ -139,12 +139,11 @@ class Meaning(NamedTuple):
         if acc.dtype != FLOAT32:
             acc += x @ w.T
             return
-        with np.errstate(over="ignore", invalid="ignore"):
-            for k in range(x.shape[-1]):
-                product = x[..., k, None] * w[:, k]
-                for factor in self.term_scale or ():
-                    product *= factor
-                acc += product
+        for k in range(x.shape[-1]):
+            product = x[..., k, None] * w[:, k]
+            for factor in self.term_scale or ():
+                product *= factor
+            acc += product
 
 
 # Checks
@@ -235,8 +234,7 @@ def scales(o: Operands) -> np.ndarray:
     by_tensor = len(o.w.quantization.scale) == 1
     is_product = (o.rounding != "double" and x.dtype == np.uint8) or (o.w.dtype == INT16 and by_tensor)
     joined = scale_float_product if is_product else scale_double
-    with np.errstate(over="ignore"):
-        real = np.asarray(joined(x.scale, o.w.quantization.scale, y.scale), np.float64)
+    real = np.asarray(joined(x.scale, o.w.quantization.scale, y.scale), np.float64)
     return np.where(np.isfinite(real), real, 0)
 
 

@@ -74,10 +74,9 @@ def float_mean(node: Node, x: np.ndarray) -> np.ndarray:
     _, g = pool(node)
     seen, inside = windows(x, g, fill=0)
     total = np.zeros(node.outputs[0].shape, np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for row in range(g.height):
-            for col in range(g.width):
-                total = total + seen[:, :, :, row, col]
+    for row in range(g.height):
+        for col in range(g.width):
+            total = total + seen[:, :, :, row, col]
     return np.asarray(total / inside.sum(axis=(2, 3))[None, ..., None].astype(np.float32))
 
 

@@ -107,9 +107,8 @@ def extreme(node: Node, x: np.ndarray, combine: np.ufunc, start: Any) -> np.ndar
     if not covers_all(node):
         values = np.c_[np.full((len(values), 1), start, x.dtype), values]
     y = values[:, 0]
-    with np.errstate(invalid="ignore"):
-        for value in values.T[1:]:
-            y = np.where(combine(value, y), value, y)
+    for value in values.T[1:]:
+        y = np.where(combine(value, y), value, y)
     return np.asarray(y)
 
 

@@ -74,8 +74,7 @@ def reduced(x: np.ndarray, init: np.ndarray, over: Sequence[Axis], formula: Form
     """y."""
     y = np.full([a.places for a in over], init.reshape(()), x.dtype)
     if y.size:
-        with np.errstate(all="ignore"):
-            for window in itertools.product(*(range(a.window) for a in over)):
-                seen = x[tuple(a.seen(i) for a, i in zip(over, window, strict=True))]
-                y = np.asarray(formula(y, seen), x.dtype)
+        for window in itertools.product(*(range(a.window) for a in over)):
+            seen = x[tuple(a.seen(i) for a, i in zip(over, window, strict=True))]
+            y = np.asarray(formula(y, seen), x.dtype)
     return y

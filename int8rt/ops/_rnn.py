@@ -117,17 +117,16 @@ def reference(node: Node, rnn: Rnn, x: np.ndarray, aux: np.ndarray | None, h: np
             return value + hybrid_product(v, w, t.scale, is_symmetric) if v.any() else value
         return added(value, v[:, None] * w)
 
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for group in range(groups):
-            mine = slice(group * batch, (group + 1) * batch)
-            for turn in range(rnn.passes * steps):
-                t = steps - 1 - turn % steps if rnn.direction.is_backward else turn % steps
-                rows = slice((group * steps + t) * batch, (group * steps + t + 1) * batch)
-                value = plus(np.asarray(rnn.bias.data, np.float32), x[rows], rnn.w)
-                if aux is not None and rnn.a is not None:
-                    value = plus(value, aux[rows], rnn.a)
-                h[mine] = activated(plus(value, h[mine], rnn.r), activation)
-                y[rows, rnn.direction.column : rnn.direction.column + rnn.units] = h[mine]
+    for group in range(groups):
+        mine = slice(group * batch, (group + 1) * batch)
+        for turn in range(rnn.passes * steps):
+            t = steps - 1 - turn % steps if rnn.direction.is_backward else turn % steps
+            rows = slice((group * steps + t) * batch, (group * steps + t + 1) * batch)
+            value = plus(np.asarray(rnn.bias.data, np.float32), x[rows], rnn.w)
+            if aux is not None and rnn.a is not None:
+                value = plus(value, aux[rows], rnn.a)
+            h[mine] = activated(plus(value, h[mine], rnn.r), activation)
+            y[rows, rnn.direction.column : rnn.direction.column + rnn.units] = h[mine]
 
 
 # Program

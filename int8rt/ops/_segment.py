@@ -44,8 +44,7 @@ def combined(node: Node, x: np.ndarray, ids: np.ndarray, start: float, combine: 
     check(node, "segment id", ids, np.iinfo(np.int32).min, y_.shape[0] - 1)
     y = np.full(y_.shape, start, x.dtype)
     rows = x.reshape(ids.size, *y_.shape[1:])
-    with np.errstate(all="ignore"):
-        for row, segment in zip(rows, ids.reshape(-1).tolist(), strict=True):
-            if segment >= 0:
-                y[segment] = combine(y[segment], row)
+    for row, segment in zip(rows, ids.reshape(-1).tolist(), strict=True):
+        if segment >= 0:
+            y[segment] = combine(y[segment], row)
     return y

@@ -37,8 +37,7 @@ def computed(
 ) -> np.ndarray:
     """formula(x1, x2) in their own type."""
     checked(node, types)
-    with np.errstate(all="ignore"):
-        return np.asarray(formula(x1, x2), x1.dtype)
+    return np.asarray(formula(x1, x2), x1.dtype)
 
 
 def prepare(node: Node, reference: Callable[..., np.ndarray], types: Sequence[str] = NUMBERS) -> PythonCall:

@@ -51,10 +51,7 @@ def reference(node: Node, soft: bool, boxes: np.ndarray, scores: np.ndarray, *sc
     n = len(scores)
     selected, selected_scores = np.zeros(n, np.int32), np.zeros(n, np.float32)
     heap, begins = np.zeros(n + 1, np.int32), np.zeros(n, np.int32)
-    with np.errstate(all="ignore"):
-        count = suppress(
-            boxes.reshape(-1), scores.copy(), most, iou, score, sigma, heap, begins, selected, selected_scores
-        )
+    count = suppress(boxes.reshape(-1), scores.copy(), most, iou, score, sigma, heap, begins, selected, selected_scores)
     indices, kept = np.zeros(most, np.int32), np.zeros(most, np.float32)
     indices[:count], kept[:count] = selected[:count], selected_scores[:count]
     number = np.array(count, np.int32)

@@ -32,8 +32,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 def reference(node: Node, *terms: np.ndarray) -> np.ndarray:
     _check(node)
     bounds = limits(node, node.outputs[0])
-    with np.errstate(all="ignore"):
-        return functools.reduce(lambda so_far, term: clamp(np.asarray(so_far + term), bounds), terms)
+    return functools.reduce(lambda so_far, term: clamp(np.asarray(so_far + term), bounds), terms)
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:

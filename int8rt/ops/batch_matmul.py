@@ -82,9 +82,8 @@ def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
         return _hybrid(node, x1, x2)
     if kind == "float":
         acc = np.zeros(y.shape, np.float32)
-        with np.errstate(all="ignore"):
-            for k in range(x1.shape[-1]):
-                acc = acc + x1[..., :, k, None] * x2[..., None, k, :]
+        for k in range(x1.shape[-1]):
+            acc = acc + x1[..., :, k, None] * x2[..., None, k, :]
         return acc
     if kind == "stored":
         return np.asarray(wrap_int32(x1.astype(np.int64) @ x2.astype(np.int64)))
@@ -175,8 +174,7 @@ def _kind(node: Node) -> str:
 
 def _multiplier(node: Node) -> Any:
     (x, w), (y,) = _operands(node), node.outputs
-    with np.errstate(over="ignore"):
-        real = scale_float_product(x.scale, w.scale, y.scale)
+    real = scale_float_product(x.scale, w.scale, y.scale)
     if not np.isfinite(real):
         raise ops.refuse(node, f"the scales give a multiplier of {real}")
     m = multiplier_of(real)

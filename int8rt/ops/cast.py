@@ -46,10 +46,9 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
     x = x.real if x.dtype.kind == "c" else x
     if x.dtype.kind == "f" and y_.dtype.kind in "iu":
         return _to_integers(x, y_)
-    with np.errstate(over="ignore"):
-        if y_.dtype == np.float16:
-            x = x.astype(np.float32)
-        return x.astype(y_.dtype)
+    if y_.dtype == np.float16:
+        x = x.astype(np.float32)
+    return x.astype(y_.dtype)
 
 
 def _to_integers(x: np.ndarray, y: Tensor) -> np.ndarray:

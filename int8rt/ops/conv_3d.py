@@ -38,15 +38,14 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
     acc = np.zeros(y.shape, np.float32)
     geometry = axes(node, operand(node, 1))
     before = paddings(geometry, x.shape[1:4], node.options.padding)
-    with np.errstate(all="ignore"):
-        for tap in np.ndindex(w.shape[:3]):
-            at = [taps(a, np.arange(n), p, t) for a, n, p, t in zip(geometry, y.shape[1:4], before, tap, strict=True)]
-            inside = [np.flatnonzero((i >= 0) & (i < n)) for i, n in zip(at, x.shape[1:4], strict=True)]
-            source = np.ix_(np.arange(x.shape[0]), *(i[k] for i, k in zip(at, inside, strict=True)))
-            target = np.ix_(np.arange(x.shape[0]), *inside)
-            for channel in range(x.shape[4]):
-                acc[target] += x[source][..., channel, None] * w[tap][channel]
-        return clamp(acc if b is None else acc + b, limits(node, y))
+    for tap in np.ndindex(w.shape[:3]):
+        at = [taps(a, np.arange(n), p, t) for a, n, p, t in zip(geometry, y.shape[1:4], before, tap, strict=True)]
+        inside = [np.flatnonzero((i >= 0) & (i < n)) for i, n in zip(at, x.shape[1:4], strict=True)]
+        source = np.ix_(np.arange(x.shape[0]), *(i[k] for i, k in zip(at, inside, strict=True)))
+        target = np.ix_(np.arange(x.shape[0]), *inside)
+        for channel in range(x.shape[4]):
+            acc[target] += x[source][..., channel, None] * w[tap][channel]
+    return clamp(acc if b is None else acc + b, limits(node, y))
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:

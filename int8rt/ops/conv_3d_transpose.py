@@ -46,15 +46,14 @@ def reference(node: Node, shape: np.ndarray, w: np.ndarray, x: np.ndarray, b: np
         max((n - 1) * a.stride + a.reach, p + m) for a, n, p, m in zip(geometry, x.shape[1:4], before, y.shape[1:4])
     ]
     acc = np.zeros((y.shape[0], *room, y.shape[4]), np.float32)
-    with np.errstate(all="ignore"):
-        for n, *at, i in np.ndindex(x.shape):
-            starts = [p * a.stride for a, p in zip(geometry, at, strict=True)]
-            window = n, *(slice(s, s + a.reach, a.dilation) for a, s in zip(geometry, starts, strict=True))
-            value = x[n, at[0], at[1], at[2], i]
-            acc[window] += value * w[..., i]
-        middle = slice(None), *(slice(p, p + m) for p, m in zip(before, y.shape[1:4], strict=True))
-        inside = acc[middle]
-        return clamp(inside if b is None else inside + b, limits(node, y))
+    for n, *at, i in np.ndindex(x.shape):
+        starts = [p * a.stride for a, p in zip(geometry, at, strict=True)]
+        window = n, *(slice(s, s + a.reach, a.dilation) for a, s in zip(geometry, starts, strict=True))
+        value = x[n, at[0], at[1], at[2], i]
+        acc[window] += value * w[..., i]
+    middle = slice(None), *(slice(p, p + m) for p, m in zip(before, y.shape[1:4], strict=True))
+    inside = acc[middle]
+    return clamp(inside if b is None else inside + b, limits(node, y))
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:

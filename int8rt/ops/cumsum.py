@@ -34,8 +34,7 @@ def reference(node: Node, x: np.ndarray, axis: np.ndarray) -> np.ndarray:
     values = np.moveaxis(x, along, 0)
     values = values[::-1] if node.options.reverse else values
     zero = np.zeros((1, *values.shape[1:]), x.dtype)
-    with np.errstate(all="ignore"):
-        sums = np.add.accumulate(np.concatenate([zero, values]), axis=0, dtype=x.dtype)
+    sums = np.add.accumulate(np.concatenate([zero, values]), axis=0, dtype=x.dtype)
     sums = sums[:-1] if node.options.exclusive else sums[1:]
     return np.moveaxis(sums[::-1] if node.options.reverse else sums, 0, along)
 

@@ -55,8 +55,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     a, b, y = _checked(node)
     if y.type == "float32":
-        with np.errstate(all="ignore"):
-            return clamp(np.asarray(x1 / x2), limits(node, y))
+        return clamp(np.asarray(x1 / x2), limits(node, y))
     check_nonzero(node, x2, _zero(b))
     if y.type == "int32":
         down = x1.astype(np.int64) // x2
@@ -93,8 +92,7 @@ def _zero(x: Tensor) -> int:
 
 
 def _multiplier(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Multiplier:
-    with np.errstate(over="ignore", divide="ignore", under="ignore"):
-        real = x1.scale / (x2.scale * y.scale)
+    real = x1.scale / (x2.scale * y.scale)
     if not np.isfinite(real):
         raise ops.refuse(node, f"the scales give a multiplier of {real}")
     return multiplier_of(real)

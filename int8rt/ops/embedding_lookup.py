@@ -41,9 +41,8 @@ def reference(node: Node, ids: np.ndarray, table: np.ndarray) -> np.ndarray:
         return table[ids]
     scales, factor = _scales(node)
     rows = table.reshape(len(table), -1)[ids].astype(np.float32) * np.float32(factor)
-    with np.errstate(under="ignore", over="ignore"):
-        per_value = np.repeat(scales[ids if len(scales) > 1 else ids * 0], rows.shape[1] // scales.shape[1], axis=1)
-        return (rows * per_value).reshape(len(ids), *table.shape[1:])
+    per_value = np.repeat(scales[ids if len(scales) > 1 else ids * 0], rows.shape[1] // scales.shape[1], axis=1)
+    return (rows * per_value).reshape(len(ids), *table.shape[1:])
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:

@@ -47,14 +47,13 @@ def reference(
     places = np.ravel_multi_index(tuple(indices[:, :-1].T), outer) if outer else np.zeros(len(ids), np.int64)
     # what LiteRT takes for the place before the first one: nothing has been added to it
     starts = np.flatnonzero(np.diff(places, prepend=-1))
-    with np.errstate(all="ignore"):
-        for start, end in zip(starts, [*starts[1:], len(places)], strict=True):
-            place, total, squares = places[start], np.float32(0), np.float32(0)
-            for row in range(start, end):
-                total, squares = total + weights[row], squares + weights[row] * weights[row]
-                y[place] += table[ids[row]] * weights[row]
-            if node.options.combiner != SUM:
-                y[place] /= total if node.options.combiner == MEAN else np.sqrt(squares)
+    for start, end in zip(starts, [*starts[1:], len(places)], strict=True):
+        place, total, squares = places[start], np.float32(0), np.float32(0)
+        for row in range(start, end):
+            total, squares = total + weights[row], squares + weights[row] * weights[row]
+            y[place] += table[ids[row]] * weights[row]
+        if node.options.combiner != SUM:
+            y[place] /= total if node.options.combiner == MEAN else np.sqrt(squares)
     return y.reshape(node.outputs[0].shape)
 
 

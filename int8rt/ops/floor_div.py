@@ -34,8 +34,7 @@ def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     _, _, y = checked(node, TYPES)
     check_nonzero(node, x2, 0)
     if y.type == "float32":
-        with np.errstate(all="ignore"):
-            return np.floor(x1.astype(np.float64) / x2).astype(np.float32)
+        return np.floor(x1.astype(np.float64) / x2).astype(np.float32)
     return np.asarray((x1.astype(np.int64) // x2).astype(y.dtype))
 
 

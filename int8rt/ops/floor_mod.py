@@ -33,9 +33,8 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     _, _, y = checked(node, TYPES)
     if y.type == "float32":
-        with np.errstate(all="ignore"):
-            rest = np.asarray(np.fmod(x1, x2))
-            return np.where((rest != 0) & ((x2 < 0) != (rest < 0)), rest + x2, rest)
+        rest = np.asarray(np.fmod(x1, x2))
+        return np.where((rest != 0) & ((x2 < 0) != (rest < 0)), rest + x2, rest)
     check_nonzero(node, x2, 0)
     return np.asarray(np.where(x2 == -1, 0, x1 % np.where(x2 == -1, 1, x2)))
 

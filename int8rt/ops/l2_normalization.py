@@ -51,9 +51,8 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
 def _float(x: np.ndarray) -> np.ndarray:
     if x.size == 0:
         return x
-    with np.errstate(over="ignore", invalid="ignore"):
-        norm = np.sqrt(np.add.accumulate(x * x, -1, dtype=np.float32)[..., -1:])
-        return x / np.where(norm < LEAST_NORM, LEAST_NORM, norm)
+    norm = np.sqrt(np.add.accumulate(x * x, -1, dtype=np.float32)[..., -1:])
+    return x / np.where(norm < LEAST_NORM, LEAST_NORM, norm)
 
 
 def _factor(x: Tensor) -> tuple[int, int]:

@@ -26,8 +26,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 
 def reference(node: Node, x: np.ndarray) -> np.ndarray:
     _check(node)
-    with np.errstate(over="ignore"):
-        return clamp(node, np.sqrt(float_mean(node, x * x)))
+    return clamp(node, np.sqrt(float_mean(node, x * x)))
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:

@@ -29,8 +29,7 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
     x_, y_ = unary(node)
     alpha = np.float32(node.options.alpha)
     if x.dtype == np.float32:
-        with np.errstate(invalid="ignore", over="ignore"):  # inf * 0, and products that are not taken
-            return np.where(x > 0, x, x * alpha)
+        return np.where(x > 0, x, x * alpha)
     s_x, s_y = np.float32(x_.scale), np.float32(y_.scale)
     slope = s_x * alpha / s_y
     value = centered(x, x_)

@@ -32,13 +32,12 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
     o = node.options
     channels = np.arange(x.shape[-1])
     total = np.zeros_like(x)
-    with np.errstate(all="ignore"):
-        for offset in range(-_radius(node), _radius(node)):
-            inside = (channels + offset >= 0) & (channels + offset < len(channels))
-            near = x[..., (channels + offset).clip(0, max(len(channels) - 1, 0))]
-            total = np.where(inside, total + near * near, total)
-        base = np.float64(o.bias) + np.float64(o.alpha) * total.astype(np.float64)
-        return x * (base ** np.float64(-o.beta)).astype(np.float32)
+    for offset in range(-_radius(node), _radius(node)):
+        inside = (channels + offset >= 0) & (channels + offset < len(channels))
+        near = x[..., (channels + offset).clip(0, max(len(channels) - 1, 0))]
+        total = np.where(inside, total + near * near, total)
+    base = np.float64(o.bias) + np.float64(o.alpha) * total.astype(np.float64)
+    return x * (base ** np.float64(-o.beta)).astype(np.float32)
 
 
 def _radius(node: Node) -> int:

@@ -47,8 +47,7 @@ def reference(node: Node, x: np.ndarray, axes: np.ndarray) -> np.ndarray:
     if n == 0:
         return np.full(y.shape, np.nan if y.dtype == np.float32 else 0, y.dtype)
     if x.dtype == np.float32:
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.add.accumulate(np.c_[np.zeros(len(x_), np.float32), x_], axis=1)[:, -1] / np.float32(n)
+        return np.add.accumulate(np.c_[np.zeros(len(x_), np.float32), x_], axis=1)[:, -1] / np.float32(n)
     if y.type in QUANTIZED:
         return rescaled_sum_reference(node, x, _multiplier(node))
     total = x_.sum(axis=1, dtype=np.int64)

@@ -54,8 +54,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     a, b, y = _checked(node)
     if not _scaled(y):
-        with np.errstate(all="ignore"):
-            return clamp(np.asarray(x1 * x2), limits(node, y))
+        return clamp(np.asarray(x1 * x2), limits(node, y))
     product = (x1.astype(np.int64) - a.zero_point) * (x2.astype(np.int64) - b.zero_point)
     multiplier = _multiplier(node, a, b, y)
     q = requantize_double_rounding(product, *multiplier) + y.zero_point
@@ -91,8 +90,7 @@ def _scaled(y: Tensor) -> bool:
 
 
 def _multiplier(node: Node, x1: Tensor, x2: Tensor, y: Tensor) -> Multiplier:
-    with np.errstate(over="ignore"):
-        return multiplier_for(node, scale_float(x1.scale, x2.scale, y.scale))
+    return multiplier_for(node, scale_float(x1.scale, x2.scale, y.scale))
 
 
 def _bytes_call(multiplier: Multiplier, s: Stored, a: Tensor, b: Tensor, y: Tensor) -> Call | None:

@@ -56,10 +56,9 @@ def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
 def _by_products(x: np.ndarray, n: int) -> np.ndarray:
     limits = np.array([-GREATEST, GREATEST] if x.dtype == np.float32 else [-(2**31), 2**31 - 1], x.dtype)
     y = x
-    with np.errstate(all="ignore"):
-        for bit in bin(n)[3:]:
-            y = clamp(np.asarray(y * y), limits)
-            y = clamp(np.asarray(x * y), limits) if bit == "1" else y
+    for bit in bin(n)[3:]:
+        y = clamp(np.asarray(y * y), limits)
+        y = clamp(np.asarray(x * y), limits) if bit == "1" else y
     return np.asarray(y)
 
 

@@ -51,8 +51,7 @@ def reference(node: Node, x: np.ndarray, axes: np.ndarray) -> np.ndarray:
         return np.asarray(values.all(axis=1))
     if not covers_all(node):
         values = np.c_[np.ones(len(values), x.dtype), values]
-    with np.errstate(all="ignore"):
-        return np.asarray(np.multiply.accumulate(values, axis=1, dtype=x.dtype)[:, -1])
+    return np.asarray(np.multiply.accumulate(values, axis=1, dtype=x.dtype)[:, -1])
 
 
 def _rescaled(node: Node, x: Tensor, y: Tensor, values: np.ndarray) -> np.ndarray:

@@ -43,17 +43,16 @@ def reference(node: Node, x: np.ndarray, size: np.ndarray) -> np.ndarray:
     corners = [x[:, rows][:, :, cols] for cols in (left, right) for rows in (top, bottom)]
     v, h = v[:, None, None], h[:, None]
     one = 1024 if _is_fixed(node.outputs[0]) else np.float32(1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        terms = [
-            corner.astype(v.dtype) * wy * wx
-            for corner, (wx, wy) in zip(
-                corners, [(one - h, one - v), (one - h, v), (h, one - v), (h, v)], strict=True
-            )
-        ]  # fmt: skip
-        total = terms[0] + terms[1] + terms[2] + terms[3]
-        if _is_fixed(node.outputs[0]):
-            return np.sign(total) * ((np.abs(total) + (1 << 19)) >> 20)
-        return total + np.float32(0 if x.dtype == np.float32 else 0.5)
+    terms = [
+        corner.astype(v.dtype) * wy * wx
+        for corner, (wx, wy) in zip(
+            corners, [(one - h, one - v), (one - h, v), (h, one - v), (h, v)], strict=True
+        )
+    ]  # fmt: skip
+    total = terms[0] + terms[1] + terms[2] + terms[3]
+    if _is_fixed(node.outputs[0]):
+        return np.sign(total) * ((np.abs(total) + (1 << 19)) >> 20)
+    return total + np.float32(0 if x.dtype == np.float32 else 0.5)
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:

@@ -30,10 +30,9 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
     if x.dtype == np.int8:
         return _int8(node, x)
     largest = np.float32(32767) * np.float32(node.outputs[0].scale)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if x.dtype == np.float32:
-            return np.float32(1) / np.sqrt(x)
-        y = function_of(node, x, lambda real: np.where(real > 0, np.float32(1) / np.sqrt(real), largest))
+    if x.dtype == np.float32:
+        return np.float32(1) / np.sqrt(x)
+    y = function_of(node, x, lambda real: np.where(real > 0, np.float32(1) / np.sqrt(real), largest))
     return np.where(x < 0, np.int16(32767), y)
 
 

@@ -39,11 +39,10 @@ def reference(node: Node, indices: np.ndarray, updates: np.ndarray, shape: np.nd
     _check(node)
     y = np.zeros(tuple(map(int, shape)), updates.dtype)
     at = _nd.places(node, y.shape, indices)
-    with np.errstate(all="ignore"):
-        if updates.dtype == np.bool_:
-            np.logical_or.at(y, at, updates)
-        else:
-            np.add.at(y, at, updates)
+    if updates.dtype == np.bool_:
+        np.logical_or.at(y, at, updates)
+    else:
+        np.add.at(y, at, updates)
     return y
 
 

@@ -58,11 +58,10 @@ def reference(node: Node, x: np.ndarray, indices: np.ndarray, updates: np.ndarra
         inside &= ~np.isnan(updates)
     y = x.copy()
     where, values = tuple(at[inside].T), updates[inside]
-    with np.errstate(all="ignore"):
-        if computation is None:
-            y[where] = values
-        else:
-            computation.at(y, where, values)
+    if computation is None:
+        y[where] = values
+    else:
+        computation.at(y, where, values)
     return y
 
 

@@ -50,8 +50,7 @@ def reference(node: Node, x: np.ndarray, axes: np.ndarray) -> np.ndarray:
         return np.asarray(values.any(axis=1))
     if not covers_all(node):
         values = np.c_[np.zeros(len(values), x.dtype), values]
-    with np.errstate(all="ignore"):
-        return np.asarray(np.add.accumulate(values, axis=1)[:, -1])
+    return np.asarray(np.add.accumulate(values, axis=1)[:, -1])
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:

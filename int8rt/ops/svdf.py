@@ -83,16 +83,15 @@ def reference(node: Node, *arrays: np.ndarray) -> np.ndarray:
         return _int8(node, s, arrays[0], bias, state)
     _check_float(node, s)
     feature, time = np.asarray(s.feature.data), _time_weights(s)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        if feature.dtype == np.float32:
-            latest = added(np.zeros((len(state), filters), np.float32), arrays[0][:, None] * feature)
-        else:
-            latest = hybrid_product(arrays[0], feature, s.feature.scale, _is_symmetric(node))
-            latest *= arrays[0].any()
-        _remember(state, latest)
-        of_filters = interleaved_sums(state * time, LANES, LANES)
-        y = interleaved_sums(of_filters.reshape(-1, s.units, s.rank), LANES, LANES)
-        return activated(y if bias is None else y + bias, node.options.fused_activation_function)
+    if feature.dtype == np.float32:
+        latest = added(np.zeros((len(state), filters), np.float32), arrays[0][:, None] * feature)
+    else:
+        latest = hybrid_product(arrays[0], feature, s.feature.scale, _is_symmetric(node))
+        latest *= arrays[0].any()
+    _remember(state, latest)
+    of_filters = interleaved_sums(state * time, LANES, LANES)
+    y = interleaved_sums(of_filters.reshape(-1, s.units, s.rank), LANES, LANES)
+    return activated(y if bias is None else y + bias, node.options.fused_activation_function)
 
 
 def _int8(node: Node, s: Svdf, x: np.ndarray, bias: np.ndarray | None, state: np.ndarray) -> np.ndarray:

@@ -105,12 +105,11 @@ def _real(q: np.ndarray, t: Tensor) -> np.ndarray:
 
 def _decoded(boxes: np.ndarray, anchors: np.ndarray, scales: np.ndarray) -> np.ndarray:
     box, anchor, scale = boxes.astype(np.float64), anchors.astype(np.float64), scales.astype(np.float64)
-    with np.errstate(all="ignore"):
-        center = (box[:, :2] / scale[:2] * anchor[:, 2:] + anchor[:, :2]).astype(np.float32)
-        exponents = box[:, 2:] / scale[2:]
-        powers = np.fromiter(map(_exp, exponents.reshape(-1).tolist()), np.float64).reshape(exponents.shape)
-        half = (0.5 * powers * anchor[:, 2:]).astype(np.float32)
-        return np.concatenate([center - half, center + half], axis=1)
+    center = (box[:, :2] / scale[:2] * anchor[:, 2:] + anchor[:, :2]).astype(np.float32)
+    exponents = box[:, 2:] / scale[2:]
+    powers = np.fromiter(map(_exp, exponents.reshape(-1).tolist()), np.float64).reshape(exponents.shape)
+    half = (0.5 * powers * anchor[:, 2:]).astype(np.float32)
+    return np.concatenate([center - half, center + half], axis=1)
 
 
 def _exp(x: float) -> float:

@@ -138,9 +138,13 @@ def shaped(operator: Operator, node: Node) -> tuple[Tensor, ...] | None:
 
 
 def located(node: Node, function: Callable[..., Any], *args: Any) -> Any:
-    """function(*args), in which what a malformed node trips over becomes an InconsistentNode that names the node."""
+    """function(*args), in which what a malformed node trips over becomes an InconsistentNode that names the node.
+
+    Whatever overflows or is no number is so by IEEE 754, and nothing that NumPy has to warn of.
+    """
     try:
-        return function(*args)
+        with np.errstate(all="ignore"):
+            return function(*args)
     except LimitError as error:
         raise error.at(node.label) from error
     except Error as error:

@@ -108,7 +108,13 @@ class Instance:
         return function or run
 
     def _python_part(self, call: PythonCall) -> Callable[[], object]:
-        return functools.partial(call.function, *self.memory.arguments(call))
+        arguments = self.memory.arguments(call)
+
+        def run() -> None:
+            with np.errstate(all="ignore"):  # as in ``infer.located``
+                call.function(*arguments)
+
+        return run
 
     def _direct(self, calls: Sequence[NativeCall]) -> Callable[..., Any] | None:
         """A run on one item as a function of arrays, with which ``calling`` is faster than anything in Python.

@@ -16,6 +16,7 @@ from writer import T, model
 from int8rt import ops
 from int8rt.format import reader
 from int8rt.graph import Tensor
+from int8rt.plan.infer import located
 from int8rt.runtime.model import Model
 from int8rt.tools import litert
 
@@ -67,7 +68,8 @@ def run_references(content: bytes, steps: Sequence[Sequence[np.ndarray]]) -> Ite
     values = {t: t.data if t.data is not None else np.full(t.shape, initial(t), t.dtype) for t in graph.tensors}
     for inputs in steps:
         values.update(zip(graph.inputs, inputs, strict=True))
-        results = module.reference(node, *(None if t is None else values[t] for t in node.inputs))
+        arrays = [None if t is None else values[t] for t in node.inputs]
+        results = located(node, module.reference, node, *arrays)
         results = results if isinstance(results, tuple) else (results,)
         by_index = {t.index: r.reshape(t.shape) for t, r in zip(node.outputs, results, strict=True)}
         yield [by_index[t.index] for t in graph.outputs]
