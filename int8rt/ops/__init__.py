@@ -37,6 +37,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -151,8 +153,16 @@ class Operator(Protocol):
         """The resource that the node uses, if it takes its memory as a tensor in place of its first input."""
         return None
 
+    @functools.cached_property
+    def most_inputs(self) -> float:
+        """How many inputs a node may have: as many arrays as ``reference`` or ``control`` takes."""
+        function, others = (self.reference, 1) if self.control is None else (self.control, 2)
+        kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+        is_endless = inspect.Parameter.VAR_POSITIONAL in kinds
+        return math.inf if is_endless else len(kinds) - kinds.count(inspect.Parameter.KEYWORD_ONLY) - others
 
-FACTS = tuple(name for name in vars(Operator) if not name.startswith("_"))
+
+FACTS = tuple(name for name in vars(Operator) if not (name.startswith("_") or name == "most_inputs"))
 
 
 class _Declared(Operator):

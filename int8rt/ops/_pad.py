@@ -69,8 +69,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
     return [tuple(p.total for p in paddings(node))]
 
 
-def reference(node: Node, *arrays: np.ndarray) -> np.ndarray:
-    x, value = arrays[0], arrays[2] if len(arrays) > 2 else None
+def reference(node: Node, x: np.ndarray, value: np.ndarray | None) -> np.ndarray:
     padding = paddings(node)
     if value is None:
         known = fill_value(node)

@@ -22,11 +22,20 @@ BLOCK = 256  # channels that are summed at a time
 
 
 def pool(node: Node) -> tuple[Tensor, Window]:
-    """The image and the window that slides over it. Raises ModelError."""
+    """The image and the window that slides over it, without what is outside wherever it is. Raises ModelError."""
     (x,) = node.inputs
     if x is None:
         raise ModelError(f"{node.label}: the input is missing")
-    return x, window(node, x, node.options.filter_height, node.options.filter_width)
+    g = window(node, x, node.options.filter_height, node.options.filter_width)
+    top, height = _reach(g.height, g.pad_top, (g.out_h - 1) * g.stride_h, x.shape[1])
+    left, width = _reach(g.width, g.pad_left, (g.out_w - 1) * g.stride_w, x.shape[2])
+    return x, g._replace(height=height, width=width, pad_top=g.pad_top - top, pad_left=g.pad_left - left)
+
+
+def _reach(size: int, pad: int, way: int, image: int) -> tuple[int, int]:
+    """The first of a window's rows that is inside the image somewhere on its way, and how many rows that are."""
+    first, end = max(0, pad - way), min(size, pad + image)
+    return first, end - first
 
 
 def check(node: Node) -> None:

@@ -23,7 +23,7 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
     return [(x.shape[0] // b.number, *space, *x.shape[1 + len(space) :])]
 
 
-def reference(node: Node, x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
+def reference(node: Node, x: np.ndarray, block: np.ndarray, crops: np.ndarray) -> np.ndarray:
     b = _batches.checked(node)
     dims, n = len(b.sizes), x.shape[0] // b.number
     rest = x.shape[1 + dims :]

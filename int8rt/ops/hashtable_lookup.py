@@ -1,6 +1,7 @@
 """HASHTABLE_LOOKUP: the rows whose keys, which ascend, equal the queries; the stored 0 where there is no such key.
 
-The second output says, 1 or 0, whether a query was found.
+The second output says, 1 or 0, whether a query was found. Of equal keys, and of keys that do not ascend, those are
+found that the C library's ``bsearch`` finds, as in LiteRT.
 """
 
 from __future__ import annotations
@@ -28,11 +29,24 @@ def reference(
     node: Node, queries: np.ndarray, keys: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     _check(node)
-    at = np.searchsorted(keys, queries)
-    found = np.isin(queries, keys)
+    at = _search(keys, queries)
+    found = at >= 0
     y = np.zeros((len(queries), *rows.shape[1:]), rows.dtype)
     y[found] = rows[at[found]]
     return y, found.astype(np.uint8)
+
+
+def _search(keys: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Where halving finds each query, -1 where it does not."""
+    low, high, at = (np.full(len(queries), value) for value in (0, len(keys), -1))
+    for _ in range(len(keys).bit_length()):
+        middle = (low + high) // 2
+        key = keys[np.minimum(middle, len(keys) - 1)]
+        is_open = (low < high) & (at < 0)
+        at[is_open & (key == queries)] = middle[is_open & (key == queries)]
+        high = np.where(is_open & (queries < key), middle, high)
+        low = np.where(is_open & (queries > key), middle + 1, low)
+    return at
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:

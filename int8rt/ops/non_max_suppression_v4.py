@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _suppression
@@ -16,8 +14,8 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
     return _suppression.shapes(node, soft=False)
 
 
-def reference(node: Node, boxes: np.ndarray, scores: np.ndarray, *scalars: np.ndarray) -> Any:
-    return _suppression.reference(node, False, boxes, scores, *scalars)
+def reference(node: Node, boxes: Any, scores: Any, count: Any, overlap: Any, threshold: Any) -> Any:
+    return _suppression.reference(node, False, boxes, scores, count, overlap, threshold)
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:

@@ -14,8 +14,8 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
     return _pad.shapes(node)
 
 
-def reference(node: Node, *arrays: np.ndarray) -> np.ndarray:
-    return _pad.reference(node, *arrays)
+def reference(node: Node, x: np.ndarray, paddings: np.ndarray, value: np.ndarray | None = None) -> np.ndarray:
+    return _pad.reference(node, x, value)
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:

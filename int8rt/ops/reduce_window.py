@@ -33,7 +33,9 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
     return [tuple(a.places for a in axes(node))]
 
 
-def reference(node: Node, x: np.ndarray, init: np.ndarray, *measures: np.ndarray) -> np.ndarray:
+def reference(
+    node: Node, x: np.ndarray, init: np.ndarray, shape: np.ndarray, strides: np.ndarray, dilations: np.ndarray
+) -> np.ndarray:
     return _reduce_window.reduced(x, init, axes(node), _formula(node))
 
 

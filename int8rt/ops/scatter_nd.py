@@ -49,7 +49,7 @@ def reference(node: Node, indices: np.ndarray, updates: np.ndarray, shape: np.nd
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
     _check(node)
     indices, updates, (y,) = operand(node), operand(node, 1), node.outputs
-    if y.dtype == np.bool_:
+    if y.dtype in (np.bool_, np.float16):  # which kernels do not add
         return [ops.by_reference(node, reference)]
     if y.size == 0:
         return []

@@ -15,7 +15,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
     return [tuple(size for _, size in _box(node))]
 
 
-def reference(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
+def reference(node: Node, x: np.ndarray, begin: np.ndarray, size: np.ndarray) -> np.ndarray:
     return x[tuple(slice(begin, begin + size) for begin, size in _box(node))]
 
 

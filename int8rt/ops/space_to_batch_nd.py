@@ -27,7 +27,7 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
     return [(x.shape[0] * b.number, *positions, *x.shape[1 + len(space) :])]
 
 
-def reference(node: Node, x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
+def reference(node: Node, x: np.ndarray, block: np.ndarray, paddings: np.ndarray) -> np.ndarray:
     b = _batches.checked(node)
     edges = zip(b.before, b.after, strict=True)
     rest = x.shape[1 + len(b.sizes) :]

@@ -24,7 +24,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
     return _split.shapes(x, sizes, axis)
 
 
-def reference(node: Node, x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray, ...]:
+def reference(node: Node, x: np.ndarray, sizes: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, ...]:
     return _split.reference(node, x, _axis(node))
 
 

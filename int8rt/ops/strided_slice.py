@@ -35,7 +35,7 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
     return [tuple(r.size for r in _ranges(node) if not r.shrinks)]
 
 
-def reference(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
+def reference(node: Node, x: np.ndarray, begin: np.ndarray, end: np.ndarray, stride: np.ndarray) -> np.ndarray:
     for axis, r in enumerate(r for r in _ranges(node) if not r.is_new):
         x = x.take(r.start + r.stride * np.arange(r.size), axis)
     return x.reshape(node.outputs[0].shape)

@@ -121,6 +121,8 @@ def _finished(operator: Operator, node: Node, room: _Room) -> Node | None:
 
 def shaped(operator: Operator, node: Node) -> tuple[Tensor, ...] | None:
     """The outputs with their shapes; None where these depend on values that are not known."""
+    if len(node.inputs) > operator.most_inputs:
+        raise ModelError(f"{node.label} has {len(node.inputs)} inputs; at most {operator.most_inputs} were expected")
     try:
         shapes = located(node, operator.shapes, node)
     except NotConstant:
@@ -191,10 +193,16 @@ def _constant_values(operator: Operator, node: Node, room: _Room) -> tuple[np.nd
 
 
 def evaluate(operator: Operator, node: Node, arrays: Sequence[np.ndarray | None]) -> tuple[np.ndarray, ...]:
-    """The arrays that a node of known shapes writes, by its reference."""
+    """The arrays that a node of known shapes writes, by its reference, which is not asked where all are empty."""
     limits.check_time()
     located(node, limits.need, sum(limits.nbytes(t.shape, t.dtype) + EXACT * t.size for t in node.outputs))
-    result = located(node, operator.reference, node, *arrays)
+    return located(node, _results, operator, node, arrays)
+
+
+def _results(operator: Operator, node: Node, arrays: Sequence[np.ndarray | None]) -> tuple[np.ndarray, ...]:
+    if node.outputs and not any(t.size for t in node.outputs):
+        return tuple(np.zeros(t.shape, t.dtype) for t in node.outputs)
+    result = operator.reference(node, *arrays)
     result = result if isinstance(result, tuple) else (result,)
     return tuple(
         limits.hold(np.asarray(a, t.dtype).reshape(t.shape)) for a, t in zip(result, node.outputs, strict=True)

@@ -28,6 +28,16 @@ def test_constant_table() -> None:
     check(lookup(T(np.int32, (2,)), T(np.int32, (5,), data=KEYS), rows), np.array([2, 1], np.int32))
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 16, 31])
+def test_keys_that_do_not_ascend(count: int) -> None:
+    """And keys that come twice: bsearch finds what its halves lead to."""
+    rng = np.random.default_rng(count)
+    content = lookup(T(np.int32, (40,)), T(np.int32, (count,)), tensor(np.int8, (count, 3)))
+    for _ in range(10):
+        keys = rng.integers(0, count, count).astype(np.int32)
+        check(content, np.arange(-3, 37, dtype=np.int32), keys, values(np.int8, (count, 3)))
+
+
 def test_malformed() -> None:
     queries, keys, rows = T(np.int32, (2,)), T(np.int32, (5,)), tensor(np.int8, (5, 2))
     refused(ModelError, "row per key", lookup(queries, keys, tensor(np.int8, (4, 2))))

@@ -59,7 +59,7 @@ def test_constants_have_the_shape_and_type_of_their_tensor(monkeypatch, data):
     def prepare(node, numerics):
         return PythonCall(lambda *arrays: None, c, node.outputs[0], writes=node.outputs)
 
-    operator = SimpleNamespace(shapes=lambda node: [node.inputs[0].shape], reference=None, prepare=prepare)
+    operator = SimpleNamespace(shapes=lambda node: [node.inputs[0].shape], reference=lambda node, x: x, prepare=prepare)
     monkeypatch.setattr(ops, "_registered", {"Short": ops._Declared(operator)})
     with pytest.raises(InconsistentNode, match="constant 'c'"):
         build(model("CUSTOM", [x], [y], None, custom_code="Short"))
