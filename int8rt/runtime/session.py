@@ -20,7 +20,7 @@ from int8rt.native.entries import Progress
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import from_storage, to_storage
 from int8rt.ops import Name
-from int8rt.plan.infer import evaluate_on, located, with_inputs
+from int8rt.plan.infer import evaluate_on, shaped, with_inputs
 from int8rt.plan.program import Program, build_segment
 from int8rt.plan.resources import Resource
 from int8rt.plan.sharing import ONE_THREAD, Sharing
@@ -163,7 +163,7 @@ class Session:
         for node in self.file.nodes:
             operator = ops.find(node.op)
             if operator.runs_once:
-                located(node, operator.shapes, node)
+                shaped(operator, node)
                 self.call_once(node.subgraphs[0])
             elif node.subgraphs or operator.keeps_state:
                 break
