@@ -377,7 +377,7 @@ def write(root: Table, identifier: bytes = b"TFL3") -> bytes:
 
 
 def _write_table(builder: flatbuffers.Builder, table: Table) -> int:
-    schema = _fields_of(table.table)
+    schema = fields_of(table.table)
     slots: list[tuple[int, Any, Any]] = []
     for name, value in table.fields.items():
         if _key(name) not in schema:
@@ -432,13 +432,22 @@ _NEWER_FIELDS: dict[str, dict[str, tuple[int, Any, int]]] = {  # beyond the sche
         "scales": (0, number_types.Int32Flags, 0),
         "zeropoints": (1, number_types.Int32Flags, 0),
         "blocksize": (2, number_types.Int32Flags, 0),
+        "blockshape": (3, None, 4),
     },
+    "MultiAxisQuantization": {
+        "scales": (0, number_types.Int32Flags, 0),
+        "zeropoints": (1, number_types.Int32Flags, 0),
+        "blocksize": (2, number_types.Int32Flags, 0),
+        "quantizeddimensions": (3, None, 4),
+    },
+    "FullyConnectedOptions": {"quantspec": (5, None, 1)},
+    "StablehloCaseOptions": {"branchsubgraphindices": (0, None, 4)},
     "Tensor": {"externalbuffer": (10, number_types.Uint32Flags, 0)},
 }
 
 
 @functools.cache
-def _fields_of(table: str) -> dict[str, tuple[int, Any, int]]:
+def fields_of(table: str) -> dict[str, tuple[int, Any, int]]:
     """Return (slot, number type or None for an offset, size of a vector's items) of every field of a table.
 
     The tflite package knows them only as functions that call a builder, so a recorder takes the builder's place.

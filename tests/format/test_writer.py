@@ -115,7 +115,7 @@ def test_types_newer_than_the_tflite_package():
 def _scalar_fields():
     unions = {**vars(tflite.BuiltinOptions), **vars(tflite.BuiltinOptions2)}
     for table in [name for name in unions if name != "NONE" and not name.startswith("_")]:
-        for field, (_, kind, _) in writer._fields_of(table).items():
+        for field, (_, kind, _) in writer.fields_of(table).items():
             if kind is not None:
                 yield table, field, kind
 
