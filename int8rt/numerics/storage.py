@@ -50,12 +50,14 @@ def stored_zero(t: Tensor) -> int:
 def to_storage(array: np.ndarray) -> np.ndarray:
     """A copy of the array in storage form."""
     if array.dtype == np.int8:
-        return np.ascontiguousarray(array).view(np.uint8) ^ np.uint8(0x80)
+        stored = np.array(array, order="C").view(np.uint8)
+        stored ^= np.uint8(0x80)
+        return stored
     return np.array(array, storage_dtype(array.dtype), order="C")
 
 
 def from_storage(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A copy of the stored array in the tensor's own type."""
     if dtype == np.int8:
-        return np.bitwise_xor(array, np.uint8(0x80)).view(np.int8)
+        return np.asarray(np.bitwise_xor(array, np.uint8(0x80))).view(np.int8)
     return np.asarray(array.astype(dtype))

@@ -24,13 +24,12 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "fuzz"), str(TESTS / "cases"), str(TESTS)]
 
 from conformance_cases import Case  # noqa: E402
-from engines import REFERENCE, kept_litert, near  # noqa: E402
+from engines import REFERENCE, kept_litert, near, shared  # noqa: E402
 from graphs import RUNS, Made, drawable, make  # noqa: E402
 
 from int8rt.errors import Error  # noqa: E402
 from int8rt.format import reader  # noqa: E402
 from int8rt.graph import Subgraph  # noqa: E402
-from int8rt.plan.sharing import Sharing  # noqa: E402
 from int8rt.runtime.evaluator import reference  # noqa: E402
 from int8rt.runtime.model import Model  # noqa: E402
 from int8rt.runtime.state import State  # noqa: E402
@@ -81,9 +80,9 @@ def evaluated(graph: Subgraph, made: Made) -> list[Values]:
 
 
 def programs(content: bytes, made: Made) -> Iterator[tuple[str, list[Values]]]:
-    """(name, values after each run) of programs: as callers have them, where memory is shared, and with all tensors."""
+    """(name, values after each run) of programs: as callers have them, with all tensors, with every call cut in parts."""
     for threads in (1, 2):
-        model = Model(reader.read(content), REFERENCE, Sharing(threads))
+        model = Model(reader.read(content), REFERENCE, shared(threads))
         indices = [t.index for t in model.graph.main.outputs]
         runs = []
         for step in made.steps():
