@@ -69,7 +69,7 @@ class Int16Rounding(NamedTuple):
     def kernel_rule(self, w: np.ndarray) -> str:
         """The rule for sums over weights [columns, depth]: without the wrap where no int16 row needs it."""
         r = self.rescaling
-        largest = 32768.0 * np.abs(w.astype(np.int64)).sum(axis=1) + np.abs(r.bias)
+        largest = 32768.0 * np.abs(w.astype(np.int64)).sum(axis=1) + np.abs(r.bias.astype(np.float64))
         if self.rule == INT64 and (largest * np.abs(r.scale) < 2**30).all():
             return INT64_IN_RANGE
         return self.rule

@@ -156,6 +156,8 @@ def look_up_bytes(thread: int, threads: int, x: Any, table: Any, y: Any) -> None
 
 def centered(x: np.ndarray, t: Tensor) -> np.ndarray:
     """Stored values of t less its zero point: int64."""
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"{t!r} does not hold integers")
     return x.astype(np.int64) - t.zero_point
 
 

@@ -52,7 +52,7 @@ def reference(node: Node, x: np.ndarray, size: np.ndarray) -> np.ndarray:
     total = terms[0] + terms[1] + terms[2] + terms[3]
     if _is_fixed(node.outputs[0]):
         return np.sign(total) * ((np.abs(total) + (1 << 19)) >> 20)
-    return total + np.float32(0 if x.dtype == np.float32 else 0.5)
+    return (total + np.float32(0 if x.dtype == np.float32 else 0.5)).astype(x.dtype)
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:

@@ -19,7 +19,7 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
 
 def reference(node: Node, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
     _check(node)
-    return np.tile(x, counts)
+    return np.tile(x, counts.reshape(-1))
 
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:

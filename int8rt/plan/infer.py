@@ -23,6 +23,8 @@ from int8rt.ops import Form, Name, NotConstant, Operator
 from int8rt.plan.resources import FRESH, Assumed, Resource, ResourceTensors
 from int8rt.plan.subgraphs import inlined
 
+KINDS = {"i": "i", "u": "i", "b": "b", "f": "f", "c": "c", "O": "O"}  # of NumPy's types
+MAX_RANK = 32  # of a tensor: what every NumPy can hold
 MAX_ELEMENTS = 2**31 - 1  # of a tensor: TFLite counts them in an int32
 EXACT = 16  # bytes that a reference takes for an element of y while it computes in int64 or float64
 FOLDED = 1 << 24  # bytes of results that may be computed while planning, beside FOLDED_TIMES the constants' own
@@ -132,6 +134,8 @@ def shaped(operator: Operator, node: Node) -> tuple[Tensor, ...] | None:
     if len(shapes) != len(node.outputs):
         raise ModelError(f"{node.label} has {len(node.outputs)} outputs; {len(shapes)} were expected")
     for shape in shapes:
+        if len(shape) > MAX_RANK:
+            raise ModelError(f"{node.label}: an output of {len(shape)} axes; at most {MAX_RANK} were expected")
         if any(size < 0 for size in shape) or math.prod(map(int, shape)) > MAX_ELEMENTS:
             raise ModelError(
                 f"{node.label}: an output of shape {list(shape)}; at most {MAX_ELEMENTS:,} elements were expected"
@@ -204,9 +208,15 @@ def _results(operator: Operator, node: Node, arrays: Sequence[np.ndarray | None]
         return tuple(np.zeros(t.shape, t.dtype) for t in node.outputs)
     result = operator.reference(node, *arrays)
     result = result if isinstance(result, tuple) else (result,)
-    return tuple(
-        limits.hold(np.asarray(a, t.dtype).reshape(t.shape)) for a, t in zip(result, node.outputs, strict=True)
-    )
+    return tuple(limits.hold(_as_output(a, t)) for a, t in zip(result, node.outputs, strict=True))
+
+
+def _as_output(value: Any, t: Tensor) -> np.ndarray:
+    """What a reference gives in the type of an output, which may be wider or narrower, but not of another kind."""
+    array = np.asarray(value)
+    if KINDS[array.dtype.kind] != KINDS[t.dtype.kind]:
+        raise TypeError(f"values of {array.dtype.name} for {t!r}")
+    return np.asarray(array, t.dtype).reshape(t.shape)
 
 
 def evaluate_on(node: Node, arrays: Sequence[np.ndarray | None], runtime: ops.Runtime) -> list[np.ndarray]:

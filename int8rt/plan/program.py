@@ -105,7 +105,7 @@ def build_segment(
     segment = infer(nodes, known, assumed)
     prepared, segment = _prepared(segment, numerics)
     ports = graph.inputs + graph.outputs
-    is_whole = segment.cut is None and len(nodes) == len(graph.nodes) and all(t.dtype != object for t in ports)
+    is_whole = segment.cut is None and tuple(nodes) == graph.nodes and all(t.dtype != object for t in ports)
     inputs, outputs = (graph.inputs, graph.outputs) if is_whole else _ends(graph, segment, needed)
     inferred = replace(
         graph,

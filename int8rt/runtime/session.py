@@ -247,6 +247,9 @@ class Session:
 
     def _run_stages(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         values = dict(zip(self.file.inputs, inputs, strict=True))
+        for t, x in values.items():
+            if t.is_variable:  # programs find it there
+                self.state.array(self.file.index, t)[...] = to_storage(x)
         stage, trail = self._first, [self._first]
         self._run_program(stage, values)
         while stage.cut is not None:

@@ -80,7 +80,7 @@ def evaluated(graph: Subgraph, made: Made) -> list[Values]:
 
 
 def programs(content: bytes, made: Made) -> Iterator[tuple[str, list[Values]]]:
-    """(name, values after each run) of programs: as callers have them, with all tensors, with every call cut in parts."""
+    """(name, values after each run) of programs: as callers have them, with all tensors, with all calls in parts."""
     for threads in (1, 2):
         model = Model(reader.read(content), REFERENCE, shared(threads))
         indices = [t.index for t in model.graph.main.outputs]
@@ -133,6 +133,8 @@ def unequal(expected: np.ndarray, found: np.ndarray, case: Case | None) -> str:
     """How two values of a tensor differ; "" where they do not."""
     if (expected.shape, expected.dtype) != (found.shape, found.dtype):
         return f"{expected.dtype}{expected.shape} and {found.dtype}{found.shape}"
+    if expected.dtype == bool:  # any byte but 0 is true
+        expected, found = (v.view(np.uint8) != 0 for v in (expected, found))
     x, y = (np.ascontiguousarray(v).reshape(-1) for v in (expected, found))
     differ = (x.view(np.uint8) != y.view(np.uint8)).reshape(x.size, -1).any(1) if x.size else np.zeros(0, bool)
     if x.dtype.kind in "fc":

@@ -29,18 +29,19 @@ import numpy as np
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "fuzz"), str(TESTS / "cases"), str(TESTS)]
 
+import mutate  # noqa: E402
 import watched  # noqa: E402
 from agreement import unequal  # noqa: E402
-from conformance_cases import BUILDERS, cases  # noqa: E402
+from conformance_cases import BUILDERS, Case, cases  # noqa: E402
 from engines import REFERENCE, kept_litert, shared  # noqa: E402
-from mutate import mutant  # noqa: E402
+from graphs import oracles  # noqa: E402
 from paths import DATA, MODELS, SHARED_MODELS  # noqa: E402
 from watched import DIFFERS, OK, REFUSED, Verdict  # noqa: E402
 
 from int8rt import limits  # noqa: E402
 from int8rt.errors import Error, LimitError, UnsupportedError  # noqa: E402
 from int8rt.format import reader  # noqa: E402
-from int8rt.graph import Subgraph, Tensor  # noqa: E402
+from int8rt.graph import Node, Subgraph, Tensor  # noqa: E402
 from int8rt.runtime.evaluator import reference  # noqa: E402
 from int8rt.runtime.interpreter import Interpreter  # noqa: E402
 from int8rt.runtime.model import Model, load  # noqa: E402
@@ -51,6 +52,8 @@ from int8rt.tools.litert import LiteRTCrash, LiteRTError, LiteRTTimeout  # noqa:
 PER_SOURCE = 16  # mutants in a row of one file, whose kernels are then at hand
 LARGEST = 120_000  # bytes of a file that is changed
 LIMITS: dict[str, Any] = {"max_memory": 64 << 20, "max_iterations": 200, "timeout": 2.0}
+LEAST_SCALE, MOST_SCALE = 2.0**-16, 2.0**10  # beyond which multipliers leave the reach of int32
+KNOWN = {"READ_VARIABLE", "RFFT2D", "STABLEHLO_PAD"}  # of which LiteRT is wrong depending on shapes and values
 MOST_FED = 1 << 18  # values of all inputs; what wants more is loaded and not run
 RUNS = 2  # in a row, so that state shows
 
@@ -61,9 +64,15 @@ Outputs = list[np.ndarray]
 
 
 @functools.cache
+def known_cases(op: str) -> list[Case]:
+    """An operator's conformance cases."""
+    return list(cases([op]))
+
+
+@functools.cache
 def of_operator(op: str) -> list[bytes]:
-    """The files of an operator's conformance cases."""
-    return list(dict.fromkeys(case.model for case in cases([op]) if len(case.model) <= LARGEST))
+    """Their files."""
+    return list(dict.fromkeys(case.model for case in known_cases(op) if len(case.model) <= LARGEST))
 
 
 @functools.cache
@@ -87,7 +96,7 @@ def made(seed: int, public: bool = False) -> bytes:
     """The mutant of a seed."""
     number = seed // PER_SOURCE
     other = source(number + 1 if seed % 2 else number, public)
-    return mutant(source(number, public), other, random.Random(f"mutant {seed}"))
+    return mutate.mutant(source(number, public), other, random.Random(f"mutant {seed}"))
 
 
 # One case
@@ -121,7 +130,7 @@ def judged(content: bytes, seed: int) -> tuple[str, str]:
     if not found and looks < 0.4:
         found = in_trace(model, steps[0])
     if found:
-        return DIFFERS, f"{', '.join(sorted({n.op for n in main.nodes})[:8])}: {found} (threads={threads})"
+        return DIFFERS, f"{operators(content)}: {found} (threads={threads})"
     return OK, "ran"
 
 
@@ -133,7 +142,7 @@ def fed(t: Tensor, rng: np.random.Generator) -> np.ndarray:
         return rng.integers(low, high, t.shape, t.dtype, endpoint=True)
     if t.dtype.kind == "b":
         return rng.integers(0, 2, t.shape).astype(bool)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         x = (rng.standard_normal(t.shape) * rng.choice([1, 1, 10, 1e4])).astype(t.dtype)
         if x.size and rng.random() < 0.1:
             x.reshape(-1)[rng.integers(x.size)] = rng.choice([np.nan, np.inf, -np.inf, 3e38, 1e-40])
@@ -200,28 +209,95 @@ def looked_at(content: bytes) -> None:
 
 
 def litert(seed: int, public: bool = False) -> tuple[str, str]:
-    """What LiteRT's reference does with a mutant: refuses it, runs it, or ends or hangs the process."""
+    """What LiteRT's reference does with a mutant: refuses it, ends or hangs the process, or gives what int8rt gives."""
     content = made(seed, public)
-    rng = np.random.default_rng(seed)
     server = kept_litert()
-    server.timeout = watched.LIMIT
+    server.timeout = watched.LIMIT / 2  # seconds
+    steps = steps_of(content, np.random.default_rng(seed))
     try:
-        main = reader.read(content).main
-        dtypes = [t.dtype for t in main.inputs]
-    except Error:
-        dtypes = []
-    try:
-        if not dtypes or np.dtype(object) in dtypes:
+        if steps is None:
             server.details(content)
             return OK, "allocated"
-        server.run_steps(content, [[fed(t, rng) for t in main.inputs] for _ in range(RUNS)])
+        theirs = server.run_steps(content, steps)
     except LiteRTTimeout as error:
         return watched.HANG, str(error)
     except LiteRTCrash as error:
         return watched.DEATH, str(error)
     except (LiteRTError, Error) as error:
         return REFUSED, str(error)
-    return OK, "ran"
+    try:
+        ours = run(content, steps)
+    except Error as error:
+        return OK, f"refused by int8rt ({type(error).__name__})"
+    for number, (expected, found) in enumerate(zip(theirs, ours, strict=True)):
+        for i, (a, b) in enumerate(zip(expected, found, strict=True)):
+            if b.dtype != object and (why := unequal(np.asarray(a), b, loosest(content))):
+                is_finite = all(np.isfinite(x).all() for x in steps[number] if x.dtype.kind == "f")
+                known = explained(content) if is_finite else "differs: infinity or NaN"
+                return (OK, known) if known else (DIFFERS, f"{operators(content)}: run {number}, output {i}: {why}")
+    return OK, "equal"
+
+
+def explained(content: bytes) -> str:
+    """Why LiteRT's results may be others, where ``docs/numerics.md`` says so of all operators; else empty."""
+    model, graphs = mutate.tree(content), reader.read(content).subgraphs
+    tensors = [t for graph in graphs for t in graph.tensors]
+    if any(t.fields.get("sparsity") for graph in mutate.subgraphs(model) for t in mutate.listed(graph, "tensors")):
+        return "differs: sparse constant"
+    main = mutate.subgraphs(model)[0]
+    if any(mutate.data_of(model, mutate.listed(main, "tensors")[t.index]) for t in graphs[0].inputs):
+        return "differs: constant input"
+    if any(t.type.startswith("float8") for t in tensors):
+        return "differs: float8"
+    scales = np.abs(np.concatenate([t.quantization.scale for t in tensors if t.quantization is not None] or [[]]))
+    if not ((scales == 0) | ((scales >= LEAST_SCALE) & (scales <= MOST_SCALE))).all():
+        return "differs: scale out of reach"
+    if any(t.quantization is not None and len(t.quantization.scale) > 1 for t in tensors if t.data is None):
+        return "differs: scales of an activation"
+    return next((why for graph in graphs for node in graph.nodes if (why := _known(node))), "")
+
+
+def _known(node: Node) -> str:
+    """Why LiteRT is no oracle of an operator on its types, by the section's table or by the conformance cases."""
+    if node.op in KNOWN:
+        return f"differs: {node.op}"
+    types = {t.type for t in (*node.inputs, *node.outputs) if t is not None}
+    right = [kind for op, kind in oracles()[0] if op == node.op]
+    is_right = any({word for part in kind.split(" -> ") for word in part.split(" x ")} <= types for kind in right)
+    return "" if is_right else f"differs: {node.op} of such types"
+
+
+def steps_of(content: bytes, rng: np.random.Generator) -> list[list[np.ndarray]] | None:
+    """Inputs of some runs; None where the file cannot be read, or there are none that can be made."""
+    try:
+        inputs = reader.read(content).main.inputs
+    except Error:
+        return None
+    if not inputs or any(t.dtype == object for t in inputs) or sum(t.size for t in inputs) > MOST_FED:
+        return None
+    return [[fed(t, rng) for t in inputs] for _ in range(RUNS)]
+
+
+def run(content: bytes, steps: Sequence[Sequence[np.ndarray]]) -> list[Outputs]:
+    """The program's outputs, run by run. Raises Error."""
+    model = load(content, **LIMITS)
+    found = []
+    for step in steps:
+        results = model(*step)
+        found.append(list(results) if isinstance(results, tuple) else [results])
+    return found
+
+
+def loosest(content: bytes) -> Case | None:
+    """The case, of all of the file's operators, whose results may differ most from LiteRT's."""
+    ops = {node.op for graph in reader.read(content).subgraphs for node in graph.nodes}
+    cases = [case for op in sorted(ops & set(BUILDERS)) for case in known_cases(op) if case.ulps or case.relative]
+    return max(cases, key=lambda case: (case.relative, case.ulps), default=None)
+
+
+def operators(content: bytes) -> str:
+    """Their names."""
+    return ", ".join(sorted({n.op for n in reader.read(content).main.nodes})[:8])
 
 
 # Many cases

@@ -422,7 +422,7 @@ def values(rng: Rng, tensor: Table, data: bytes) -> bytes:
     is_float = "FLOAT" in TYPES.get(tensor.fields.get("type", 0), "")
 
     def item() -> bytes:
-        if is_float and step in (2, 4, 8):
+        if is_float and step >= 2:
             return struct.pack({2: "<e", 4: "<f", 8: "<d"}[step], rng.choice((0.0, 1.0, -1.5, math.inf, math.nan, 6e4)))
         low, high = -(2 ** (8 * step - 1)), 2 ** (8 * step - 1) - 1
         value = rng.choice((0, 1, -1, 2, 3, 5, 100, low, high, low + 1, high - 1))

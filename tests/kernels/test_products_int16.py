@@ -103,6 +103,28 @@ def test_weights_of_16_bits(per_channel, bias):
     check(model("FULLY_CONNECTED", inputs, [T(I16, (7, 20), 0.003)], **options), x)
 
 
+@pytest.mark.parametrize("op", ["CONV_2D", "FULLY_CONNECTED", "DEPTHWISE_CONV_2D"])
+@pytest.mark.parametrize("value", [2**33, -(2**40), 2**47, 2**62, -(2**62), 2**63 - 1, -(2**63)])
+def test_bias_beyond_the_reach_of_the_rule(op, value):
+    """LiteRT's rule is for sums of 48 bits; what is beyond wraps as its int64 does.
+
+    FULLY_CONNECTED casts a double to int32, which is undefined beyond; here it ends at the end of the range.
+    """
+    content, inputs = Product(**GEOMETRIES[op][0], activations=I16, bias=np.int64).model()
+    tensor = reader.read(content).main.nodes[0].inputs[2]
+    bias = np.array(tensor.data)
+    bias[1::3] = value
+    content = content.replace(tensor.data.tobytes(), bias.tobytes())
+    assert (reader.read(content).main.nodes[0].inputs[2].data == bias).all()
+    if op != "FULLY_CONNECTED":
+        check(content, *inputs)
+        return
+    (y,) = run_program(content, *inputs)
+    same("reference", run_reference(content, *inputs), [y])
+    if abs(value) <= 2**62:  # else the sum itself may wrap
+        assert (y.reshape(-1, len(bias))[:, 1::3] == (32767 if value > 0 else -32768)).all()
+
+
 def test_threads():
     for op in ALL:
         for case in cases(op, activations=I16, bias=np.int64):

@@ -83,6 +83,17 @@ def test_if_within_if_on_weights(condition):
     check(content, condition, np.array([[5, -6], [7, 8]], np.float32))
 
 
+def test_if_whose_subgraph_ends_in_one_node_that_waits():
+    """As many nodes are left as the graph has: that program is not the whole graph."""
+    a, b, places, z = f32(4), f32(1, 3), T(np.int64, (1, 1)), f32(1, 3)
+    then = Graph([Op("WHERE", [a], [places]), Op("NEG", [b], [z])], [a, b], [places, z])
+    c, x, y = flag(data=YES), f32(4), f32(1, 3)
+    outputs = T(np.int64, (1, 1)), f32(1, 3)
+    nodes = [Op("IF", [c, x, y], outputs, then_subgraph_index=1, else_subgraph_index=1)]
+    content = network(nodes, [x, y], outputs, subgraphs=[then])
+    check(content, np.array([0, 5, 0, 7], np.float32), np.array([[1, 2, 3]], np.float32))
+
+
 @pytest.mark.parametrize("condition", [YES, NO])
 def test_if_on_quantized_tensors(condition):
     content = choice(binary("ADD", i8), binary("SUB", i8), make=i8)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engines import check
+from engines import check, run_program, run_reference, same
 from moves import TYPES, indices, refused, tensor, values
 from writer import T, model
 
@@ -34,6 +34,12 @@ def tile(x: T, counts: T) -> bytes:
 )
 def test_shapes(shape: tuple[int, ...], counts: list[int], index_dtype: type, dtype: type) -> None:
     check(tile(tensor(dtype, shape), indices(counts, index_dtype)), values(dtype, shape))
+
+
+def test_counts_of_another_rank() -> None:
+    """The reference could not take them."""
+    content, x = tile(tensor(np.int8, (2, 3)), indices([[2, 4]])), values(np.int8, (2, 3))
+    same("reference", run_reference(content, x), run_program(content, x))
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -93,6 +93,26 @@ def test_a_value_read_is_preserved_when_a_later_segment_changes_the_variable():
         assert running.read_tensor(content.indices[0][old]).tolist() == expected[content.indices[0][old]].tolist()
 
 
+def test_a_variable_that_is_an_input_holds_what_the_caller_gives():
+    """Also where a node waits for it, and programs look for it in the state."""
+    x, shape, y = T(np.float32, (3,)), T(np.int32, (2,), is_variable=True), T(np.float32, (1, 1))
+    content = network([Op("RESHAPE", [x, shape], [y], None)], [x, shape], [y])
+    graph, running, state = reader.read(content).main, session(content), State()
+    for given in ([1, 3], [3, 1], [1, 3]):
+        inputs = [np.ones(3, np.float32), np.array(given, np.int32)]
+        (found,) = running.run(inputs)
+        assert found.shape == reference(graph, *inputs, state=state)[graph.outputs[0].index].shape == tuple(given)
+
+
+def test_a_variable_read_has_its_own_shape_whatever_is_declared():
+    """LiteRT prepares the nodes behind READ_VARIABLE for the declared shape, and computes with that."""
+    h, x, old, y = handle(), T(np.float32, (3,)), T(np.float32, (1,)), T(np.float32, (3,))
+    nodes = [once(), var(h), read(h, old), Op("ADD", [old, x], [y])]
+    content = network(nodes, [x], [y], subgraphs=[initial(floats(1, 2, 3))])
+    (found,) = session(content).run([floats(10, 20, 30)])
+    assert found.tolist() == [11, 22, 33]
+
+
 def test_views_of_views():
     h, x = handle(), T(np.float32, (2,))
     old, row, column, y = (T(np.float32, s) for s in [(2,), (1, 2), (2, 1), (2, 1)])
