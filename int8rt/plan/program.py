@@ -16,6 +16,7 @@ from int8rt import limits, ops
 from int8rt.errors import InconsistentNode, UnsupportedError
 from int8rt.frozen import frozen
 from int8rt.graph import Node, Subgraph, Tensor
+from int8rt.memory import guarded
 from int8rt.native.abi import Signature, dtype_name, type_name
 from int8rt.native.kernel import Kernel
 from int8rt.numerics.rules import Numerics
@@ -136,7 +137,7 @@ def _stored_constant(t: Tensor) -> np.ndarray:
     if t.data.shape != t.shape or t.data.dtype != t.dtype:
         found = f"{t.data.dtype}{list(t.data.shape)}"
         raise InconsistentNode(f"constant {t.name!r} is {found}; {t.dtype}{list(t.shape)} was expected")
-    return limits.hold(to_storage(t.data))
+    return guarded(limits.hold(to_storage(t.data)))
 
 
 def _ends(graph: Subgraph, segment: Segment, needed: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
