@@ -294,7 +294,8 @@ def forks(soak: Soak, rng: np.random.Generator) -> None:
         status = 1
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            faulthandler.dump_traceback_later(0.9 * soak.child_seconds, exit=True)  # where it hangs
+            # Its end, if it hangs. Not by faulthandler: the parent's own watch holds its lock, in the child for ever.
+            signal.setitimer(signal.ITIMER_REAL, soak.child_seconds)
             for known, model in [soak.any_shared(rng) for _ in range(4)]:
                 known.check(0, model(*known.steps[0]))
             soak.counter.reset()
