@@ -121,7 +121,9 @@ def limits(node: Node, y: Tensor) -> np.ndarray:
     info = np.finfo(np.float32) if y.dtype == np.float32 else np.iinfo(y.dtype)
     lo, hi = ACTIVATIONS[activation(node)]
     bounds = [info.min if np.isinf(lo) else int(lo), info.max if np.isinf(hi) else int(hi)]
-    return np.array(bounds, np.float32 if y.dtype == np.float32 else np.int64)
+    if y.dtype == np.float32:
+        return np.array(bounds, np.float32)
+    return np.array(bounds, np.int64).astype(y.dtype).astype(np.int64)  # -1 is the largest uint32, as in C++
 
 
 def clamp(x: np.ndarray, bounds: np.ndarray) -> np.ndarray:

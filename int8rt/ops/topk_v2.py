@@ -30,10 +30,26 @@ def shapes(node: Node) -> list[tuple[int, ...]]:
 
 def reference(node: Node, x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     _checked(node)
+    if x.dtype.kind == "f" and np.isnan(x).any():
+        where = np.apply_along_axis(_places_with_nan, -1, x, _count(node))
+        return np.take_along_axis(x, where, -1), where
     last = x.shape[-1] - 1
     backwards = np.argsort(x[..., ::-1], axis=-1, kind="stable")  # so that the first of equal ones comes last
     where = (last - backwards)[..., ::-1][..., : _count(node)]
     return np.take_along_axis(x, where, -1), where
+
+
+def _places_with_nan(row: np.ndarray, k: int) -> np.ndarray:
+    """Where the k largest are, found one by one: a NaN is larger than nothing, and nothing is larger than a NaN."""
+    found: list[int] = []
+    for i, value in enumerate(row):
+        if len(found) == k and not (k and value > row[found[-1]]):
+            continue
+        at = min(len(found), k - 1)
+        while at > 0 and value > row[found[at - 1]]:
+            at -= 1
+        found = [*found[:at], i, *found[at:]][:k]
+    return np.array(found, np.int64)
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:

@@ -141,12 +141,16 @@ def _stored_constant(t: Tensor) -> np.ndarray:
 
 
 def _ends(graph: Subgraph, segment: Segment, needed: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """What a segment reads that it does not compute, and what it computes that others need; as the graph has them."""
+    """What a segment reads that it does not compute, and what it computes that others need; as the graph has them.
+
+    Handles of resources have no memory.
+    """
     computed = dict.fromkeys(t for node in segment.origins for t in node.outputs)
     read = dict.fromkeys(t for node in segment.origins for t in node.inputs if t is not None)
     behind = segment.rest if segment.cut is None else (segment.cut, *segment.rest)
     wanted = {t for node in behind for t in node.inputs}.union(graph.outputs, needed)
-    inputs = (t for t in read if t not in computed and segment.known.get(t, t).data is None and not t.is_variable)
+    given = (t for t in read if t not in computed and not t.is_variable and t.dtype != object)
+    inputs = (t for t in given if segment.known.get(t, t).data is None)
     return tuple(inputs), tuple(t for t in computed if t in wanted)
 
 

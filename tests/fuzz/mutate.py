@@ -376,7 +376,7 @@ def quantization(rng: Rng, model: Table, other: Table) -> None:
             zero = (zero + [0] * len(scale))[: len(scale)]
     elif scale:
         power = rng.choice((-149, -100, -60, -31, -20, -8, 8, 20, 31, 60, 100))
-        scale = [float(np.float32(min(s * 2.0**power, 3e38))) for s in scale]
+        scale = [float(np.float32(max(min(s * 2.0**power, 3e38), -3e38))) for s in scale]
     q.fields["scale"] = [
         float(np.float32(s)) if abs(s) < 3.4e38 or s != s else math.copysign(math.inf, s) for s in scale
     ]
@@ -746,7 +746,10 @@ def mutant(content: bytes, other: bytes, rng: Rng) -> bytes:
             change(rng, model, second)
         except IndexError:  # there is nothing of the kind to change
             continue
-    made = write(model)
+    try:
+        made = write(model)
+    except TypeError:  # a vector of numbers that its field cannot hold
+        return content
     if how < 0.12:
         try:
             return bytes_changed(rng, made)
