@@ -76,14 +76,30 @@ def kinds(seeds, tmp_path, **options):
 def test_what_ends_a_child_is_told_apart(tmp_path):
     """And does not keep the next case from running."""
     m = misbehaving
-    seeds = [m.FINE, m.REFUSED, m.FINE, m.INCONSISTENT, m.FOREIGN, m.ABORTS, m.FINE, m.ENDS, m.FINE, m.HANGS,
-             m.TAKES_MEMORY, m.FINE]  # fmt: skip
-    expected = ["ok", "refused", "ok", "inconsistent", "foreign", "death", "ok", "death", "ok", "hang", "memory", "ok"]
-    assert kinds(seeds, tmp_path, limit=2.0) == list(zip(seeds, expected, strict=True))
+    seeds = [
+        m.FINE,
+        m.REFUSED,
+        m.FINE,
+        m.INCONSISTENT,
+        m.FOREIGN,
+        m.ABORTS,
+        m.FINE,
+        m.ENDS,
+        m.FINE,
+        m.TAKES_MEMORY,
+        m.FINE,
+    ]
+    expected = ["ok", "refused", "ok", "inconsistent", "foreign", "death", "ok", "death", "ok", "memory", "ok"]
+    assert kinds(seeds, tmp_path, limit=60.0) == list(zip(seeds, expected, strict=True))
+
+
+def test_what_hangs_is_ended(tmp_path):
+    seeds = [misbehaving.HANGS, misbehaving.FINE]
+    assert [kind for _, kind in kinds(seeds, tmp_path, limit=3.0)] == ["hang", "ok"]
 
 
 def test_what_is_slow_once_had_to_compile(tmp_path):
-    assert kinds([misbehaving.IS_ONCE_SLOW], tmp_path, limit=1.0) == [(misbehaving.IS_ONCE_SLOW, "ok")]
+    assert kinds([misbehaving.IS_ONCE_SLOW], tmp_path, limit=3.0) == [(misbehaving.IS_ONCE_SLOW, "ok")]
 
 
 def test_several_processes(tmp_path):
