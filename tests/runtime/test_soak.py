@@ -37,7 +37,10 @@ CHANGES = {
         "wrong values",
     ),
     "locks that survive a fork": (
-        "import threading; found.counter._turn = threading.RLock()",
+        "import threading\n"
+        "from int8rt.runtime.model import _Sessions\n"
+        "lock = threading.RLock()\n"
+        "_Sessions._own_turn = lambda self: lock",
         "a forked child",
     ),
 }
