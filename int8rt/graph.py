@@ -15,6 +15,8 @@ import numpy as np
 from int8rt.errors import printable
 from int8rt.frozen import frozen
 
+MAX_RANK = 32  # of a tensor: what every NumPy can hold
+MAX_ELEMENTS = 2**31 - 1  # of a tensor: TFLite counts them in an int32
 LONGEST = 80  # characters of a custom code that errors and tables show
 
 

@@ -25,12 +25,10 @@ from int8rt.format.consistency import check_finite, check_order, check_scales, l
 from int8rt.format.flatbuffer import FlatBuffer, defaults
 from int8rt.format.schema import OPERATORS, OPTIONS, TYPES, UNIONS
 from int8rt.format.source import Source, bytes_of
-from int8rt.graph import Graph, Node, Quantization, Signature, Subgraph, Tensor
+from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Graph, Node, Quantization, Signature, Subgraph, Tensor
 
 SCHEMA_VERSION = 3
-MAX_RANK = 32  # what every NumPy can hold
 MAX_DENSE = 2**26, 256  # bytes of all sparse constants made dense: so many, and so many per byte of the file
-MAX_ELEMENTS = 2**31 - 1  # TFLite counts elements in an int32
 INT32 = np.iinfo(np.int32)
 
 

@@ -18,14 +18,12 @@ import numpy as np
 from int8rt import limits, ops
 from int8rt.errors import Error, InconsistentNode, LimitError, ModelError, UnsupportedError
 from int8rt.frozen import frozen
-from int8rt.graph import Node, Tensor
+from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Node, Tensor
 from int8rt.ops import Form, Name, NotConstant, Operator
 from int8rt.plan.resources import FRESH, Assumed, Resource, ResourceTensors
 from int8rt.plan.subgraphs import inlined
 
 KINDS = {"i": "i", "u": "i", "b": "b", "f": "f", "c": "c", "O": "O"}  # of NumPy's types
-MAX_RANK = 32  # of a tensor: what every NumPy can hold
-MAX_ELEMENTS = 2**31 - 1  # of a tensor: TFLite counts them in an int32
 EXACT = 16  # bytes that a reference takes for an element of y while it computes in int64 or float64
 FOLDED = 1 << 24  # bytes of results that may be computed while planning, beside FOLDED_TIMES the constants' own
 FOLDED_TIMES = 16

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from engines import REFERENCE, run_litert_steps, same
-from writer import T
+from writer import Graph, Op, T, network
 
 from int8rt.format import reader
 from int8rt.runtime.evaluator import reference
@@ -18,6 +18,25 @@ from int8rt.runtime.state import State
 def handle() -> T:
     """A tensor that says which resource is meant."""
     return T(None, (), type_name="RESOURCE")
+
+
+def counter() -> bytes:
+    """A model with a resource: what it was given, summed up over its runs, squared."""
+    size = (1, 3000)
+    x, old, new, y = (T(np.float32, size) for _ in range(4))
+    handles = [T(np.int32, (1,), type_name="RESOURCE") for _ in range(2)]
+    named = [Op("VAR_HANDLE", [], [handle], shared_name="v", container="") for handle in handles]
+    zeros = T(np.float32, size, data=np.zeros(size, np.float32))
+    begin = Graph([named[1], Op("ASSIGN_VARIABLE", [handles[1], zeros], [])], [], [])
+    nodes = [
+        Op("CALL_ONCE", [], [], init_subgraph_index=1),
+        named[0],
+        Op("READ_VARIABLE", [handles[0]], [old]),
+        Op("ADD", [x, old], [new]),
+        Op("ASSIGN_VARIABLE", [handles[0], new], []),
+        Op("MUL", [new, new], [y]),
+    ]
+    return network(nodes, [x], [y], subgraphs=[begin])
 
 
 def session(model: bytes, *shapes: Sequence[int], **options: Any) -> Session:

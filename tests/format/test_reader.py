@@ -25,7 +25,8 @@ from int8rt import load
 from int8rt.errors import InputError, ModelError, UnsupportedError
 from int8rt.format import flatbuffer
 from int8rt.format import schema as tables
-from int8rt.format.reader import MAX_RANK, read, unpack
+from int8rt.format.reader import read, unpack
+from int8rt.graph import MAX_RANK
 
 SHARED_FILES = sorted(SHARED_MODELS.rglob("*.tflite"))
 

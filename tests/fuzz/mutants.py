@@ -121,12 +121,9 @@ def judged(content: bytes, seed: int) -> tuple[str, str]:
         budget = limits.Budget(**LIMITS)
         graph = limits.within(budget, reader.read, content, is_timed=False)
         model = Model(graph, REFERENCE, shared(threads), budget=budget)
-    main = model.graph.main
-    if sum(t.size for t in main.inputs) > MOST_FED:
-        return OK, "loaded, too large to be run"
-    if any(t.dtype == object for t in main.inputs):
-        return OK, "loaded, wants text or handles"
-    steps = [[fed(t, rng) for t in main.inputs] for _ in range(RUNS)]
+    steps = steps_of(model.graph.main, rng)
+    if steps is None:
+        return OK, "loaded, too large to be run, or wants text"
     found = disagreement(model, steps)
     if not found and looks < 0.4:
         found = in_trace(model, steps[0])
@@ -154,8 +151,7 @@ def disagreement(model: Model, steps: Sequence[Sequence[np.ndarray]]) -> str:
     """How the program's outputs differ from the evaluator's, run by run; raises the program's Error."""
     main, state = model.graph.main, State()
     for run, step in enumerate(steps):
-        results = model(*step)
-        outputs = list(results) if isinstance(results, tuple) else [results]
+        outputs = outputs_of(model, step)
         try:
             values = evaluated(main, step, state)
         except LimitError:  # NumPy takes more of everything
@@ -214,9 +210,12 @@ def litert(seed: int, public: bool = False) -> tuple[str, str]:
     content = made(seed, public)
     server = kept_litert()
     server.timeout = watched.LIMIT / 2  # seconds
-    steps = steps_of(content, np.random.default_rng(seed))
     try:
-        if steps is None:
+        steps = steps_of(reader.read(content).main, np.random.default_rng(seed))
+    except Error:
+        steps = None
+    try:
+        if not (steps and steps[0]):  # nothing to feed it
             server.details(content)
             return OK, "allocated"
         theirs = server.run_steps(content, steps)
@@ -227,12 +226,14 @@ def litert(seed: int, public: bool = False) -> tuple[str, str]:
     except (LiteRTError, Error) as error:
         return REFUSED, str(error)
     try:
-        ours = run(content, steps)
+        model = load(content, **LIMITS)
+        ours = [outputs_of(model, step) for step in steps]
     except Error as error:
         return OK, f"refused by int8rt ({type(error).__name__})"
+    bound = loosest(content)
     for number, (expected, found) in enumerate(zip(theirs, ours, strict=True)):
         for i, (a, b) in enumerate(zip(expected, found, strict=True)):
-            if b.dtype != object and (why := unequal(np.asarray(a), b, loosest(content))):
+            if b.dtype != object and (why := unequal(np.asarray(a), b, bound)):
                 is_finite = all(np.isfinite(x).all() for x in steps[number] if x.dtype.kind == "f")
                 known = explained(content) if is_finite else "differs: infinity or NaN"
                 return (OK, known) if known else (DIFFERS, f"{operators(content)}: run {number}, output {i}: {why}")
@@ -272,25 +273,17 @@ def _known(node: Node) -> str:
     return "" if is_right else f"differs: {node.op} of such types"
 
 
-def steps_of(content: bytes, rng: np.random.Generator) -> list[list[np.ndarray]] | None:
-    """Inputs of some runs; None where the file cannot be read, or there are none that can be made."""
-    try:
-        inputs = reader.read(content).main.inputs
-    except Error:
+def steps_of(graph: Subgraph, rng: np.random.Generator) -> list[list[np.ndarray]] | None:
+    """Inputs of some runs; None where there are none that can be made."""
+    if any(t.dtype == object for t in graph.inputs) or sum(t.size for t in graph.inputs) > MOST_FED:
         return None
-    if not inputs or any(t.dtype == object for t in inputs) or sum(t.size for t in inputs) > MOST_FED:
-        return None
-    return [[fed(t, rng) for t in inputs] for _ in range(RUNS)]
+    return [[fed(t, rng) for t in graph.inputs] for _ in range(RUNS)]
 
 
-def run(content: bytes, steps: Sequence[Sequence[np.ndarray]]) -> list[Outputs]:
-    """The program's outputs, run by run. Raises Error."""
-    model = load(content, **LIMITS)
-    found = []
-    for step in steps:
-        results = model(*step)
-        found.append(list(results) if isinstance(results, tuple) else [results])
-    return found
+def outputs_of(model: Model, step: Sequence[np.ndarray]) -> Outputs:
+    """Of one run. Raises Error."""
+    results = model(*step)
+    return list(results) if isinstance(results, tuple) else [results]
 
 
 def loosest(content: bytes) -> Case | None:

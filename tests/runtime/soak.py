@@ -36,6 +36,7 @@ sys.path[:0] = [str(TESTS / "cases"), str(TESTS)]
 from conformance_cases import cases  # noqa: E402
 from engines import REFERENCE, shared  # noqa: E402
 from paths import MODELS, ROOT  # noqa: E402
+from sequences import counter  # noqa: E402
 from writer import Graph, Op, T, network  # noqa: E402
 
 import int8rt  # noqa: E402
@@ -78,25 +79,6 @@ class Known:
         for y, expected in zip(found, self.outputs[item], strict=True):
             assert y.dtype == expected.dtype
             assert np.array_equal(y, expected, equal_nan=y.dtype.kind == "f"), f"{self.name}, item {item}: wrong values"
-
-
-def counter() -> bytes:
-    """A model with a resource: what it was given, summed up over its runs, squared."""
-    size = (1, 3000)
-    x, old, new, y = (T(np.float32, size) for _ in range(4))
-    handles = [T(np.int32, (1,), type_name="RESOURCE") for _ in range(2)]
-    named = [Op("VAR_HANDLE", [], [handle], shared_name="v", container="") for handle in handles]
-    zeros = T(np.float32, size, data=np.zeros(size, np.float32))
-    begin = Graph([named[1], Op("ASSIGN_VARIABLE", [handles[1], zeros], [])], [], [])
-    nodes = [
-        Op("CALL_ONCE", [], [], init_subgraph_index=1),
-        named[0],
-        Op("READ_VARIABLE", [handles[0]], [old]),
-        Op("ADD", [x, old], [new]),
-        Op("ASSIGN_VARIABLE", [handles[0], new], []),
-        Op("MUL", [new, new], [y]),
-    ]
-    return network(nodes, [x], [y], subgraphs=[begin])
 
 
 def loop() -> bytes:

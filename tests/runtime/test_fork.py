@@ -10,7 +10,7 @@ import traceback
 import numpy as np
 import pytest
 from paths import MODELS
-from writer import Graph, Op, T, network
+from sequences import counter
 
 import int8rt
 from int8rt import locks
@@ -21,25 +21,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 needs_signals = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers")
 MODEL = MODELS / "digits_conv_int8.tflite"
 SECONDS = 20.0  # that a child may take
-
-
-def counter():
-    """A model that keeps state: what it was given, summed up over its runs."""
-    size = (1, 3000)
-    x, old, new, y = (T(np.float32, size) for _ in range(4))
-    handles = [T(np.int32, (1,), type_name="RESOURCE") for _ in range(2)]
-    named = [Op("VAR_HANDLE", [], [handle], shared_name="v", container="") for handle in handles]
-    zeros = T(np.float32, size, data=np.zeros(size, np.float32))
-    begin = Graph([named[1], Op("ASSIGN_VARIABLE", [handles[1], zeros], [])], [], [])
-    nodes = [
-        Op("CALL_ONCE", [], [], init_subgraph_index=1),
-        named[0],
-        Op("READ_VARIABLE", [handles[0]], [old]),
-        Op("ADD", [x, old], [new]),
-        Op("ASSIGN_VARIABLE", [handles[0], new], []),
-        Op("MUL", [new, new], [y]),
-    ]
-    return int8rt.load(network(nodes, [x], [y], subgraphs=[begin]))
 
 
 def in_child(work):
@@ -67,7 +48,7 @@ def in_child(work):
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads, which is the point
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_child_runs_models_that_other_threads_were_running(threads):
-    stateful, shared = counter(), int8rt.load(MODEL, threads=threads)
+    stateful, shared = int8rt.load(counter()), int8rt.load(MODEL, threads=threads)
     x, ones = np.zeros(shared.inputs[0].shape, np.int8), np.ones((1, 3000), np.float32)
     expected = shared(x).tolist()
     ends, counts = [], [0, 0]
@@ -138,7 +119,7 @@ def test_a_handler_runs_a_model_that_it_interrupts():
 
 @needs_signals
 def test_a_handler_cannot_run_what_keeps_state_within_its_own_run():
-    model, ones, outcomes = counter(), np.ones((1, 3000), np.float32), []
+    model, ones, outcomes = int8rt.load(counter()), np.ones((1, 3000), np.float32), []
 
     def handle(*_):
         try:
