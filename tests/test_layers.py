@@ -224,3 +224,9 @@ print(sorted({"numba", "llvmlite", "ai_edge_litert", "tensorflow", "scipy", "PIL
 def test_importing_one_module_first(module, python):
     """No order of imports hides a circle."""
     assert python(f"import sys, {module}; print({{'numba', 'llvmlite'}} & set(sys.modules))") == "set()\n"
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Python imports them by these alone, so that of two with one name the second is not collected."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py")]
+    assert sorted(names) == sorted(set(names))
