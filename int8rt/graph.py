@@ -103,6 +103,11 @@ class Node:
     subgraphs: tuple[Subgraph, ...] = ()  # those that it runs, in the order of its options
 
     @property
+    def given(self) -> tuple[Tensor, ...]:
+        """The inputs, without those that are left out."""
+        return tuple(t for t in self.inputs if t is not None)
+
+    @property
     def label(self) -> str:
         """How errors and tables name the node: ``CONV_2D (node 3)``; a custom code is shortened, on one line."""
         op = self.op if len(self.op) <= LONGEST else f"{self.op[:LONGEST]}…"

@@ -2,6 +2,7 @@
 
 Each module says, in this order,
 
+* ``operands``: its inputs and outputs, in one line, which ``_declared`` explains and which is checked before all else;
 * ``shapes(node) -> list of shapes``: the shape of each output, from the shapes of the inputs, the options and
   constants; the shapes that the file declares are not believed. ``node.inputs`` have their true shapes in all that
   follows, and so have ``node.outputs`` in the other functions;
@@ -37,8 +38,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
-import math
 import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -51,6 +50,7 @@ from int8rt.graph import Node, Subgraph
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import from_storage, to_storage
 from int8rt.numerics.storage import stored as stored
+from int8rt.ops._declared import Declaration, as_called, declaration
 from int8rt.steps import Call as Call
 from int8rt.steps import Flat as Flat
 from int8rt.steps import PythonCall, Step
@@ -119,6 +119,7 @@ class Operator(Protocol):
     ``shapes`` must be there, and ``reference`` or ``control``. What else is left out is as it is here.
     """
 
+    operands: str = ""  # its inputs and outputs, in the words of ``_declared``
     keeps_state: bool = False  # whether a run depends on earlier ones, other than through variable tensors
     runs_once: bool = False  # whether all that it does is to run its first subgraph, once in a state
     by_value: bool = False  # whether y's elements are functions of those that broadcasting puts there, given one scale
@@ -154,15 +155,15 @@ class Operator(Protocol):
         return None
 
     @functools.cached_property
-    def most_inputs(self) -> float:
-        """How many inputs a node may have: as many arrays as ``reference`` or ``control`` takes."""
+    def declared(self) -> Declaration:
+        """What ``operands`` says; where it says nothing, as many inputs as ``reference`` or ``control`` takes."""
+        if self.operands:
+            return declaration(self.operands)
         function, others = (self.reference, 1) if self.control is None else (self.control, 2)
-        kinds = [p.kind for p in inspect.signature(function).parameters.values()]
-        is_endless = inspect.Parameter.VAR_POSITIONAL in kinds
-        return math.inf if is_endless else len(kinds) - kinds.count(inspect.Parameter.KEYWORD_ONLY) - others
+        return as_called(function, others)
 
 
-FACTS = tuple(name for name in vars(Operator) if not (name.startswith("_") or name == "most_inputs"))
+FACTS = tuple(name for name in vars(Operator) if not (name.startswith("_") or name == "declared"))
 
 
 class _Declared(Operator):
@@ -211,7 +212,7 @@ def register(name: str, operator: Any) -> None:
 
     ``operator`` is a module or an object with functions and facts as ``Operator`` has them: ``shapes`` and
     ``reference`` (or ``control``), and ``prepare`` unless the reference itself, in NumPy, is what shall run. It wins
-    over an operator of int8rt. Raises InputError where a function is missing.
+    over an operator of int8rt. Raises InputError where a function is missing, or ``operands`` declares nothing.
     """
     needed = ("shapes",) if callable(getattr(operator, "control", None)) else ("shapes", "reference")
     missing = [f for f in needed if not callable(getattr(operator, f, None))]
@@ -219,7 +220,12 @@ def register(name: str, operator: Any) -> None:
         raise InputError(
             f"operator {shown(name)} needs a name and functions shapes and reference; {shown(operator)} lacks {missing}"
         )
-    _registered[name] = _Declared(operator)
+    found = _Declared(operator)
+    try:
+        assert found.declared
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"operator {shown(name)}: {error}") from error
+    _registered[name] = found
 
 
 def by_reference(node: Node, reference: Callable[..., Any]) -> PythonCall:

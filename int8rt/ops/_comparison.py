@@ -26,7 +26,7 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.native.kernel import Inline, inline
 from int8rt.numerics.fixedpoint import quantize_multiplier, requantize_double_rounding
-from int8rt.ops._elementwise import EIGHT_BITS, PLAIN, call_into, check_scales, is_quantized, operands
+from int8rt.ops._elementwise import EIGHT_BITS, PLAIN, call_into, check_scales, is_quantized
 from int8rt.steps import Call
 
 TYPES = (*EIGHT_BITS, "int16", *PLAIN)
@@ -58,10 +58,9 @@ def prepare(node: Node, plain: Inline, scaled: Inline, exchanged: bool = False) 
 
 def _checked(node: Node) -> tuple[Tensor, Tensor]:
     """The operands. Raises ModelError and UnsupportedError."""
-    x1, x2 = operands(node)
-    (y,) = node.outputs
-    if x1.type != x2.type or y.type != "bool":
-        raise ModelError(f"{node.label} makes {y.type} of {x1.type} and {x2.type}; bool of one type was expected")
+    x1, x2 = node.given
+    if x1.type != x2.type:
+        raise ModelError(f"{node.label} compares {x1.type} with {x2.type}; one type was expected")
     types = TYPES_OF_EQUAL if _is_equality(node) else TYPES
     if x1.type not in types:
         raise ops.refuse(node, f"supported are {', '.join(types)}")
@@ -75,7 +74,7 @@ def _is_equality(node: Node) -> bool:
 
 
 def _is_scaled(node: Node) -> bool:
-    x1, _ = operands(node)
+    x1, _ = node.given
     return x1.type in EIGHT_BITS or (x1.type == "int16" and _is_equality(node) and is_quantized(x1))
 
 

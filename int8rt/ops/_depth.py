@@ -13,9 +13,9 @@ from int8rt.steps import Step
 
 def block_size(node: Node) -> int:
     """The edge of a block in pixels. Raises ModelError."""
-    x, b = operand(node), int(node.options.block_size)
-    if len(x.shape) != 4 or b < 1:
-        raise ModelError(f"{node.label}: block size {b} and {list(x.shape)}; at least 1 and rank 4 were expected")
+    b = int(node.options.block_size)
+    if b < 1:
+        raise ModelError(f"{node.label}: block size {b}; at least 1 was expected")
     return b
 
 

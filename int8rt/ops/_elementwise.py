@@ -39,16 +39,9 @@ WORK = 16  # of one element, in multiply-adds of a convolution
 # Checks
 
 
-def operands(node: Node) -> tuple[Tensor, Tensor]:
-    """The two inputs. Raises ModelError."""
-    if len(node.inputs) != 2 or node.inputs[0] is None or node.inputs[1] is None:
-        raise ModelError(f"{node.label} has {sum(t is not None for t in node.inputs)} inputs; two were expected")
-    return node.inputs[0], node.inputs[1]
-
-
 def shape(node: Node) -> tuple[int, ...]:
     """The shape to which both inputs are broadcast. Raises ModelError."""
-    x1, x2 = operands(node)
+    x1, x2 = node.given
     try:
         return tuple(map(int, np.broadcast_shapes(x1.shape, x2.shape)))
     except ValueError:
@@ -59,7 +52,7 @@ def shape(node: Node) -> tuple[int, ...]:
 
 def checked(node: Node, supported: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs and output, which are of one type, one of those supported. Raises ModelError and UnsupportedError."""
-    x1, x2 = operands(node)
+    x1, x2 = node.given
     (y,) = node.outputs
     if not x1.type == x2.type == y.type:
         raise ModelError(f"{node.label} makes {y.type} of {x1.type} and {x2.type}; one type was expected")

@@ -35,12 +35,6 @@ def known_shape(node: Node, position: int) -> tuple[int, ...] | None:
     return tuple(sizes)
 
 
-def integer_type(node: Node, t: Tensor, *supported: Any) -> None:
-    """Raise ModelError unless the tensor has one of the types; int32 and int64 where none are named."""
-    if t.dtype not in (supported or (np.int32, np.int64)):
-        raise ModelError(f"{node.label}: {t.name!r} has type {t.type}; an index was expected")
-
-
 def fault_of(node: Node, indices: Tensor, what: str, lowest: Any, highest: Any) -> Tensor:
     """Where the node's kernel reports indices that are not between these two.
 

@@ -19,10 +19,8 @@ def check_axes(node: Node, what: str, axes: Sequence[int], rank: int) -> None:
 def rows_shape(node: Node, indices: Tensor) -> tuple[int, ...]:
     """The shape of the tensor less the axis of its index vectors. Raises ModelError."""
     axis, rank = node.options.index_vector_dim, len(indices.shape)
-    if indices.dtype not in (np.int32, np.int64) or not 0 <= axis <= rank:
-        raise ModelError(
-            f"{node.label}: index vectors along axis {axis} of {indices!r}; an axis of int32 or int64 was expected"
-        )
+    if not 0 <= axis <= rank:
+        raise ModelError(f"{node.label}: index vectors along axis {axis} of {indices!r}")
     return (*indices.shape[:axis], *indices.shape[axis + 1 :])
 
 

@@ -38,12 +38,8 @@ EIGHT_BITS = ("int8", "uint8")
 
 
 def unary(node: Node) -> tuple[Tensor, Tensor]:
-    """The one input and the one output. Raises ModelError."""
-    if len(node.inputs) != 1 or len(node.outputs) != 1 or node.inputs[0] is None:
-        raise ModelError(
-            f"{node.label}: {len(node.inputs)} inputs and {len(node.outputs)} outputs; one of each expected"
-        )
-    return node.inputs[0], node.outputs[0]
+    """The one input and the one output."""
+    return node.given[0], node.outputs[0]
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:

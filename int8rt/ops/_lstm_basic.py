@@ -135,8 +135,8 @@ def _parts(node: Node) -> Basic:
     b = Basic(*node.inputs)  # type: ignore[arg-type]
     if b.w.data is None or b.bias.data is None:
         raise ops.refuse(node, "weights and bias must be constants")
-    if len(b.x.shape) != 2 or len(b.h.shape) != 2:
-        raise ModelError(f"{node.label}: input {b.x!r} and output state {b.h!r} must be [batch, depth]")
+    if len(b.h.shape) != 2:
+        raise ModelError(f"{node.label}: the output state {b.h!r} must be [batch, depth]")
     batch, inputs = b.x.shape
     rows = 4 * b.units
     wanted = ("output state", b.h, (batch, b.units)), ("cell state", b.c, (batch, b.units)), (

@@ -47,7 +47,7 @@ def fault_of(node: Node, shape: Sequence[int], indices: Tensor) -> Tensor:
 
 def depth_of(node: Node, indices: Tensor, shape: Sequence[int]) -> int:
     """How many axes a row of indices names. Raises ModelError."""
-    if not indices.shape or indices.shape[-1] > len(shape):
+    if indices.shape[-1] > len(shape):
         raise ModelError(f"{node.label}: indices {list(indices.shape)} do not fit {list(shape)}")
     return indices.shape[-1]
 

@@ -23,9 +23,7 @@ BLOCK = 256  # channels that are summed at a time
 
 def pool(node: Node) -> tuple[Tensor, Window]:
     """The image and the window that slides over it, without what is outside wherever it is. Raises ModelError."""
-    (x,) = node.inputs
-    if x is None:
-        raise ModelError(f"{node.label}: the input is missing")
+    (x,) = node.given
     g = window(node, x, node.options.filter_height, node.options.filter_width)
     top, height = _reach(g.height, g.pad_top, (g.out_h - 1) * g.stride_h, x.shape[1])
     left, width = _reach(g.width, g.pad_left, (g.out_w - 1) * g.stride_w, x.shape[2])

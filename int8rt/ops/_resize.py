@@ -40,9 +40,9 @@ class Axis(NamedTuple):
 
 def axes(node: Node) -> tuple[Tensor, Axis, Axis]:
     """x, its height and its width. Raises ModelError and UnsupportedError."""
-    x, size = node.inputs
-    if x is None or size is None or len(x.shape) != 4 or size.dtype != np.int32 or size.shape != (2,):
-        raise ModelError(f"{node.label}: inputs {node.inputs}; an image of four dimensions and int32[2] were expected")
+    x, size = node.given
+    if size.shape != (2,):
+        raise ModelError(f"{node.label}: the size is {size!r}; height and width were expected")
     if size.data is None:
         raise ops.NotConstant(f"{node.label}: the size {size.name!r} is not a constant")
     wanted = [int(n) for n in size.data]

@@ -60,8 +60,6 @@ class Rnn(NamedTuple):
 
 def check(node: Node, rnn: Rnn) -> None:
     """Make sure that shapes and types fit each other. Raises ModelError, UnsupportedError."""
-    if len(rnn.w.shape) != 2:
-        raise ModelError(f"{node.label}: the weights are {rnn.w!r}; a matrix was expected")
     units, batch = rnn.units, rnn.sequence.groups * rnn.sequence.batch
     wanted: list[tuple[str, Tensor, tuple[int, ...]]] = [
         ("input weights", rnn.w, (units, rnn.x.shape[-1])),

@@ -19,8 +19,8 @@ Combine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def unsorted_shape(node: Node) -> tuple[int, ...]:
     """[segments, the axes of x that the ids do not have]. Raises ModelError and NotConstant."""
     x, ids = operand(node), operand(node, 1)
-    if ids.dtype != np.int32 or operand(node, 2).dtype != np.int32 or x.shape[: len(ids.shape)] != ids.shape:
-        raise ModelError(f"{node.label}: {node.inputs}; int32 ids of the first axes of x and int32 count were expected")
+    if x.shape[: len(ids.shape)] != ids.shape:
+        raise ModelError(f"{node.label}: ids {list(ids.shape)} are not of the first axes of {list(x.shape)}")
     segments = integer(node, 2, "the number of segments")
     if segments < 0:
         raise ModelError(f"{node.label}: {segments} segments")

@@ -11,33 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.native.kernel import kernel
 from int8rt.numerics.storage import storage_dtype
 from int8rt.ops._elementwise import CHUNK, merged, start_of
-from int8rt.ops._move import UNITS, operand, same_type
+from int8rt.ops._move import UNITS, same_type
 from int8rt.simd.memory import copy_within, fill_within, get, put
 from int8rt.steps import Call, Flat
 
 
-def operands(node: Node) -> tuple[Tensor, Tensor, Tensor]:
-    """Condition, x1 and x2. Raises ModelError."""
-    if len(node.inputs) != 3:
-        raise ModelError(f"{node.label} has {len(node.inputs)} inputs; three were expected")
-    return operand(node, 0), operand(node, 1), operand(node, 2)
-
-
 def is_single(node: Node) -> bool:
     """Whether inputs and output all have one element; the output then keeps the shape that the file gives it."""
-    return all(math.prod(t.shape) == 1 for t in (*operands(node), *node.outputs))
+    return all(math.prod(t.shape) == 1 for t in (*node.given, *node.outputs))
 
 
 def check(node: Node) -> tuple[Tensor, Tensor, Tensor]:
     """The operands, of the right types. Raises ModelError and UnsupportedError."""
-    condition, x1, x2 = operands(node)
-    if condition.type != "bool":
-        raise ModelError(f"{node.label}: the condition is {condition.type}; bool was expected")
+    condition, x1, x2 = node.given
     same_type(node, x1, x2, node.outputs[0])
     return condition, x1, x2
 

@@ -14,7 +14,7 @@ import numpy as np
 from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
-from int8rt.ops._elementwise import checked, operands
+from int8rt.ops._elementwise import checked
 from int8rt.steps import PythonCall
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -26,7 +26,7 @@ Formula = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     """The one shape of both inputs. Raises ModelError."""
-    x1, x2 = operands(node)
+    x1, x2 = node.given
     if x1.shape != x2.shape:
         raise ModelError(f"{node.label}: {list(x1.shape)} and {list(x2.shape)}; one shape was expected")
     return [x1.shape]

@@ -48,7 +48,6 @@ from int8rt.ops._elementwise import (
     full_first,
     is_quantized,
     limits,
-    operands,
 )
 from int8rt.simd.memory import as_type_of
 from int8rt.simd.pairs import weighted_sum
@@ -105,7 +104,7 @@ def _checked(node: Node, sign: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _scaled(node: Node, sign: int) -> bool:
     """Whether the operands are rescaled; int16 always is in SUB, in ADD where there are scales."""
-    tensors = (*operands(node), *node.outputs)
+    tensors = (*node.given, *node.outputs)
     return tensors[0].type in EIGHT_BITS or (
         tensors[0].type == "int16" and (sign < 0 or any(is_quantized(t) for t in tensors))
     )

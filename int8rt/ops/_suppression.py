@@ -21,20 +21,13 @@ from int8rt.ops._nms import ZERO, suppress
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Flat
 
-SCALARS = ("int32", "float32", "float32", "float32")  # most, overlap, score, sigma
-
 
 def shapes(node: Node, soft: bool) -> list[tuple[int, ...]] | None:
     boxes, scores = operand(node), operand(node, 1)
     most = known(node, 2, "number of boxes")
-    scalars = [operand(node, i) for i in range(2, 6 if soft else 5)]
-    if boxes.shape != (*scores.shape, 4) or len(scores.shape) != 1 or any(t.size != 1 for t in scalars):
-        found = [list(t.shape) for t in (boxes, scores, *scalars)]
+    if boxes.shape != (*scores.shape, 4) or any(t.size != 1 for t in node.given[2:]):
+        found = [list(t.shape) for t in node.given]
         raise ModelError(f"{node.label}: shapes {found}; [n, 4], [n] and scalars were expected")
-    types = ["float32", "float32", *SCALARS[: len(scalars)]]
-    results = ["int32", "float32", "int32"] if soft else ["int32", "int32"]
-    if [t.type for t in (boxes, scores, *scalars)] != types or [t.type for t in node.outputs] != results:
-        raise ModelError(f"{node.label}: types were expected to be {types}, and of the outputs {results}")
     if most is None:
         return None
     if most[0] < 0:

@@ -36,8 +36,6 @@ class Window(NamedTuple):
 def window(node: Node, x: Tensor, height: int, width: int) -> Window:
     """The window of a node over x, [n, h, w, c]; padding as TFLite's ComputePaddingHeightWidth. Raises ModelError."""
     o = node.options
-    if len(x.shape) != 4:
-        raise ModelError(f"{node.label}: the input has shape {list(x.shape)}; four dimensions were expected")
     if o.padding not in (SAME, VALID):
         raise ModelError(f"{node.label}: padding is {o.padding}; 0 (SAME) or 1 (VALID) was expected")
     stride = o.stride_h, o.stride_w

@@ -22,6 +22,7 @@ from int8rt.steps import Step, scratch
 TYPES = ("int32", "float32")
 
 
+operands = "x1 x2 more* -> y"
 by_value = True
 
 
@@ -47,10 +48,8 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     return steps
 
 
-def _terms(node: Node) -> list[Tensor]:
-    terms = [t for t in node.inputs if t is not None]
-    if len(terms) < 2 or len(terms) < len(node.inputs):
-        raise ModelError(f"{node.label} has {len(terms)} inputs; two or more were expected")
+def _terms(node: Node) -> tuple[Tensor, ...]:
+    terms = node.given
     if any(t.shape != terms[0].shape for t in terms):
         raise ModelError(f"{node.label}: shapes {[list(t.shape) for t in terms]} differ")
     return terms

@@ -9,6 +9,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops import _arg
 from int8rt.steps import Call
 
+operands = "x axis:int32|int64 -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [_arg.shape(node)]

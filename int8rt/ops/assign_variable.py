@@ -13,6 +13,7 @@ from int8rt.ops._control import handle_of
 from int8rt.ops._move import copy_whole, operand, same_type
 from int8rt.steps import Step
 
+operands = "handle value ->"
 keeps_state = True
 
 

@@ -15,14 +15,15 @@ from int8rt.graph import Node
 from int8rt.native.kernel import inline
 from int8rt.numerics import libm
 from int8rt.numerics.rules import Numerics
-from int8rt.ops._elementwise import call, checked, operands
+from int8rt.ops._elementwise import call, checked
 from int8rt.steps import Call
 
+operands = "x1 x2 -> y"
 by_value = True
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
-    x1, x2 = operands(node)
+    x1, x2 = node.given
     if x1.shape != x2.shape:
         raise ModelError(f"{node.label}: shapes {list(x1.shape)} and {list(x2.shape)} differ")
     return [x1.shape]

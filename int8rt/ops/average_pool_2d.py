@@ -21,6 +21,8 @@ from int8rt.ops._window import Window, windows
 from int8rt.simd.memory import fill_within, get, put
 from int8rt.steps import Call, scratch_per_thread
 
+operands = "x[4] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, g = pool(node)

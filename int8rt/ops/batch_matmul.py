@@ -48,6 +48,8 @@ from int8rt.ops._reduce import check_scales
 from int8rt.simd.memory import as_type_of, fill_within, get, put
 from int8rt.steps import Call, Step, scratch, scratch_per_thread
 
+operands = "x[2+] w[2+] -> y"
+
 KINDS = {
     ("int8", "int8", "int8"): "bytes",
     ("int8", "int8", "int32"): "stored",
@@ -137,8 +139,6 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
 
 def _sizes(node: Node) -> Sizes:
     x, w = _operands(node)
-    if len(node.inputs) != 2 or len(x.shape) < 2 or len(w.shape) < 2:
-        raise ModelError(f"{node.label}: inputs {node.inputs}; two of rank 2 or more were expected")
     rows, depth = x.shape[-2:][::-1] if node.options.adj_x else x.shape[-2:]
     also_depth, columns = w.shape[-2:][::-1] if node.options.adj_y else w.shape[-2:]
     try:

@@ -18,7 +18,8 @@ from int8rt.ops import _lstm, _lstm_float
 from int8rt.ops._lstm import Direction
 from int8rt.steps import Step
 
-INPUTS = 48
+operands = "x[3] others?{47} -> y backward?"
+
 AUX = 39
 
 FORWARD: _lstm.Positions = {
@@ -75,14 +76,7 @@ def _parameters(node: Node, sequence: _lstm.Steps, d: OneWay) -> _lstm_float.Par
 
 
 def _parts(node: Node) -> tuple[Tensor, _lstm.Steps, tuple[OneWay, OneWay]]:
-    x = node.inputs[0] if node.inputs else None
-    outputs = 1 if node.options.merge_outputs else 2
-    if len(node.inputs) != INPUTS or len(node.outputs) != outputs or x is None or len(x.shape) != 3:
-        raise ModelError(
-            f"{node.label}: {len(node.inputs)} inputs, the first {x!r}, and {len(node.outputs)} outputs; expected were "
-            f"{INPUTS}, the first of rank 3, and {outputs}"
-        )
-    aux = node.inputs[AUX]
+    x, aux = _tensor(node, 0), node.inputs[AUX]
     forward, backward = _lstm.cell(node, FORWARD), _lstm.cell(node, BACKWARD)
     has_weights = any(t is not None for t in (*forward.aux, *backward.aux))
     if (has_weights and aux is None) or (aux is not None and aux.shape[:-1] != x.shape[:-1]):

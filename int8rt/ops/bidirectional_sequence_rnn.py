@@ -21,6 +21,8 @@ from int8rt.ops._lstm import Direction
 from int8rt.ops._rnn import Rnn, tensor
 from int8rt.steps import Step
 
+operands = "x[3] others?{11} -> y backward?"
+
 INPUTS = 12
 AUX = 9
 WEIGHTS, STATES, AUX_WEIGHTS = (1, 5), (4, 8), (10, 11)
@@ -80,14 +82,8 @@ def _parts(node: Node) -> tuple[Rnn, Rnn]:
 
 
 def _aux(node: Node) -> Tensor | None:
-    """The auxiliary input, if any. Raises ModelError where inputs and outputs contradict one another."""
-    x, outputs = tensor(node, 0), 1 if node.options.merge_outputs else 2
-    if len(node.inputs) != INPUTS or len(node.outputs) != outputs or len(x.shape) != 3:
-        raise ModelError(
-            f"{node.label}: {len(node.inputs)} inputs, the first {x!r}, and {len(node.outputs)} outputs; expected were "
-            f"{INPUTS}, the first of rank 3, and {outputs}"
-        )
-    aux = node.inputs[AUX]
+    """The auxiliary input, if any. Raises ModelError where inputs contradict one another."""
+    x, aux = tensor(node, 0), node.inputs[AUX]
     weights = [node.inputs[i] for i in AUX_WEIGHTS]
     given = [t is not None for t in weights]
     if given[0] != given[1] or (given[0] and aux is None):

@@ -14,6 +14,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._lookup import table, unary
 from int8rt.steps import Step, View
 
+operands = "x -> y"
+
 EIGHT_BITS = (np.int8, np.uint8)
 
 

@@ -11,6 +11,8 @@ from int8rt.ops._index import known_shape
 from int8rt.ops._move import copy, operand, same_type, strides
 from int8rt.steps import Step
 
+operands = "x shape[1] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
     x, shape = operand(node), known_shape(node, 1)

@@ -21,6 +21,7 @@ from int8rt.steps import Call, Flat
 TYPES = ("int32", "int64", "float32", "float64")
 
 
+operands = "x -> y"
 by_value = True
 
 

@@ -8,6 +8,7 @@ from int8rt.graph import Node
 from int8rt.ops import Runtime
 from int8rt.ops._control import check_call
 
+operands = "->"
 keeps_state = runs_once = True
 
 

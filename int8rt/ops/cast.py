@@ -26,6 +26,7 @@ TYPES = (*INTEGERS, "float16", "float32", "float64", "bool", "complex64")
 NARROW = {"int4": (-8, 7), "int2": (-2, 1), "uint4": (0, 15)}
 
 
+operands = "x -> y"
 by_value = True
 
 

@@ -25,6 +25,8 @@ from int8rt.ops._move import axis_within, copy, operand, same_scale, same_type
 from int8rt.simd.lookup import look_up_within
 from int8rt.steps import Call, Flat, Step
 
+operands = "x1 more* -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     parts = [operand(node, i) for i in range(max(1, len(node.inputs)))]

@@ -24,6 +24,8 @@ from int8rt.ops._operands import FLOAT32, HybridRules, Into, Operands, Types, ki
 from int8rt.ops._window import Window, row_offsets, window, windows
 from int8rt.steps import Step
 
+operands = "x[4] w[4] b? -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, w = _inputs(node)
@@ -111,9 +113,7 @@ def _segments(g: Window, width: int, channels: int, depth: int) -> tuple[np.ndar
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:
-    x, w = node.inputs[:2]
-    if x is None or w is None or len(w.shape) != 4 or len(x.shape) != 4:
-        raise ModelError(f"{node.label}: an image and a filter of four dimensions are needed")
+    x, w = node.given[:2]
     if w.shape[3] < 1 or x.shape[3] % w.shape[3] or w.shape[0] % (x.shape[3] // w.shape[3]):
         raise ModelError(f"{node.label}: a filter {list(w.shape)} does not divide the channels of {list(x.shape)}")
     return x, w

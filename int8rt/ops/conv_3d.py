@@ -22,6 +22,8 @@ from int8rt.ops._volume import arguments, axes, check_float32, finish, paddings,
 from int8rt.simd.memory import fill_within, get, put
 from int8rt.steps import Call
 
+operands = "x[5] w[5] b? -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, w = _inputs(node)
@@ -58,8 +60,8 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:
     x, w = operand(node), operand(node, 1)
-    if len(x.shape) != 5 or len(w.shape) != 5 or x.shape[4] != w.shape[3]:
-        raise ModelError(f"{node.label}: a filter {list(w.shape)} for {list(x.shape)}; rank 5 and the same channels")
+    if x.shape[4] != w.shape[3]:
+        raise ModelError(f"{node.label}: a filter {list(w.shape)} for {list(x.shape)}; the same channels were expected")
     return x, w
 
 

@@ -24,6 +24,8 @@ from int8rt.ops._volume import arguments, axes, check_float32, finish, paddings
 from int8rt.simd.memory import fill_within, get, put
 from int8rt.steps import Call
 
+operands = "shape[1] w[5] x[5] b? -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
     w, x = _inputs(node)
@@ -66,8 +68,8 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:
     w, x = operand(node, 1), operand(node, 2)
-    if len(x.shape) != 5 or len(w.shape) != 5 or x.shape[4] != w.shape[4]:
-        raise ModelError(f"{node.label}: a filter {list(w.shape)} for {list(x.shape)}; rank 5 and the same channels")
+    if x.shape[4] != w.shape[4]:
+        raise ModelError(f"{node.label}: a filter {list(w.shape)} for {list(x.shape)}; the same channels were expected")
     return w, x
 
 

@@ -21,6 +21,8 @@ from int8rt.ops._move import axis_within, operand
 from int8rt.simd.memory import as_type_of, get, put
 from int8rt.steps import Call, Flat, Step
 
+operands = "x[1+] axis:int32 -> y"
+
 TYPES = ("int32", "int64", "float32")
 
 
@@ -56,7 +58,7 @@ def _checked(node: Node) -> tuple[Tensor, Tensor]:
     (y,) = node.outputs
     if x.type not in TYPES:
         raise ops.refuse(node, f"supported types are {', '.join(TYPES)}")
-    if y.type != x.type or axis.dtype != np.int32 or axis.size != 1 or not x.shape:
+    if y.type != x.type or axis.size != 1:
         raise ModelError(
             f"{node.label}: {node.inputs} -> {y!r}; an output as the input and one int32 axis were expected"
         )

@@ -14,6 +14,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._lookup import unary
 from int8rt.steps import Step
 
+operands = "x -> y"
+
 TYPES = ("int8", "float16", "float32")
 
 

@@ -11,6 +11,8 @@ from int8rt.ops import _depth
 from int8rt.ops._move import operand
 from int8rt.steps import Step
 
+operands = "x[4] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     b = _depth.block_size(node)

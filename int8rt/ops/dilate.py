@@ -15,14 +15,14 @@ from int8rt.ops import _interior
 from int8rt.ops._move import operand
 from int8rt.steps import PythonCall
 
+operands = "x[1+] dilations[1]:int32 value -> y"
+
 
 def axes(node: Node) -> list[_interior.Axis]:
     """How x is spread. Raises ModelError, and NotConstant where the dilations are computed at run time."""
     x, dilations = operand(node), operand(node, 1)
-    if dilations.dtype != np.int32 or dilations.shape != (len(x.shape),) or not x.shape or 0 in x.shape:
-        raise ModelError(
-            f"{node.label}: dilations {dilations!r} do not fit {list(x.shape)}; int32, one per axis, was expected"
-        )
+    if dilations.shape != (len(x.shape),) or 0 in x.shape:
+        raise ModelError(f"{node.label}: dilations {dilations!r} do not fit {list(x.shape)}; one per axis was expected")
     if dilations.data is None:
         raise ops.NotConstant(f"{node.label}: the dilations {dilations.name!r} are not constant")
     if dilations.data.min() < 1:

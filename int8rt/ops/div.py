@@ -45,6 +45,7 @@ from int8rt.steps import Step
 QUANTIZED = (*EIGHT_BITS, "int16")
 
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

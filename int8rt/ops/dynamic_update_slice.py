@@ -14,10 +14,12 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import Numerics
-from int8rt.ops._index import in_units, integer_type
+from int8rt.ops._index import in_units
 from int8rt.ops._move import operand, same_type, strides
 from int8rt.simd.memory import copy_within, get
 from int8rt.steps import Call, Flat, Step, View
+
+operands = "x update start[1]:int32|int64 -> y"
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -52,7 +54,6 @@ def prepare(node: Node, numerics: Numerics) -> Step:
 
 def _check(node: Node) -> None:
     same_type(node, operand(node), operand(node, 1), *node.outputs)
-    integer_type(node, operand(node, 2))
 
 
 @kernel

@@ -23,14 +23,14 @@ from int8rt.ops._move import operand, same_type
 from int8rt.simd.memory import as_type_of, get, put
 from int8rt.steps import Call, Step
 
+operands = "ids[1]:int32 table[2+] -> y"
+
 FACTORS = {"int8": 1, "int4": 16, "int2": 64}
 PER_BYTE = {"int8": 1, "int4": 2, "int2": 4}
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     ids, table = operand(node), operand(node, 1)
-    if len(ids.shape) != 1 or len(table.shape) < 2:
-        raise ModelError(f"{node.label}: ids {list(ids.shape)}, table {list(table.shape)}; ranks 1 and 2 were expected")
     return [(ids.shape[0], *table.shape[1:])]
 
 
@@ -47,7 +47,7 @@ def reference(node: Node, ids: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 def prepare(node: Node, numerics: Numerics) -> list[Step]:
     _check(node)
-    ids, table, (y,) = operand(node), operand(node, 1), node.outputs
+    (ids, table), (y,) = node.given, node.outputs
     if y.size == 0:
         return []
     size, columns = table.shape[0], math.prod(table.shape[1:])
@@ -81,9 +81,7 @@ def _scales(node: Node) -> tuple[np.ndarray, int]:
 
 def _check(node: Node) -> None:
     """Raises ModelError and UnsupportedError where types, scales or blocks do not fit."""
-    ids, table, (y,) = operand(node), operand(node, 1), node.outputs
-    if ids.dtype != np.int32:
-        raise ModelError(f"{node.label}: {ids.name!r} has type {ids.type}; int32 was expected")
+    table, (y,) = operand(node, 1), node.outputs
     if not _is_hybrid(node):
         same_type(node, table, y)
         return

@@ -19,6 +19,8 @@ from int8rt.ops import _index
 from int8rt.ops._move import operand
 from int8rt.steps import Step
 
+operands = "ids[1]:int32 indices[2]:int32 shape[1]:int32 weights[1] table[2+] -> y"
+
 SUM, MEAN, SQRTN = 0, 1, 2
 
 
@@ -31,8 +33,6 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
     if indices.shape != (count, len(shape)) or ids.shape != (count,) or weights.shape != (count,) or not shape:
         found = [list(t.shape) for t in (ids, indices, weights)]
         raise ModelError(f"{node.label}: ids, indices and weights of {found} do not fit {list(shape)}")
-    if len(table.shape) < 2:
-        raise ModelError(f"{node.label}: a table of {list(table.shape)}; rank 2 or more was expected")
     return [(*shape[:-1], *table.shape[1:])]
 
 
@@ -63,8 +63,6 @@ def prepare(node: Node, numerics: Numerics) -> Step:
 
 
 def _check(node: Node) -> None:
-    for position in range(3):
-        _index.integer_type(node, operand(node, position), np.int32)
     if any(t.type != "float32" for t in (operand(node, 3), operand(node, 4), *node.outputs)):
         raise ops.refuse(node, "weights, table and output must be float32")
     if node.options.combiner not in (SUM, MEAN, SQRTN):

@@ -9,6 +9,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import axis_within, integer, operand, same_scale, same_type
 from int8rt.steps import View
 
+operands = "x axis -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     shape = operand(node).shape

@@ -24,6 +24,7 @@ from int8rt.ops._lookup import check_types, elementwise
 from int8rt.simd.memory import get, put
 from int8rt.steps import Step
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

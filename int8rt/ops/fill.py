@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._index import known_shape
 from int8rt.ops._move import copy, operand, same_scale, same_type, strides
 from int8rt.steps import Step
+
+operands = "shape[1] value[0] -> y"
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
@@ -31,7 +32,5 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
 def _check(node: Node) -> None:
     value, (y,) = operand(node, 1), node.outputs
     same_type(node, value, y)
-    if value.size != 1 or len(value.shape) != 0:
-        raise ModelError(f"{node.label}: the value has shape {list(value.shape)}; a scalar was expected")
     if value.type in ("int8", "uint8", "int16"):
         same_scale(node, y, value)

@@ -23,6 +23,7 @@ from int8rt.steps import Step
 TYPES = ("int8", "int16", "int32", "int64", "float32")
 
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

@@ -30,6 +30,8 @@ from int8rt.ops._operands import HybridRules, Into, Operands, Types, kind_of, op
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Step, scratch
 
+operands = "x w[2] b? -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, w = _inputs(node)
@@ -169,9 +171,9 @@ def _at_run_time(o: Operands, segments: RowSegments) -> Step | list[Step]:
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:
-    x, w = node.inputs[:2]
-    if x is None or w is None or len(w.shape) != 2 or w.shape[1] < 1 or x.size % w.shape[1]:
-        found = ["-" if t is None else list(t.shape) for t in node.inputs[:2]]
+    x, w = node.given[:2]
+    if w.shape[1] < 1 or x.size % w.shape[1]:
+        found = [list(x.shape), list(w.shape)]
         raise ModelError(
             f"{node.label}: inputs of shapes {found}; weights [units, depth] and a multiple of depth were expected"
         )

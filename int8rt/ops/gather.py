@@ -16,6 +16,8 @@ from int8rt.ops import _index
 from int8rt.ops._move import axis_within, operand, same_type
 from int8rt.steps import Step
 
+operands = "x indices:int16|int32|int64 -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, indices = operand(node), operand(node, 1)
@@ -59,4 +61,3 @@ def _sizes(node: Node) -> tuple[int, int, int, int, int]:
 
 def _check(node: Node) -> None:
     same_type(node, operand(node), *node.outputs)
-    _index.integer_type(node, operand(node, 1), np.int16, np.int32, np.int64)

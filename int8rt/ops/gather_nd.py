@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import Numerics
@@ -16,11 +15,11 @@ from int8rt.ops._move import operand, same_type
 from int8rt.simd.memory import copy_within, get, put
 from int8rt.steps import Call, Flat, Step
 
+operands = "x[1+] indices[1+]:int16|int32|int64 -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, indices = operand(node), operand(node, 1)
-    if not x.shape:
-        raise ModelError(f"{node.label}: a scalar has no slices")
     depth = _nd.depth_of(node, indices, x.shape)
     return [(*indices.shape[:-1], *x.shape[depth:])]
 
@@ -44,7 +43,6 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
 
 def _check(node: Node) -> None:
     same_type(node, operand(node), *node.outputs)
-    _index.integer_type(node, operand(node, 1), np.int16, np.int32, np.int64)
 
 
 @kernel

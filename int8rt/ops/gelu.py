@@ -28,6 +28,7 @@ MINUS_SQRT_HALF = np.float32(-math.sqrt(0.5))
 SQRT_2_BY_PI = np.float32(math.sqrt(2 / math.pi))
 CUBIC = np.float32(0.044715)
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

@@ -10,6 +10,7 @@ from int8rt.ops import _comparison
 from int8rt.ops._elementwise import shape
 from int8rt.steps import Call
 
+operands = "x1 x2 -> y:bool"
 by_value = True
 
 

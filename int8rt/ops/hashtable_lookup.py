@@ -12,14 +12,15 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
-from int8rt.ops._index import integer_type
 from int8rt.ops._move import operand, same_type
 from int8rt.steps import Step
+
+operands = "queries[1]:int32 keys[1]:int32 rows[1+] -> y hits:uint8"
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     queries, keys, rows = (operand(node, i) for i in range(3))
-    if len(queries.shape) != 1 or len(keys.shape) != 1 or rows.shape[:1] != keys.shape:
+    if rows.shape[:1] != keys.shape:
         found = [list(t.shape) for t in (queries, keys, rows)]
         raise ModelError(f"{node.label}: queries, keys and rows of {found}; vectors and a row per key were expected")
     return [(queries.shape[0], *rows.shape[1:]), queries.shape]
@@ -55,10 +56,4 @@ def prepare(node: Node, numerics: Numerics) -> Step:
 
 
 def _check(node: Node) -> None:
-    queries, keys, rows = (operand(node, i) for i in range(3))
-    y, hits = node.outputs
-    integer_type(node, queries, np.int32)
-    integer_type(node, keys, np.int32)
-    same_type(node, rows, y)
-    if hits.dtype != np.uint8:
-        raise ModelError(f"{node.label}: {hits.name!r} is {hits.type}; uint8 was expected")
+    same_type(node, operand(node, 2), node.outputs[0])

@@ -10,6 +10,8 @@ from int8rt.graph import Node
 from int8rt.ops import Body, Runtime
 from int8rt.ops._control import check_call, check_condition, truth
 
+operands = "condition:bool more* -> y*"
+
 
 def shapes(node: Node) -> None:
     check_condition(node, node.inputs[0])

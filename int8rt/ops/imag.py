@@ -10,6 +10,7 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops import _complex
 from int8rt.steps import Step
 
+operands = "x -> y"
 by_value = True
 shapes = _complex.shapes
 

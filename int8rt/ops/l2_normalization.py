@@ -20,9 +20,11 @@ from int8rt.numerics.fixedmath import inverse_sqrt
 from int8rt.numerics.fixedpoint import requantize_double_rounding
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import stored, stored_zero
-from int8rt.ops._lookup import EIGHT_BITS, centered, check_scales, check_types, flat, store, unary
+from int8rt.ops._lookup import EIGHT_BITS, centered, check_scales, check_types, flat, store
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Step
+
+operands = "x[1+] -> y"
 
 OUTPUT_SCALE = 1 / 128
 OUTPUT_ZERO_POINT = {"int8": 0, "uint8": 128}
@@ -30,10 +32,7 @@ LEAST_NORM = np.float32(1e-6)
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
-    x, _ = unary(node)
-    if not x.shape:
-        raise ModelError(f"{node.label}: the input is a scalar, expected an axis to sum over")
-    return [x.shape]
+    return [node.given[0].shape]
 
 
 def reference(node: Node, x: np.ndarray) -> np.ndarray:

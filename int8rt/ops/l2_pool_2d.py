@@ -18,6 +18,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._pool import check, clamp, float_mean, mean_of_floats, pool
 from int8rt.steps import Call
 
+operands = "x[4] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, g = pool(node)

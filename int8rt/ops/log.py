@@ -18,6 +18,7 @@ from int8rt.ops import _lookup
 from int8rt.ops._lookup import check, each, function_of, table
 from int8rt.steps import Step
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

@@ -20,10 +20,12 @@ from int8rt.numerics.fixedmath import log_q12
 from int8rt.numerics.fixedpoint import multiplier_of, requantize_double_rounding, shift_half_away
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import stored
-from int8rt.ops._lookup import EIGHT_BITS, check_scales, check_types, flat, store, unary
+from int8rt.ops._lookup import EIGHT_BITS, check_scales, check_types, flat, store
 from int8rt.ops._softmax import Differences, differences, largest_of_rows
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Step
+
+operands = "x[1+] -> y"
 
 OUTPUT_SCALE = 1 / 16
 OUTPUT_ZERO_POINT = {"int8": 127, "uint8": 255}
@@ -33,10 +35,7 @@ LEAST_SCALE = 2.0**-26  # LiteRT ends the process where the input's is not above
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
-    x, _ = unary(node)
-    if not x.shape:
-        raise ModelError(f"{node.label}: the input is a scalar, expected an axis to sum over")
-    return [x.shape]
+    return [node.given[0].shape]
 
 
 def reference(node: Node, x: np.ndarray) -> np.ndarray:

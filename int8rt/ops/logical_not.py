@@ -11,6 +11,7 @@ from int8rt.ops import _lookup
 from int8rt.ops._lookup import check_types, each
 from int8rt.steps import Step
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

@@ -12,6 +12,7 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._elementwise import call, checked, full_first, shape
 from int8rt.steps import Call
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

@@ -26,6 +26,7 @@ UPPER, LOWER = np.float32(16.619047164916992188), np.float32(-9)
 
 OUTPUT_SCALES = {"int8": 1 / 256, "uint8": 1 / 256, "int16": 1 / 32768}
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

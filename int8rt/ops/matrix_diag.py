@@ -6,17 +6,16 @@ import math
 
 import numpy as np
 
-from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import copy, filled, operand, same_type
 from int8rt.steps import Step
 
+operands = "x[1+] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     shape = operand(node).shape
-    if not shape:
-        raise ModelError(f"{node.label}: a scalar has no diagonal; rank 1 or more was expected")
     return [(*shape, shape[-1])]
 
 

@@ -12,10 +12,12 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import copy, operand, same_type
 from int8rt.steps import Step
 
+operands = "x[2+] diagonal[1+] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, diagonal = operand(node), operand(node, 1)
-    if len(x.shape) < 2 or diagonal.shape != (*x.shape[:-2], min(x.shape[-2:])):
+    if diagonal.shape != (*x.shape[:-2], min(x.shape[-2:])):
         raise ModelError(f"{node.label}: {list(diagonal.shape)} is not the shape of a diagonal of {list(x.shape)}")
     return [x.shape]
 

@@ -21,6 +21,8 @@ from int8rt.simd.memory import fill_within, get, put
 from int8rt.simd.runs import bytes_max, bytes_of, bytes_store
 from int8rt.steps import Call
 
+operands = "x[4] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, g = pool(node)

@@ -33,6 +33,8 @@ from int8rt.ops._reduce import (
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Step, scratch
 
+operands = "x axes:int32 -> y"
+
 SUM_TYPES = {"int32": np.int64, "int64": np.int64, "float32": np.float32}  # of those that are not quantized
 
 

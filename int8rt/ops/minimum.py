@@ -20,6 +20,7 @@ from int8rt.steps import Call
 TYPES = (*EIGHT_BITS, "int16", *PLAIN)
 
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

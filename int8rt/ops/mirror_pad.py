@@ -20,6 +20,8 @@ from int8rt.ops._move import copy, operand, same_scale, same_type, strides
 from int8rt.ops._pad import Padding
 from int8rt.steps import Step
 
+operands = "x paddings[2] -> y"
+
 OFFSETS = {0: 1, 1: 0}  # of the options' mode: REFLECT, SYMMETRIC
 
 

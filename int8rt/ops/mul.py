@@ -44,6 +44,7 @@ from int8rt.simd.memory import as_type_of
 from int8rt.simd.pairs import scaled_products
 from int8rt.steps import Call, Flat
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

@@ -9,6 +9,11 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops import _suppression
 from int8rt.steps import Call
 
+operands = (
+    "boxes[2]:float32 scores[1]:float32 count:int32 overlap:float32 threshold:float32 sigma:float32 "
+    "-> indices:int32 scores:float32 valid:int32"
+)
+
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
     return _suppression.shapes(node, soft=True)

@@ -16,10 +16,12 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import Numerics
-from int8rt.ops._index import in_units, integer_type, known
+from int8rt.ops._index import in_units, known
 from int8rt.ops._move import axis_within, copy, operand, same_type, strides
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Flat, Step
+
+operands = "indices:int32|int64 depth on off -> y"
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
@@ -57,7 +59,6 @@ def _axis(node: Node) -> int:
 def _check(node: Node) -> None:
     on, off = operand(node, 2), operand(node, 3)
     same_type(node, on, off, *node.outputs)
-    integer_type(node, operand(node))
     if on.size != 1 or off.size != 1:
         raise ModelError(f"{node.label}: {list(on.shape)} and {list(off.shape)}; single on and off were expected")
 

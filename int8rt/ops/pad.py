@@ -9,6 +9,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops import _pad
 from int8rt.steps import Step
 
+operands = "x paddings[2] value? -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return _pad.shapes(node)

@@ -30,6 +30,7 @@ NEAR = np.float32(1e-5)
 GREATEST = np.finfo(np.float32).max
 
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

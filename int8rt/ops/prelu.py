@@ -22,17 +22,18 @@ from int8rt.native.kernel import inline
 from int8rt.numerics.fixedpoint import Multiplier, activation_range, requantize_double_rounding, scale_float
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import stored, stored_zero
-from int8rt.ops._elementwise import EIGHT_BITS, call, check_scales, multiplier_for, operands, shape
+from int8rt.ops._elementwise import EIGHT_BITS, call, check_scales, multiplier_for, shape
 from int8rt.steps import Call
 
 TYPES = (*EIGHT_BITS, "int16", "float32")
 
 
+operands = "x alpha -> y"
 by_value = True
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
-    x, alpha = operands(node)
+    x, alpha = node.given
     whole = shape(node)
     if whole != tuple(x.shape):
         raise ModelError(f"{node.label}: alpha {list(alpha.shape)} cannot be broadcast to the input {list(x.shape)}")
@@ -61,7 +62,7 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 
 
 def _checked(node: Node) -> tuple[Tensor, Tensor, Tensor]:
-    x, alpha = operands(node)
+    x, alpha = node.given
     (y,) = node.outputs
     if y.type != x.type or (alpha.type != x.type and (x.type, alpha.type) != ("int16", "int8")):
         raise ModelError(f"{node.label} makes {y.type} of {x.type} and alpha {alpha.type}; one type was expected")

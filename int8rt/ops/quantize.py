@@ -40,6 +40,7 @@ TYPES = {
 }
 
 
+operands = "x -> y"
 by_value = True
 
 

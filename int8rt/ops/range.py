@@ -16,13 +16,13 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import operand, same_type
 from int8rt.steps import Step
 
+operands = "start[0] limit[0] delta[0] -> y"
+
 TYPES = ("int32", "int64", "float32")
 
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
-    given = [operand(node, i) for i in range(3)]
-    if any(t.shape != () for t in given):
-        raise ModelError(f"{node.label}: shapes {[list(t.shape) for t in given]}; three scalars were expected")
+    given = node.given
     same_type(node, *given)
     if any(t.data is None for t in given):
         return None

@@ -11,6 +11,8 @@ from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import operand
 
+operands = "x -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [()]

@@ -13,6 +13,7 @@ from int8rt.ops._control import handle_of
 from int8rt.ops._move import operand
 from int8rt.steps import View
 
+operands = "handle -> y"
 keeps_state = True
 
 

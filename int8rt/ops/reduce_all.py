@@ -9,6 +9,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._reduce import call, checked, output_shape, rows, smaller
 from int8rt.steps import Call
 
+operands = "x axes:int32 -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [output_shape(node)]

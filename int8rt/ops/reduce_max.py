@@ -18,6 +18,8 @@ from int8rt.ops._move import same_scale
 from int8rt.ops._reduce import QUANTIZED, beginning, call, checked, extreme, larger, output_shape
 from int8rt.steps import Step
 
+operands = "x axes:int32 -> y"
+
 TYPES = (*QUANTIZED, "int32", "int64", "float32", "bool")
 
 

@@ -35,6 +35,8 @@ from int8rt.ops._reduce import (
 )
 from int8rt.steps import Step
 
+operands = "x axes:int32 -> y"
+
 TYPES = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
 
 

@@ -15,6 +15,8 @@ from int8rt.ops import _reduce_window
 from int8rt.ops._move import operand
 from int8rt.steps import PythonCall
 
+operands = "x init window strides dilations -> y"
+
 FUNCTIONS = dict(enumerate(("ADD", "MUL", "MINIMUM", "MAXIMUM", "ALL", "ANY"), 1))
 
 

@@ -13,6 +13,7 @@ from int8rt.steps import Step
 
 LIMITS = 0.0, math.inf
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

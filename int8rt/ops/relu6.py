@@ -11,6 +11,7 @@ from int8rt.steps import Step
 
 LIMITS = 0.0, 6.0
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

@@ -11,6 +11,7 @@ from int8rt.steps import Step
 
 LIMITS = -1.0, 1.0
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

@@ -13,6 +13,8 @@ from int8rt.ops import NotConstant
 from int8rt.ops._move import operand, same_type
 from int8rt.steps import View
 
+operands = "x shape? -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x = operand(node)

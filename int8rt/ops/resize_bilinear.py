@@ -23,6 +23,8 @@ from int8rt.ops._resize import Axis, output_shape
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call
 
+operands = "x[4] size[1]:int32 -> y"
+
 
 class Places(NamedTuple):
     """Between which input indices an output index lies, and how far from the lower one. Kernels take this order."""

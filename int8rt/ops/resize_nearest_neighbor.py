@@ -21,6 +21,8 @@ from int8rt.ops._resize import TYPES, Axis, axes, check, output_shape
 from int8rt.simd.memory import copy_within
 from int8rt.steps import Call
 
+operands = "x[4] size[1]:int32 -> y"
+
 MOVED = (*TYPES, "int32", "bool")
 
 

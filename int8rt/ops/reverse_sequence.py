@@ -11,10 +11,12 @@ from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.native.kernel import kernel
 from int8rt.numerics.rules import Numerics
-from int8rt.ops._index import check, fault_of, in_units, integer_type, report
+from int8rt.ops._index import check, fault_of, in_units, report
 from int8rt.ops._move import axis_within, operand, same_type
 from int8rt.simd.memory import copy_within, get
 from int8rt.steps import Call, Flat, Step
+
+operands = "x[1+] lengths[1]:int32|int64 -> y"
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -60,7 +62,6 @@ def _axes(node: Node) -> tuple[int, int]:
 
 def _check(node: Node) -> None:
     same_type(node, operand(node), *node.outputs)
-    integer_type(node, operand(node, 1))
 
 
 @kernel

@@ -8,13 +8,13 @@ from int8rt import ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
-from int8rt.ops._index import integer_type
 from int8rt.ops._move import axis_within, copy, operand, same_type, strides
 from int8rt.steps import Step
 
+operands = "x axes:int32|int64 -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
-    integer_type(node, operand(node, 1))
     return [operand(node).shape]
 
 

@@ -15,17 +15,16 @@ from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.steps import Step
 
+operands = "x[2+] lengths[1] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
-    x, lengths = node.inputs
+    x, lengths = node.given
     (y,) = node.outputs
-    if x is None or lengths is None:
-        raise ModelError(f"{node.label}: an input is missing")
     if x.dtype != np.float32 or y.dtype != np.complex64 or lengths.dtype != np.int32:
         raise ops.refuse(node, f"to {y.type}: supported is float32 with lengths int32 to complex64")
-    if len(x.shape) < 2 or lengths.shape != (2,):
-        found = f"{list(x.shape)} and lengths {list(lengths.shape)}"
-        raise ModelError(f"{node.label}: the input has shape {found}; two dimensions or more, and [2], were expected")
+    if lengths.shape != (2,):
+        raise ModelError(f"{node.label}: the lengths are {lengths!r}; height and width were expected")
     if lengths.data is None:
         return None
     height, width = map(int, lengths.data)

@@ -21,6 +21,7 @@ from int8rt.steps import Call
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _rnn
 from int8rt.ops._lstm import Steps
-from int8rt.ops._rnn import Rnn, tensor
+from int8rt.ops._rnn import Rnn
 from int8rt.steps import Step
 
-INPUTS, STATE = 5, 4
+operands = "x[2] w[2] r b h -> y"
+
+STATE = 4
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -32,12 +33,7 @@ def prepare(node: Node, numerics: Numerics) -> Step:
 
 
 def _parts(node: Node) -> Rnn:
-    x = tensor(node, 0)
-    if len(node.inputs) != INPUTS or len(x.shape) != 2:
-        raise ModelError(
-            f"{node.label}: {len(node.inputs)} inputs, the first {x!r}; {INPUTS}, the first [batch, depth]"
-        )
-    w, r, bias, h = (tensor(node, i) for i in range(1, INPUTS))
+    x, w, r, bias, h = node.given
     rnn = Rnn(x, None, w, r, None, bias, h, node.outputs[0], Steps(1, 1, x.shape[0]))
     _rnn.check(node, rnn)
     return rnn

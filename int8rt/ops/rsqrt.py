@@ -22,6 +22,7 @@ from int8rt.steps import Step
 
 MORE_BITS = 20
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

@@ -21,6 +21,8 @@ from int8rt.ops._move import filled, operand, same_type
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Flat, Step
 
+operands = "indices[1+]:int32|int64 updates shape[1] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
     shape = _index.known_shape(node, 2)
@@ -66,7 +68,6 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
 
 def _check(node: Node) -> None:
     same_type(node, operand(node, 1), *node.outputs)
-    _index.integer_type(node, operand(node))
 
 
 @kernel

@@ -17,11 +17,13 @@ from int8rt.ops._move import integers, operand
 from int8rt.ops._segment import checked, combined
 from int8rt.steps import PythonCall
 
+operands = "x[1+] ids[1]:int32 -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, ids = operand(node), operand(node, 1)
-    if ids.dtype != np.int32 or len(ids.shape) != 1 or ids.shape != x.shape[:1]:
-        raise ModelError(f"{node.label}: {node.inputs}; an int32 id for each row of x was expected")
+    if ids.shape != x.shape[:1]:
+        raise ModelError(f"{node.label}: {ids.size} ids for {list(x.shape)}; one for each row was expected")
     values = np.array(integers(node, 1, "the segment ids"), np.int64)
     if values.size and (values[0] != 0 or not np.isin(np.diff(values), (0, 1)).all()):
         raise ModelError(f"{node.label}: segment ids must begin with 0 and rise by 0 or 1")

@@ -12,12 +12,14 @@ import numpy as np
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
-from int8rt.ops._select import call, check, is_single, operands
+from int8rt.ops._select import call, check, is_single
 from int8rt.steps import Call
+
+operands = "condition:bool x1 x2 -> y"
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
-    condition, x1, x2 = operands(node)
+    condition, x1, x2 = node.given
     if is_single(node):
         return [node.outputs[0].shape]
     if x1.shape != x2.shape or condition.shape not in (x1.shape, (), x1.shape[:1]):
@@ -37,7 +39,7 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 
 def _seen(node: Node) -> tuple[int, ...]:
     """The condition's shape so that it can be broadcast."""
-    condition, x1, _ = operands(node)
+    condition, x1, _ = node.given
     if len(condition.shape) == 1 and not is_single(node):
         return (*condition.shape, *[1] * (len(x1.shape) - 1))
     return condition.shape

@@ -10,16 +10,17 @@ import numpy as np
 from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
-from int8rt.ops._select import call, check, is_single, operands
+from int8rt.ops._select import call, check, is_single
 from int8rt.steps import Call
 
+operands = "condition:bool x1 x2 -> y"
 by_value = True
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     if is_single(node):
         return [node.outputs[0].shape]
-    given = [t.shape for t in operands(node)]
+    given = [t.shape for t in node.given]
     try:
         return [tuple(map(int, np.broadcast_shapes(*given)))]
     except ValueError:
@@ -32,4 +33,4 @@ def reference(node: Node, condition: np.ndarray, x1: np.ndarray, x2: np.ndarray)
 
 
 def prepare(node: Node, numerics: Numerics) -> Call:
-    return call(node, operands(node)[0].shape)
+    return call(node, node.given[0].shape)

@@ -12,6 +12,8 @@ from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import operand
 
+operands = "x -> y"
+
 TYPES: dict[int, np.dtype] = {2: np.dtype(np.int32), 4: np.dtype(np.int64)}  # by the number that the file has for them
 
 

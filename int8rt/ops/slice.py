@@ -10,6 +10,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import copy, integers, operand, same_type, strides
 from int8rt.steps import Step
 
+operands = "x begin[1] size[1] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [tuple(size for _, size in _box(node))]

@@ -34,6 +34,8 @@ from int8rt.simd.memory import get, put
 from int8rt.simd.runs import largest_of_bytes
 from int8rt.steps import Call, Step
 
+operands = "x[1+] -> y"
+
 # {input: outputs}
 TYPES = {
     "float32": ("float32",),
@@ -50,10 +52,7 @@ SUM_SHIFT = 12  # from Q0.31 to Q12.19
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
-    x, _ = unary(node)
-    if not x.shape:
-        raise ModelError(f"{node.label}: the input is a scalar, expected an axis to sum over")
-    return [x.shape]
+    return [node.given[0].shape]
 
 
 # References

@@ -15,6 +15,8 @@ from int8rt.ops import _batches
 from int8rt.ops._move import filled, operand
 from int8rt.steps import Step
 
+operands = "x block[1] paddings[2] -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
     b, x = _batches.blocks(node), operand(node)

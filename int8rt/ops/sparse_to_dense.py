@@ -20,6 +20,8 @@ from int8rt.ops._move import copy, operand, same_type, strides
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Flat, Step
 
+operands = "indices[0-2]:int32|int64 shape[1] values[0-1] default -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
     indices, values, default = operand(node), operand(node, 2), operand(node, 3)
@@ -27,7 +29,7 @@ def shapes(node: Node) -> list[tuple[int, ...]] | None:
     if shape is None:
         return None
     rows, depth = _rows(node)
-    if len(indices.shape) > 2 or depth != len(shape) or values.shape not in ((), (rows,)) or default.size != 1:
+    if depth != len(shape) or values.shape not in ((), (rows,)) or default.size != 1:
         found = [list(t.shape) for t in (indices, values, default)]
         raise ModelError(f"{node.label}: indices, values and default of {found} do not fit {list(shape)}")
     return [shape]
@@ -73,7 +75,6 @@ def _as_rows(node: Node) -> np.ndarray | None:
 
 def _check(node: Node) -> None:
     same_type(node, operand(node, 2), operand(node, 3), *node.outputs)
-    _index.integer_type(node, operand(node))
 
 
 @kernel

@@ -11,6 +11,8 @@ from int8rt.ops import _split
 from int8rt.ops._move import axis_within, integer, operand
 from int8rt.steps import Step
 
+operands = "axis x[1+] -> y1 more*"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, axis, count = operand(node, 1), _axis(node), node.options.num_splits

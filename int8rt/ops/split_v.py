@@ -11,6 +11,8 @@ from int8rt.ops import _split
 from int8rt.ops._move import axis_within, integer, integers, operand
 from int8rt.steps import Step
 
+operands = "x[1+] sizes axis -> y1 more*"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, axis, sizes = operand(node), _axis(node), integers(node, 1, "sizes")

@@ -30,6 +30,7 @@ TYPES = ("int8", "int32", "float32")
 LEFT = 7
 
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

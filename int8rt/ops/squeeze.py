@@ -10,6 +10,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import axis_within, operand, same_type
 from int8rt.steps import View
 
+operands = "x -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     shape = operand(node).shape

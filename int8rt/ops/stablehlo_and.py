@@ -12,6 +12,7 @@ from int8rt.steps import PythonCall
 TYPES = ("bool", *_stablehlo.INTEGERS)
 
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

@@ -10,6 +10,8 @@ from int8rt.graph import Node
 from int8rt.ops import Body, Runtime
 from int8rt.ops._control import check_call
 
+operands = "x* -> y*"
+
 
 def shapes(node: Node) -> None:
     (subgraph,) = node.subgraphs

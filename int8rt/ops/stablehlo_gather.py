@@ -21,6 +21,8 @@ from int8rt.ops._index_vectors import check_axes, rows_shape, starts
 from int8rt.ops._move import operand, same_type
 from int8rt.steps import PythonCall
 
+operands = "x indices:int32|int64 -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x, indices, o = operand(node), operand(node, 1), node.options

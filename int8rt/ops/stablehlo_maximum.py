@@ -9,6 +9,7 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops import _stablehlo
 from int8rt.steps import PythonCall
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

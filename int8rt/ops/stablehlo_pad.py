@@ -15,6 +15,8 @@ from int8rt.ops import _interior
 from int8rt.ops._move import operand
 from int8rt.steps import PythonCall
 
+operands = "x[1+] value -> y"
+
 
 def axes(node: Node) -> list[_interior.Axis]:
     """How x is padded. Raises ModelError."""

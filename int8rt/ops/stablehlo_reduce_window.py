@@ -15,6 +15,8 @@ from int8rt.ops import _interior, _reduce_window
 from int8rt.ops._move import operand
 from int8rt.steps import PythonCall
 
+operands = "x init -> y"
+
 FUNCTIONS = {
     "ADD": "ADD", "STABLEHLO_ADD": "ADD", "MUL": "MUL", "STABLEHLO_MULTIPLY": "MUL", "MINIMUM": "MINIMUM",
     "STABLEHLO_MINIMUM": "MINIMUM", "MAXIMUM": "MAXIMUM", "STABLEHLO_MAXIMUM": "MAXIMUM", "LOGICAL_AND": "ALL",

@@ -23,6 +23,8 @@ from int8rt.ops._move import operand, same_type
 from int8rt.ops._stablehlo import NUMBERS
 from int8rt.steps import PythonCall
 
+operands = "x indices:int32|int64 updates -> y"
+
 COMPUTATIONS: dict[str, np.ufunc] = {
     "STABLEHLO_ADD": np.add, "STABLEHLO_MULTIPLY": np.multiply,
     "STABLEHLO_MAXIMUM": np.maximum, "STABLEHLO_MINIMUM": np.minimum,

@@ -18,6 +18,7 @@ from int8rt.steps import PythonCall
 TYPES = ("int8", "int16", "int32")
 
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

@@ -20,6 +20,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import copy, integers, operand, same_type, strides
 from int8rt.steps import Step
 
+operands = "x begin end strides -> y"
+
 
 class Range(NamedTuple):
     """What is taken along one axis of x, or a new axis."""

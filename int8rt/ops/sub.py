@@ -9,6 +9,7 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops import _elementwise, _sum
 from int8rt.steps import Call
 
+operands = "x1 x2 -> y"
 by_value = True
 
 

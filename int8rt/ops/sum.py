@@ -34,6 +34,8 @@ from int8rt.ops._reduce import (
 )
 from int8rt.steps import Step
 
+operands = "x axes:int32 -> y"
+
 TYPES = (*QUANTIZED, "int32", "int64", "float32", "bool")
 
 

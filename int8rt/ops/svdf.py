@@ -50,7 +50,9 @@ from int8rt.simd.floats import dot_widened
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Flat, Step, scratch
 
-INPUTS, STATE = 5, 4
+operands = "x[2] feature[2] time[2] b? state[2] -> y"
+
+BIAS, STATE = 3, 4
 
 
 class Svdf(NamedTuple):
@@ -147,17 +149,13 @@ def _is_symmetric(node: Node) -> bool:
 
 
 def _parts(node: Node) -> Svdf:
-    x, feature, time, bias, state = (node.inputs[i] if i < len(node.inputs) else None for i in range(INPUTS))
-    if len(node.inputs) != INPUTS or x is None or feature is None or time is None or state is None:
-        raise ModelError(
-            f"{node.label} has inputs {node.inputs}; {INPUTS} were expected, of which the bias may be left out"
-        )
+    (x, feature, time), state, bias = node.given[:3], node.given[-1], node.inputs[BIAS]
     if feature.data is None or time.data is None or (bias is not None and bias.data is None):
         raise ops.refuse(node, "weights and bias must be constants")
     rank = node.options.rank
     filters, depth = feature.shape
     memory = time.shape[1]
-    if rank < 1 or filters % rank or time.shape != (filters, memory) or memory < 1 or x.shape != (x.shape[0], depth):
+    if rank < 1 or filters % rank or time.shape != (filters, memory) or memory < 1 or x.shape[1] != depth:
         raise ModelError(f"{node.label}: input {x!r}, weights {feature!r} and {time!r} do not fit rank {rank}")
     if bias is not None and bias.shape != (filters // rank,):
         raise ModelError(f"{node.label}: the bias is {bias!r}; {filters // rank} values were expected")

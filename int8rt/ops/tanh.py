@@ -20,6 +20,7 @@ from int8rt.ops._lookup import EIGHT_BITS, check, elementwise, table, through_fl
 from int8rt.simd.memory import get, put
 from int8rt.steps import Step
 
+operands = "x -> y"
 by_value = True
 shapes = _lookup.shapes
 

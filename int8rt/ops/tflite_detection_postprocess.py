@@ -33,6 +33,8 @@ from int8rt.simd.memory import get, put
 from int8rt.steps import Call, Flat, Step, scratch
 from int8rt.steps import fault as new_fault
 
+operands = "boxes[3] scores[3] anchors[2] -> boxes:float32 classes:float32 scores:float32 count:float32"
+
 DESCENDING = 1
 PER_CLASS = 100  # detections, unless the options say otherwise
 
@@ -154,15 +156,13 @@ def _checked(node: Node) -> tuple[Options, int]:
     """The options, and how many classes stand for no object. Raises ModelError and UnsupportedError."""
     o = options(node)
     boxes, scores, anchors = (operand(node, i) for i in range(3))
-    n = anchors.shape[0] if anchors.shape else 0
-    if len(boxes.shape) != 3 or boxes.shape[:2] != (1, n) or boxes.shape[2] < 4 or anchors.shape != (n, 4):
+    n = anchors.shape[0]
+    if boxes.shape[:2] != (1, n) or boxes.shape[2] < 4 or anchors.shape != (n, 4):
         raise ModelError(f"{node.label}: boxes {list(boxes.shape)} and anchors {list(anchors.shape)} do not fit")
-    if len(scores.shape) != 3 or scores.shape[:2] != (1, n) or scores.shape[2] - o.classes not in (0, 1):
+    if scores.shape[:2] != (1, n) or scores.shape[2] - o.classes not in (0, 1):
         raise ModelError(f"{node.label}: scores {list(scores.shape)} do not fit {n} boxes of {o.classes} classes")
     if not boxes.type == anchors.type in ("float32", "uint8") or scores.type not in ("float32", "uint8"):
         raise ops.refuse(node, "float32 and uint8 are supported, of boxes and anchors alike")
-    if any(t.type != "float32" for t in node.outputs):
-        raise ModelError(f"{node.label}: outputs of float32 were expected")
     return o, scores.shape[2] - o.classes
 
 

@@ -11,6 +11,8 @@ from int8rt.ops._index import known
 from int8rt.ops._move import copy, operand, same_type, strides
 from int8rt.steps import Step
 
+operands = "x counts -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]] | None:
     counts = _counts(node)

@@ -18,6 +18,8 @@ from int8rt.ops._move import integer, operand
 from int8rt.simd.memory import get, put
 from int8rt.steps import Call
 
+operands = "x[1+] k:int16|int32 -> values indices:int16|int32"
+
 TYPES = ("int8", "uint8", "int16", "int32", "int64", "float32")
 INDEX_TYPES = ("int16", "int32")
 
@@ -61,10 +63,6 @@ def prepare(node: Node, numerics: Numerics) -> Call:
 def _count(node: Node) -> int:
     """How many of the largest are asked for. Raises ModelError, and NotConstant for a count of the run."""
     x = operand(node)
-    if operand(node, 1).type not in INDEX_TYPES or not x.shape or len(node.outputs) != 2:
-        raise ModelError(
-            f"{node.label}: {node.inputs}; values with a last axis and a count, int16 or int32, were expected"
-        )
     k = max(integer(node, 1, "the count"), 0)
     if k > x.shape[-1]:
         raise ModelError(f"{node.label}: the {k} largest of {x.shape[-1]} values")
@@ -73,11 +71,10 @@ def _count(node: Node) -> int:
 
 def _checked(node: Node) -> Tensor:
     x = operand(node)
-    values, where = node.outputs
     if x.type not in TYPES:
         raise ops.refuse(node, f"supported types are {', '.join(TYPES)}")
-    if values.type != x.type or where.type not in INDEX_TYPES:
-        raise ModelError(f"{node.label}: outputs {values.type} and {where.type}; {x.type} and an index were expected")
+    if node.outputs[0].type != x.type:
+        raise ModelError(f"{node.label}: the values are {node.outputs[0].type}; {x.type} was expected as the input")
     return x
 
 

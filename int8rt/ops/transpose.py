@@ -10,6 +10,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import axis_within, copy, integers, operand, same_type, strides
 from int8rt.steps import Step
 
+operands = "x perm -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     x = operand(node)

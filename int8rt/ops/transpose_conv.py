@@ -30,6 +30,8 @@ from int8rt.ops._window import Window, row_offsets, window
 from int8rt.simd.memory import copy_within
 from int8rt.steps import Call, Step, scratch
 
+operands = "shape[1]:int32 w[4] x[4] b? -> y"
+
 BIAS = 3
 
 
@@ -133,9 +135,7 @@ def _phases(w: np.ndarray, v: Direction, h: Direction) -> np.ndarray:
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:
-    w, x = node.inputs[1:3]
-    if x is None or w is None or len(w.shape) != 4 or len(x.shape) != 4:
-        raise ModelError(f"{node.label}: an image and a filter of four dimensions are needed")
+    w, x = node.given[1:3]
     if min(*w.shape, *x.shape[1:]) < 1 or x.shape[3] != w.shape[3]:
         raise ModelError(f"{node.label}: a filter {list(w.shape)} does not fit the channels of {list(x.shape)}")
     return x, w
@@ -144,9 +144,9 @@ def _inputs(node: Node) -> tuple[Tensor, Tensor]:
 def _output_shape(node: Node) -> tuple[int, ...]:
     """What the first input says."""
     x, w = _inputs(node)
-    given = node.inputs[0]
-    if given is None or given.dtype != np.int32 or given.shape != (4,):
-        raise ModelError(f"{node.label}: the output shape is {given!r}; int32[4] was expected")
+    given = node.given[0]
+    if given.shape != (4,):
+        raise ModelError(f"{node.label}: the output shape is {given!r}; four sizes were expected")
     if given.data is None:
         raise ops.NotConstant(f"{node.label}: the output shape {given.name!r} is not a constant")
     shape = tuple(int(n) for n in given.data)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _lstm
 from int8rt.ops._lstm_full import Full, full, run_reference, step
 from int8rt.steps import Step
+
+operands = "x[3] others?* -> y"
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -29,7 +30,5 @@ def prepare(node: Node, numerics: Numerics) -> Step:
 
 
 def _parts(node: Node) -> Full:
-    x = node.inputs[0] if node.inputs else None
-    if x is None or len(x.shape) != 3:
-        raise ModelError(f"{node.label}: the input is {x!r}; [time, batch, depth] or [batch, time, depth] expected")
+    x = node.given[0]
     return full(node, x, _lstm.steps(x.shape, node.options.time_major))

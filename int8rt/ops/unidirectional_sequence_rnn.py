@@ -6,14 +6,15 @@ import math
 
 import numpy as np
 
-from int8rt.errors import ModelError
 from int8rt.graph import Node
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _lstm, _rnn
-from int8rt.ops._rnn import Rnn, tensor
+from int8rt.ops._rnn import Rnn
 from int8rt.steps import Step
 
-INPUTS, STATE = 5, 4
+operands = "x[3] w[2] r b h -> y"
+
+STATE = 4
 
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
@@ -33,10 +34,7 @@ def prepare(node: Node, numerics: Numerics) -> Step:
 
 
 def _parts(node: Node) -> Rnn:
-    x = tensor(node, 0)
-    if len(node.inputs) != INPUTS or len(x.shape) != 3:
-        raise ModelError(f"{node.label}: {len(node.inputs)} inputs, the first {x!r}; {INPUTS}, the first of rank 3")
-    w, r, bias, h = (tensor(node, i) for i in range(1, INPUTS))
+    x, w, r, bias, h = node.given
     rnn = Rnn(x, None, w, r, None, bias, h, node.outputs[0], _lstm.steps(x.shape, node.options.time_major))
     _rnn.check(node, rnn)
     return rnn

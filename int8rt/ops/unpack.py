@@ -12,6 +12,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import axis_within, copy, operand, same_scale, same_type
 from int8rt.steps import Step
 
+operands = "x[1+] -> y*"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     shape, axis = operand(node).shape, _axis(node)

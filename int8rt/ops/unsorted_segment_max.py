@@ -15,6 +15,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._segment import checked, combined, unsorted_shape
 from int8rt.steps import PythonCall
 
+operands = "x ids:int32 segments:int32 -> y"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     return [unsorted_shape(node)]

@@ -10,6 +10,8 @@ from int8rt import ops
 from int8rt.graph import Node
 from int8rt.ops import Name
 
+operands = "-> handle"
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     if node.outputs[0].type != "resource":

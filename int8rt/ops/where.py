@@ -11,6 +11,8 @@ from int8rt.numerics.rules import Numerics
 from int8rt.ops._move import operand
 from int8rt.steps import Step
 
+operands = "x[1+] -> y:int64"
+
 TYPES = ("bool", "int8", "uint8", "int32", "uint32", "int64", "float32")
 
 

@@ -15,6 +15,8 @@ from int8rt.graph import Node
 from int8rt.ops import Runtime
 from int8rt.ops._control import check_call, check_condition, truth
 
+operands = "x* -> y*"
+
 
 def shapes(node: Node) -> None:
     condition, body = node.subgraphs

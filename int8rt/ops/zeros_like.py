@@ -14,6 +14,7 @@ from int8rt.ops._move import operand, same_type
 TYPES = ("int32", "int64", "float32", "bool")  # not quantized ones, of which LiteRT does not say what their zero is
 
 
+operands = "x -> y"
 by_value = True
 
 

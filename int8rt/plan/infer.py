@@ -20,6 +20,7 @@ from int8rt.errors import Error, InconsistentNode, LimitError, ModelError, Unsup
 from int8rt.frozen import frozen
 from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Node, Tensor
 from int8rt.ops import Form, Name, NotConstant, Operator
+from int8rt.ops._declared import check
 from int8rt.plan.resources import FRESH, Assumed, Resource, ResourceTensors
 from int8rt.plan.subgraphs import inlined
 
@@ -121,8 +122,7 @@ def _finished(operator: Operator, node: Node, room: _Room) -> Node | None:
 
 def shaped(operator: Operator, node: Node) -> tuple[Tensor, ...] | None:
     """The outputs with their shapes; None where these depend on values that are not known."""
-    if len(node.inputs) > operator.most_inputs:
-        raise ModelError(f"{node.label} has {len(node.inputs)} inputs; at most {operator.most_inputs} were expected")
+    check(node, operator.declared)
     try:
         shapes = located(node, operator.shapes, node)
     except NotConstant:

@@ -45,6 +45,6 @@ def test_incompatible() -> None:
 
 
 def test_malformed() -> None:
-    refused(ModelError, "rank 1", broadcast_args(T(np.int32, (2, 1)), T(np.int32, (2,))))
-    refused(ModelError, "index was expected", broadcast_args(T(np.float32, (2,)), T(np.float32, (2,))))
+    refused(ModelError, "1 axis was expected", broadcast_args(T(np.int32, (2, 1)), T(np.int32, (2,))))
+    refused(ModelError, "int32 or int64 was expected", broadcast_args(T(np.float32, (2,)), T(np.float32, (2,))))
     refused(ModelError, "int64", broadcast_args(T(np.int32, (2,)), T(np.int64, (2,))))

@@ -327,7 +327,7 @@ def one(make: Any = f32) -> Graph:
         (ModelError, "subgraph 1 has 1 inputs; 2 were expected", lambda: choice(one(), binary("ADD"))),
         (ModelError, "subgraph 2 has 2 outputs; 1 were expected", lambda: choice(binary("ADD"), two_outputs())),
         (ModelError, "of subgraph 2 is int8", lambda: choice(binary("ADD"), binary("ADD", i8))),
-        (ModelError, "a bool was expected", lambda: choice(binary("ADD"), binary("MUL"), i32())),
+        (ModelError, "bool was expected", lambda: choice(binary("ADD"), binary("MUL"), i32())),
         (ModelError, "condition has 2 outputs", lambda: loop(two_outputs(), binary("ADD"))),
         (ModelError, "a bool was expected", lambda: loop(binary("ADD"), two_outputs())),
         (ModelError, "subgraph 2 has 1 outputs; 2 were expected", lambda: loop(comparison(), binary("ADD"))),

@@ -196,8 +196,8 @@ X = T(np.int8, (1, 4, 4, 3), 0.1)
 Y = T(np.int8, (1, 2, 2, 8), 0.1)
 
 MALFORMED = {
-    "rank of x": ({"x": T(np.int8, (4, 4, 3), 0.1)}, "four dimensions"),
-    "rank of w": ({"w": weights((8, 27))}, "four dimensions"),
+    "rank of x": ({"x": T(np.int8, (4, 4, 3), 0.1)}, "4 axes were"),
+    "rank of w": ({"w": weights((8, 27))}, "4 axes were"),
     "channels": ({"w": weights((8, 3, 3, 2))}, "does not divide"),
     "filters per group": ({"w": weights((8, 3, 3, 1))}, "does not divide"),
     "filter without channels": ({"w": weights((8, 3, 3, 0))}, "does not divide"),
@@ -233,9 +233,9 @@ MALFORMED = {
     ),
     "length of bias": ({"b": T(np.int32, (7,), 0.01, data=np.zeros(7))}, r"int32\[8\]"),
     "type of bias": ({"b": T(np.int64, (8,), 0.01, data=np.zeros(8))}, r"int32\[8\]"),
-    "no weights": ({"inputs": [X, None]}, "needed"),
-    "one input": ({"inputs": [X]}, "contradicts itself|needed"),
-    "no input": ({"inputs": []}, "contradicts itself|needed"),
+    "no weights": ({"inputs": [X, None]}, "no input 1"),
+    "one input": ({"inputs": [X]}, "no input 1"),
+    "no input": ({"inputs": []}, "no input 0"),
     "two outputs": ({"outputs": [Y, T(np.int8, (1,), 0.1)]}, "2 outputs"),
     "no output": ({"outputs": []}, "0 outputs|output"),
     "no options": ({}, "must be positive"),

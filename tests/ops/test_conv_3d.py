@@ -63,7 +63,7 @@ def test_not_finite() -> None:
 
 def test_malformed() -> None:
     x, w = (1, 3, 3, 3, 2), (2, 2, 2, 2, 3)
-    refused(ModelError, "rank 5", conv_3d((3, 3, 3, 2), w, None))
+    refused(ModelError, "5 axes were expected", conv_3d((3, 3, 3, 2), w, None))
     refused(ModelError, "same channels", conv_3d((1, 3, 3, 3, 3), w, None))
     refused(ModelError, "2 biases", conv_3d(x, w, (2,)))
     refused(ModelError, "positive", conv_3d(x, w, None, stride=0))

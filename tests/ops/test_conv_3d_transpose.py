@@ -75,7 +75,7 @@ def test_threads() -> None:
 
 def test_malformed() -> None:
     shape, w, x = (1, 3, 3, 3, 3), (2, 2, 2, 3, 2), (1, 3, 3, 3, 2)
-    refused(ModelError, "rank 5", transposed(shape, w, (3, 3, 3, 2)))
+    refused(ModelError, "5 axes were expected", transposed(shape, w, (3, 3, 3, 2)))
     refused(ModelError, "same channels", transposed(shape, w, (1, 3, 3, 3, 3)))
     refused(ModelError, "do not make", transposed((1, 3, 3, 4, 3), w, x))
     refused(ModelError, "do not make", transposed((1, 3, 3, 3, 4), w, x))

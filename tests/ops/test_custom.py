@@ -299,7 +299,7 @@ class Rotated:
 
     @staticmethod
     def reference(node: Any, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        m = meaning(Rotated.operands(node, numerics("reference")), np.roll(x, -1, axis=1), w, None)
+        m = meaning(Rotated.of(node, numerics("reference")), np.roll(x, -1, axis=1), w, None)
         acc = np.zeros((len(x), len(w)), m.x.dtype)
         m.add(acc, m.x, m.w)
         return m.finish(acc)
@@ -307,7 +307,7 @@ class Rotated:
     @staticmethod
     def prepare(node: Any, rules: Numerics) -> list[Any]:
         x, w = node.inputs
-        f, depth = product(Rotated.operands(node, rules)), w.shape[1]
+        f, depth = product(Rotated.of(node, rules)), w.shape[1]
         rows = f.rows()
         segments = RowSegments(np.arange(x.shape[0], dtype=np.int32) * np.int32(depth), np.zeros(1, np.int64), depth)
         return [
@@ -316,7 +316,7 @@ class Rotated:
         ]
 
     @staticmethod
-    def operands(node: Any, rules: Numerics) -> Operands:
+    def of(node: Any, rules: Numerics) -> Operands:
         x, w = node.inputs
         return Operands(
             node=node, x=x, w=w, b=None, y=node.outputs[0], axis=0, rounding=rules.convolution,

@@ -44,6 +44,6 @@ def test_malformed() -> None:
     refused(ModelError, "multiple of 2 x 2", depth_to_space(tensor(np.int8, (1, 4, 5, 6)), 2))
     refused(ModelError, "block size 0", depth_to_space(tensor(np.int8, (1, 4, 4, 1)), 0))
     refused(ModelError, "block size -2", depth_to_space(tensor(np.int8, (1, 4, 4, 4)), -2))
-    refused(ModelError, "rank 4", depth_to_space(tensor(np.int8, (4, 4, 4)), 2))
+    refused(ModelError, "4 axes were expected", depth_to_space(tensor(np.int8, (4, 4, 4)), 2))
     y = T(np.int8, (1,))
     refused(ModelError, "int8", model("DEPTH_TO_SPACE", [tensor(np.int16, (1, 2, 2, 4))], [y], block_size=2))

@@ -148,8 +148,8 @@ def node(x=None, w=None, b=None, y=None, **options):
 
 
 MALFORMED = {
-    "rank of x": ({"x": T(np.int8, (4, 4, 3), 0.1)}, "four dimensions"),
-    "rank of w": ({"w": weights((3, 3, 6))}, "four dimensions"),
+    "rank of x": ({"x": T(np.int8, (4, 4, 3), 0.1)}, "4 axes were"),
+    "rank of w": ({"w": weights((3, 3, 6))}, "4 axes were"),
     "channels": ({"w": weights((1, 3, 3, 5))}, "does not fit"),
     "two filters": ({"w": weights((2, 3, 3, 6))}, "does not fit"),
     "no channels": ({"x": T(np.int8, (1, 4, 4, 0), 0.1)}, "does not fit"),

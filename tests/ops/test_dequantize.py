@@ -99,6 +99,6 @@ def test_packed_constants(type_name, scale):
 
 def test_refused():
     shape = (4,)
-    unary.refused(node(T(np.int8, shape, 0.1), np.int8), ModelError, "the output is int8")
+    unary.refused(node(T(np.int8, shape, 0.1), np.int8), ModelError, "float32 was expected")
     unary.refused(node(T(np.int32, shape, 0.1)), UnsupportedError, "supported are")
     unary.refused(node(T(np.int8, shape, 0.1, type_name="INT4")), UnsupportedError, "of constants int4")

@@ -52,6 +52,6 @@ def test_out_of_range() -> None:
 def test_malformed() -> None:
     table = T(np.float32, (5, 2))
     refused(ModelError, "do not fit", sparse((6, 3), indices([4, 3]), table, SUM))
-    refused(ModelError, "rank 2", sparse((6, 2), indices([4, 3]), T(np.float32, (5,)), SUM))
+    refused(ModelError, "2 axes or more were expected", sparse((6, 2), indices([4, 3]), T(np.float32, (5,)), SUM))
     refused(ModelError, "combiner 3", sparse((6, 2), indices([4, 3]), table, 3))
     refused(UnsupportedError, "float32", sparse((6, 2), indices([4, 3]), T(np.int8, (5, 2)), SUM))

@@ -27,7 +27,7 @@ def test_constant(value: int) -> None:
 
 def test_malformed() -> None:
     refused(ModelError, "no shape", fill(indices([2, -3]), tensor(np.int8, ())))
-    refused(ModelError, "no shape", fill(indices([[2, 3]]), tensor(np.int8, ())))
+    refused(ModelError, "1 axis was expected", fill(indices([[2, 3]]), tensor(np.int8, ())))
     refused(ModelError, "scalar", fill(indices([2, 3]), tensor(np.int8, (2,))))
     refused(ModelError, "scalar", fill(indices([2, 3]), tensor(np.int8, (1,))))
     refused(ModelError, "int16", fill(indices([2, 3]), tensor(np.int8, ()), tensor(np.int16, (1,))))

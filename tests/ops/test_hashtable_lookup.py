@@ -41,6 +41,6 @@ def test_keys_that_do_not_ascend(count: int) -> None:
 def test_malformed() -> None:
     queries, keys, rows = T(np.int32, (2,)), T(np.int32, (5,)), tensor(np.int8, (5, 2))
     refused(ModelError, "row per key", lookup(queries, keys, tensor(np.int8, (4, 2))))
-    refused(ModelError, "row per key", lookup(T(np.int32, (2, 1)), keys, rows))
-    refused(ModelError, "index was expected", lookup(T(np.int64, (2,)), keys, rows))
+    refused(ModelError, "1 axis was expected", lookup(T(np.int32, (2, 1)), keys, rows))
+    refused(ModelError, "int32 was expected", lookup(T(np.int64, (2,)), keys, rows))
     refused(ModelError, "uint8", lookup(queries, keys, rows, np.int8))

@@ -74,7 +74,7 @@ def test_threads():
 
 
 def test_refused():
-    unary.refused(node(np.int8, ()), ModelError, "scalar")
+    unary.refused(node(np.int8, ()), ModelError, "1 axis or more were expected")
     unary.refused(node(np.int8, (4,), s_y=1 / 64), ModelError, "expected 0.0078125 and 0")
     unary.refused(node(np.uint8, (4,), z_y=0), ModelError, "expected 0.0078125 and 128")
     unary.refused(node(np.int16, (4,)), UnsupportedError, "supported types")

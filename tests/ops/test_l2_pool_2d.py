@@ -55,7 +55,7 @@ def test_threads():
 
 def test_refused():
     unary.refused(node(dtype=np.int8), UnsupportedError, "the supported type is float32")
-    unary.refused(node((7, 9, 5)), ModelError, "four dimensions")
+    unary.refused(node((7, 9, 5)), ModelError, "4 axes were expected")
     unary.refused(node(stride_h=0), ModelError, "must be positive")
     unary.refused(node(height=8, padding=VALID), ModelError, "does not fit")
     unary.refused(node(activation=writer.TANH), UnsupportedError, "fused activation 4")

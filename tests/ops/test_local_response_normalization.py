@@ -48,5 +48,5 @@ def test_threads():
 
 
 def test_refused():
-    unary.refused(node((4, 5)), ModelError, "four dimensions")
+    unary.refused(node((4, 5)), ModelError, "4 axes were expected")
     unary.refused(node((1, 1, 1, 4), dtype=np.int8), UnsupportedError, "supported types")

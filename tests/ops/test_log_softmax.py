@@ -70,7 +70,7 @@ def test_threads():
 
 
 def test_refused():
-    unary.refused(node(np.int8, ()), ModelError, "scalar")
+    unary.refused(node(np.int8, ()), ModelError, "1 axis or more were expected")
     unary.refused(node(np.int8, (4,), s_y=1 / 32), ModelError, "expected 0.0625 and 127")
     unary.refused(node(np.uint8, (4,), z_y=127), ModelError, "expected 0.0625 and 255")
     unary.refused(node(np.int8, (4,), 2.0**-27), ModelError, "expected more than")

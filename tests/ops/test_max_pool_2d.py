@@ -100,7 +100,7 @@ def test_malformed() -> None:
         run_program(pool(x, (2, 2), (1, 1), VALID, TANH), x)
     with pytest.raises(ModelError, match="scale"):
         run_program(pool(x, (2, 2), (1, 1), VALID, RELU, scale=None), x)
-    with pytest.raises(ModelError, match="four dimensions"):
+    with pytest.raises(ModelError, match="4 axes were expected"):
         run_program(model("MAX_POOL_2D", [T(np.int8, (4, 4), 1)], [T(np.int8, (4, 4), 1)], stride_h=1, stride_w=1,
                           filter_height=1, filter_width=1), x[0, :, :, 0])  # fmt: skip
     with pytest.raises(UnsupportedError, match="supported"):

@@ -81,7 +81,7 @@ def test_malformed() -> None:
     refused(ModelError, "scalars were expected", suppression(5, 3, 0.5, 0, boxes=T(np.float32, (6, 4))))
     refused(ModelError, "scalars were expected", suppression(5, 3, 0.5, 0, boxes=T(np.float32, (5, 5))))
     refused(ModelError, "scalars were expected", suppression(5, 3, 0.5, 0, iou=T(np.float32, (2,))))
-    refused(ModelError, "types", suppression(5, 3, 0.5, 0, scores=T(np.int8, (5,), 0.1)))
+    refused(ModelError, "float32 was expected", suppression(5, 3, 0.5, 0, scores=T(np.int8, (5,), 0.1)))
     refused(ModelError, "-1 boxes", suppression(5, -1, 0.5, 0))
     refused(
         ModelError,

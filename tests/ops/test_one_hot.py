@@ -67,4 +67,4 @@ def test_malformed() -> None:
     refused(ModelError, "axis -3", one_hot(at, indices(3), v, v, -3))
     refused(ModelError, "single", one_hot(at, indices(3), v, tensor(np.int8, (2,)), 0))
     refused(ModelError, "int16", one_hot(at, indices(3), v, tensor(np.int16, ()), 0))
-    refused(ModelError, "index was expected", one_hot(T(np.uint8, (3,)), indices(3), v, v, 0))
+    refused(ModelError, "int32 or int64 was expected", one_hot(T(np.uint8, (3,)), indices(3), v, v, 0))

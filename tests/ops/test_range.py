@@ -36,4 +36,4 @@ def test_malformed() -> None:
     refused(ModelError, "has no end", arange(np.float32, 0, np.inf, 1))
     refused(UnsupportedError, "supported are", arange(np.int8, 0, 10, 1))
     vector = T(np.int32, (2,), data=np.array([0, 1], np.int32))
-    refused(ModelError, "three scalars", model("RANGE", [vector] * 3, [T(np.int32, (1,))]))
+    refused(ModelError, "a scalar was expected", model("RANGE", [vector] * 3, [T(np.int32, (1,))]))

@@ -54,6 +54,6 @@ def test_refused():
     x = T(np.int8, (4,), [0.1, 0.2, 0.3, 0.4], 0)
     unary.refused(writer.model(OP, [x], [T(np.int8, (4,), 0.1)]), UnsupportedError, "per channel")
     unary.refused(writer.model(OP, [T(np.int8, (4,), 0.1)], [T(np.uint8, (4,), 0.1)]), ModelError, "expected int8")
-    unary.refused(writer.model(OP, [None], [T(np.int8, (4,), 0.1)]), ModelError, "one of each expected")
+    unary.refused(writer.model(OP, [None], [T(np.int8, (4,), 0.1)]), ModelError, "no input 0")
     unary.refused(unary.node(OP, Case(np.int32, 0.1, 0, 0.1, 0), (4,)), UnsupportedError, "supported types")
     unary.refused(unary.node(OP, Case(np.int16, 0.1, 5, 0.1, 0), (4,)), ModelError, "zero point 5, expected 0")

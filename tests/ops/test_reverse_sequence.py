@@ -65,5 +65,5 @@ def test_malformed() -> None:
     refused(ModelError, "batches on axis 1", reverse_sequence(x, lengths, 1, 1))
     refused(ModelError, "batches on axis 1", reverse_sequence(x, lengths, 0, 1))
     refused(ModelError, "axis 2", reverse_sequence(x, lengths, 2, 0))
-    refused(ModelError, "index was expected", reverse_sequence(x, T(np.float32, (2,)), 1, 0))
+    refused(ModelError, "int32 or int64 was expected", reverse_sequence(x, T(np.float32, (2,)), 1, 0))
     refused(ModelError, "length 9", reverse_sequence(x, indices([1, 9]), 1, 0))

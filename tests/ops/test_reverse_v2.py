@@ -55,5 +55,5 @@ def test_malformed() -> None:
     x = tensor(np.int8, (2, 3))
     refused(ModelError, "axis 2", reverse(x, indices([2])))
     refused(ModelError, "twice", reverse(x, indices([1, -1])))
-    refused(ModelError, "index was expected", reverse(x, T(np.float32, (1,), data=np.ones(1, np.float32))))
+    refused(ModelError, "int32 or int64 was expected", reverse(x, T(np.float32, (1,), data=np.ones(1, np.float32))))
     refused(ModelError, "int16", model("REVERSE_V2", [x, indices([1])], [tensor(np.int16, (1,))]))

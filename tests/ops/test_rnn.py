@@ -59,16 +59,16 @@ def test_infinity_and_nan_times_int8(is_asymmetric: bool) -> None:
 @pytest.mark.parametrize(
     ("replaced", "message"),
     [
-        ({0: T(np.float32, (2, 1, 4))}, "batch, depth"),
+        ({0: T(np.float32, (2, 1, 4))}, "2 axes were"),
         ({1: T(np.float32, (3, 5), data=np.zeros((3, 5)))}, "input weights"),
-        ({1: T(np.float32, (3,), data=np.zeros(3))}, "a matrix"),
+        ({1: T(np.float32, (3,), data=np.zeros(3))}, "2 axes were"),
         ({2: T(np.float32, (3, 4), data=np.zeros((3, 4)))}, "recurrent weights"),
         ({3: T(np.float32, (4,), data=np.zeros(4))}, "bias"),
         ({4: T(np.float32, (2, 3))}, "the state"),
         ({4: T(np.float32, (1, 3), is_variable=True)}, "the state"),
         ({1: T(np.float32, (3, 4))}, "must be constant"),
         ({2: T(np.int8, (3, 3), 0.1, data=np.zeros((3, 3)))}, "the weights"),
-        ({3: None}, "left out"),
+        ({3: None}, "no input 3"),
     ],
 )
 def test_malformed(replaced: dict[int, T | None], message: str) -> None:

@@ -139,6 +139,6 @@ def test_refused():
     unary.refused(node(np.int8, shape, 0.0), ModelError, "scale 0")
     unary.refused(node(np.int8, shape, 0.1, beta=0.0), ModelError, "beta is 0")
     unary.refused(node(np.int8, shape, 0.1, beta=-1.0), ModelError, "beta is -1")
-    unary.refused(node(np.int8, (), 0.1), ModelError, "scalar")
+    unary.refused(node(np.int8, (), 0.1), ModelError, "1 axis or more were expected")
     unary.refused(node(np.int8, shape, 0.1, to=np.uint8), UnsupportedError, "int8 to uint8")
     unary.refused(writer.model("SOFTMAX", [T(np.int32, shape)], [T(np.int32, shape)]), UnsupportedError, "int32")

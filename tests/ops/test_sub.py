@@ -162,10 +162,10 @@ def test_refused(model: bytes, error: type[Exception]) -> None:
         run_zeros(model)
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_number_of_inputs(count: int) -> None:
+@pytest.mark.parametrize(("count", "said"), [(1, "no input 1"), (3, "at most 2 were expected")])
+def test_number_of_inputs(count: int, said: str) -> None:
     t = T(np.int32, (4,))
-    with pytest.raises(ModelError, match=r"(two|at most 2) were expected"):
+    with pytest.raises(ModelError, match=said):
         run_zeros(writer.model("SUB", [t] * count, [T(np.int32, (4,))]))
-    with pytest.raises(ModelError, match=r"(two|at most 2) were expected"):
+    with pytest.raises(ModelError, match="no input 1"):
         run_zeros(writer.model("SUB", [t, None], [T(np.int32, (4,))]))

@@ -96,7 +96,7 @@ def test_int8_activation_must_be_relu() -> None:
         ({4: T(np.float32, (2, 18))}, 2, "the state"),
         ({4: T(np.float32, (2, 17), is_variable=True)}, 2, "the state"),
         ({1: T(np.float32, (6, 4))}, 2, "must be constants"),
-        ({2: None}, 2, "inputs"),
+        ({2: None}, 2, "no input 2"),
         ({2: T(np.int8, (6, 3), 0.1, data=np.zeros((6, 3)))}, 2, "the weights"),
         ({1: T(np.uint8, (6, 4), 0.1, data=np.zeros((6, 4)))}, 2, "int8 or float32"),
     ],

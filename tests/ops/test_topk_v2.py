@@ -95,12 +95,12 @@ def test_malformed() -> None:
     x = values((2, 3), np.float32)
     with pytest.raises(ModelError, match="4 largest of 3"):
         run_program(top(x, 4), x)
-    with pytest.raises(ModelError, match="count"):
+    with pytest.raises(ModelError, match="int16 or int32 was expected"):
         run_program(top(x, 1, np.int64), x)
-    with pytest.raises(ModelError, match="index"):
+    with pytest.raises(ModelError, match="int16 or int32 was expected"):
         run_program(top(x, 1, index=np.int64), x)
     with pytest.raises(UnsupportedError, match="supported"):
         run_program(top(x.astype(np.float64), 1), x.astype(np.float64))
     inputs = [T(np.float32, ()), T(np.int32, (), data=np.array(1, np.int32))]
-    with pytest.raises(ModelError, match="last axis"):
+    with pytest.raises(ModelError, match="1 axis or more were expected"):
         run_program(model("TOPK_V2", inputs, [T(np.float32, ()), T(np.int32, ())]), x[0, 0])

@@ -40,10 +40,10 @@ def test_activations(activation: int, is_hybrid: bool) -> None:
 @pytest.mark.parametrize(
     ("replaced", "message"),
     [
-        ({0: T(np.float32, (2, 4))}, "rank 3"),
+        ({0: T(np.float32, (2, 4))}, "3 axes were"),
         ({1: T(np.float32, (3, 5), data=np.zeros((3, 5)))}, "input weights"),
         ({4: T(np.float32, (5, 3), is_variable=True)}, "the state"),
-        ({4: None}, "left out"),
+        ({4: None}, "no input 4"),
     ],
 )
 def test_malformed(replaced: dict[int, T | None], message: str) -> None:

@@ -23,7 +23,7 @@ def test_constants(x: list[int], dtype: type, which: type) -> None:
 
 
 def test_malformed() -> None:
-    refused(ModelError, "rank 1", unique(tensor(np.int32, (2, 2))))
-    refused(ModelError, "outputs", model("UNIQUE", [tensor(np.int32, (2,))], [tensor(np.int32, (2,))], idx_out_type=2))
+    refused(ModelError, "1 axis was expected", unique(tensor(np.int32, (2, 2))))
+    refused(ModelError, "no output 1", model("UNIQUE", [tensor(np.int32, (2,))], [tensor(np.int32, (2,))]))
     y = [tensor(np.int64, (1,)), T(np.int32, (1,))]
     refused(ModelError, "int64", model("UNIQUE", [tensor(np.int32, (2,))], y, idx_out_type=2))

@@ -60,7 +60,7 @@ def test_malformed() -> None:
     refused(ModelError, "num is 2", unpack(x, 1, num=2))
     refused(ModelError, "outputs", unpack(x, 1, outputs=2))
     refused(ModelError, "axis 2", unpack(x, 2, num=1))
-    refused(ModelError, "axis 0", unpack(tensor(np.int8, ()), 0, num=1))
+    refused(ModelError, "1 axis or more were expected", unpack(tensor(np.int8, ()), 0, num=1))
     refused(ModelError, "input 0", model("UNPACK", [], [x], num=1))
     refused(ModelError, "is int16", model("UNPACK", [tensor(np.int8, (1, 2))], [tensor(np.int16)], num=1))
     refused(

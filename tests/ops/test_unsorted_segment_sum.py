@@ -65,7 +65,7 @@ def test_ids_beyond_the_segments() -> None:
 
 def test_malformed() -> None:
     x = values((3, 2), np.float32)
-    with pytest.raises(ModelError, match="ids of the first axes"):
+    with pytest.raises(ModelError, match="not of the first axes"):
         run_program(segments(x, [0, 1], 2), x)
     inputs = [T(x.dtype, x.shape), T(np.int32, (3,), data=np.zeros(3, np.int32))]
     count = T(np.int32, (), data=np.array(-1, np.int32))

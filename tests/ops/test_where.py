@@ -36,5 +36,5 @@ def test_zero_of_a_quantized_tensor_is_the_stored_one() -> None:
 
 def test_malformed() -> None:
     refused(UnsupportedError, "supported are", where(T(np.int16, (3,))))
-    refused(ModelError, "rank 1", where(T(np.bool_, ())))
+    refused(ModelError, "1 axis or more were expected", where(T(np.bool_, ())))
     refused(ModelError, "int64", model("WHERE", [T(np.bool_, (3,))], [T(np.int32, (1, 1))]))

@@ -1,38 +1,14 @@
 """infer: what holds of every operator's nodes."""
 
-import math
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from conformance_cases import BUILDERS, cases
 from sequences import handle
 from writer import Op, T, network
 
-from int8rt import ops
 from int8rt.errors import InconsistentNode, ModelError
 from int8rt.format import reader
-from int8rt.plan.infer import infer, shaped
+from int8rt.plan.infer import infer
 from int8rt.runtime.evaluator import reference
-
-ENDLESS = {"ADD_N", "CONCATENATION", "IF", "PACK", "STABLEHLO_COMPOSITE", "WHILE"}
-RECURRENT = {op for op in BUILDERS if op.endswith(("RNN", "LSTM", "SVDF"))}  # their shapes check the number
-
-
-def test_which_operators_take_any_number_of_inputs():
-    assert {op for op in ops.supported() if ops.find(op).most_inputs == math.inf} == ENDLESS | RECURRENT
-
-
-@pytest.mark.parametrize("op", sorted(set(BUILDERS) - ENDLESS))
-def test_an_input_too_many(op):
-    """Of some operators only the evaluator refused it, of some the run."""
-    graph = reader.read(next(iter(cases([op]))).model).main
-    node = next(n for n in graph.nodes if n.op == op)
-    most = max(len(node.inputs), 24) if op in RECURRENT else ops.find(op).most_inputs
-    extra = node.inputs[0] if node.inputs else graph.tensors[0]
-    many = replace(node, inputs=(*node.inputs, *[extra] * (most + 1 - len(node.inputs))))
-    with pytest.raises(ModelError, match=r"inputs" if op in RECURRENT else f"has {most + 1} inputs; at most {most} "):
-        shaped(ops.find(op), many)
 
 
 def test_nothing_is_computed_of_empty_outputs():
