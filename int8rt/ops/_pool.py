@@ -12,7 +12,7 @@ from int8rt.graph import Node, Tensor
 from int8rt.native.kernel import Inline, Kernel, inline, kernel_factory
 from int8rt.numerics.fixedpoint import ACTIVATIONS, activation_range
 from int8rt.numerics.storage import to_storage
-from int8rt.ops._window import Window, window, windows
+from int8rt.ops._window import Window, reaching, window, windows
 from int8rt.simd.memory import fill_within, get, put
 from int8rt.steps import Call, scratch_per_thread
 
@@ -25,15 +25,7 @@ def pool(node: Node) -> tuple[Tensor, Window]:
     """The image and the window that slides over it, without what is outside wherever it is. Raises ModelError."""
     (x,) = node.given
     g = window(node, x, node.options.filter_height, node.options.filter_width)
-    top, height = _reach(g.height, g.pad_top, (g.out_h - 1) * g.stride_h, x.shape[1])
-    left, width = _reach(g.width, g.pad_left, (g.out_w - 1) * g.stride_w, x.shape[2])
-    return x, g._replace(height=height, width=width, pad_top=g.pad_top - top, pad_left=g.pad_left - left)
-
-
-def _reach(size: int, pad: int, way: int, image: int) -> tuple[int, int]:
-    """The first of a window's rows that is inside the image somewhere on its way, and how many rows that are."""
-    first, end = max(0, pad - way), min(size, pad + image)
-    return first, end - first
+    return x, reaching(g, x)[0]
 
 
 def check(node: Node) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import limits, ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 from int8rt.native.kernel import kernel
@@ -54,8 +54,27 @@ def window(node: Node, x: Tensor, height: int, width: int) -> Window:
     return Window(height, width, *stride, *dilation, *pad, *out)
 
 
+def reaching(g: Window, x: Tensor) -> tuple[Window, slice, slice]:
+    """The window without rows and columns that are outside x wherever it is, and which of them are left."""
+    top, height = _reach(g.height, g.dilation_h, g.pad_top, (g.out_h - 1) * g.stride_h, x.shape[1])
+    left, width = _reach(g.width, g.dilation_w, g.pad_left, (g.out_w - 1) * g.stride_w, x.shape[2])
+    pad_top, pad_left = g.pad_top - top * g.dilation_h, g.pad_left - left * g.dilation_w
+    smaller = g._replace(height=height, width=width, pad_top=pad_top, pad_left=pad_left)
+    return smaller, slice(top, top + height), slice(left, left + width)
+
+
+def _reach(size: int, dilation: int, pad: int, way: int, image: int) -> tuple[int, int]:
+    """The first of a window's rows that is inside the image somewhere on its way, and how many rows that are."""
+    first, end = max(0, -((way - pad) // dilation)), min(size, (pad + image - 1) // dilation + 1)
+    return first, max(0, end - first)
+
+
 def windows(x: np.ndarray, g: Window, fill: int) -> tuple[np.ndarray, np.ndarray]:
-    """x seen through every window, [n, out_h, out_w, height, width, c], and which taps lie inside. For references."""
+    """x seen through every window, [n, out_h, out_w, height, width, c], and which taps lie inside. For references.
+
+    Raises LimitError.
+    """
+    limits.need(2 * x.itemsize * x.shape[0] * g.out_h * g.out_w * g.height * g.width * x.shape[3])
     rows = np.arange(g.out_h)[:, None] * g.stride_h - g.pad_top + np.arange(g.height) * g.dilation_h
     cols = np.arange(g.out_w)[:, None] * g.stride_w - g.pad_left + np.arange(g.width) * g.dilation_w
     in_rows, in_cols = (rows >= 0) & (rows < x.shape[1]), (cols >= 0) & (cols < x.shape[2])

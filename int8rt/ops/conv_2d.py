@@ -21,7 +21,7 @@ from int8rt.kernels.product import RowSegments
 from int8rt.numerics.rules import NUMERICS, Numerics
 from int8rt.ops._linear import meaning, product
 from int8rt.ops._operands import FLOAT32, HybridRules, Into, Operands, Types, kind_of, optional, scales_differ
-from int8rt.ops._window import Window, row_offsets, window, windows
+from int8rt.ops._window import Window, reaching, row_offsets, window, windows
 from int8rt.steps import Step
 
 operands = "x[4] w[4] b? -> y"
@@ -37,13 +37,15 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
     x_, _ = _inputs(node)
     (y,) = node.outputs
     m = meaning(_operands(node, NUMERICS["reference"]), x, w, b)
-    seen, _ = windows(m.x, window(node, x_, *w.shape[1:3]), fill=0)
+    g, filter_rows, filter_cols = reaching(window(node, x_, *w.shape[1:3]), x_)
+    seen, _ = windows(m.x, g, fill=0)
+    taps = m.w[:, filter_rows, filter_cols]
     acc = np.zeros(y.shape, m.x.dtype)
     size = w.shape[0] // (x.shape[3] // w.shape[3])
     for group, first in enumerate(range(0, w.shape[0], size)):
         part = seen[..., group * w.shape[3] : (group + 1) * w.shape[3]]
         rows = part.reshape(*part.shape[:3], -1)
-        m.add(acc[..., first : first + size], rows, m.w[first : first + size].reshape(size, -1))
+        m.add(acc[..., first : first + size], rows, taps[first : first + size].reshape(size, -1))
     return m.finish(acc)
 
 

@@ -16,7 +16,7 @@ from int8rt.graph import Node, Tensor
 from int8rt.numerics.rules import NUMERICS, Numerics
 from int8rt.ops._linear import meaning, product
 from int8rt.ops._operands import FLOAT32, HybridRules, Operands, Types, kind_of, optional
-from int8rt.ops._window import window, windows
+from int8rt.ops._window import reaching, window, windows
 from int8rt.steps import Step
 
 operands = "x[4] w[4] b? -> y"
@@ -32,11 +32,13 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
     x_, _ = _inputs(node)
     (y,) = node.outputs
     m = meaning(_operands(node, NUMERICS["reference"]), x, w, b)
-    seen, _ = windows(m.x, window(node, x_, *w.shape[1:3]), fill=0)
+    g, rows, cols = reaching(window(node, x_, *w.shape[1:3]), x_)
+    seen, _ = windows(m.x, g, fill=0)
+    taps = m.w[0, rows, cols]
     acc = np.zeros(y.shape, m.x.dtype)
-    for row in range(w.shape[1]):
-        for col in range(w.shape[2]):
-            acc += np.repeat(seen[:, :, :, row, col], y.shape[3] // x.shape[3], axis=-1) * m.w[0, row, col]
+    for row in range(g.height):
+        for col in range(g.width):
+            acc += np.repeat(seen[:, :, :, row, col], y.shape[3] // x.shape[3], axis=-1) * taps[row, col]
     return m.finish(acc)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from paths import MODELS
 from requirements import shared_model
 from writer import Graph, Op, T, model, network
 
@@ -19,6 +20,7 @@ from int8rt import InputError, Interpreter, LimitError, ModelError, limits
 from int8rt.format import reader
 from int8rt.plan import subgraphs
 from int8rt.runtime.evaluator import reference
+from int8rt.simd.lowerings import PRODUCTS, lower
 
 LOOP = {"cond_subgraph_index": 1, "body_subgraph_index": 2}
 MB = 1 << 20
@@ -341,17 +343,23 @@ LARGE = ["mobilenet_v2_1.0_224_int8", "ssd_mobilenet_v2_fpnlite_int8", "movenet_
 
 @pytest.mark.parametrize("name", LARGE)
 def test_loading_stays_within_three_times_file_and_arena(name):
+    """In a process that has loaded a model before, so that NumPy's own pages are there.
+
+    A CPU that does not multiply bytes needs weights of 16 bits, twice their size, in place of those of 8.
+    """
     path = shared_model(f"{name}.tflite")
+    most = 3.5 if lower(PRODUCTS) == "widened" else 3
     code = f"""
 import int8rt
 from int8rt import limits
 def peak(): return limits._field("/proc/self/status", "VmHWM")  # ru_maxrss begins with what the parent has
 import importlib, pkgutil, int8rt.ops
 for m in pkgutil.iter_modules(int8rt.ops.__path__): importlib.import_module("int8rt.ops." + m.name)
+first = int8rt.load({str(MODELS / "digits_conv_int8.tflite")!r})
 before = peak()
 model = int8rt.load({str(path)!r})
 print(peak() - before, model.program.plan.nbytes)
 """
     in_child(f"import int8rt; int8rt.load({str(path)!r})", 0)  # compiles what is missing
     taken, arena = map(int, in_child(code, 0).split())
-    assert taken <= 3 * (Path(path).stat().st_size + arena), (taken, Path(path).stat().st_size, arena)
+    assert taken <= most * (Path(path).stat().st_size + arena), (taken, Path(path).stat().st_size, arena)
