@@ -67,27 +67,33 @@ class Scaling(NamedTuple):
 
 
 class Quantized(NamedTuple):
-    """One image or row: q, int64, its scale and zero point."""
+    """One image or row: q, int64, its scale and zero point. Of several, arrays of these."""
 
     q: np.ndarray
-    scale: np.float32
-    zero_point: int
+    scale: Any  # float32
+    zero_point: Any  # an integer
 
 
 def quantized(x: np.ndarray, symmetric: bool) -> Quantized:
     """x, float32 of any shape, quantized as one image."""
-    flat = np.asarray(x, np.float32).reshape(-1)
-    if not np.isfinite(flat).all():
-        return Quantized(np.zeros(x.shape, np.int64), np.float32(np.nan), 0)
-    scale, inverse, zero_point = _range(flat, symmetric)
-    full = flat.size // GROUP * GROUP
-    if np.isinf(inverse):
-        q = np.array([overflowed(v, zero_point, symmetric, i < full) for i, v in enumerate(flat)], np.int64)
-        return Quantized(q.reshape(x.shape), scale, zero_point)
-    v = flat * inverse
-    head = np.trunc(v[:full] + np.copysign(np.float32(0.5), v[:full]))
-    q = zero_point + np.concatenate([head, round_half_away_float(v[full:])]).astype(np.int64)
-    return Quantized(q.clip(-127 if symmetric else -128, 127).reshape(x.shape), scale, zero_point)
+    q, scale, zero_point = quantized_rows(np.asarray(x, np.float32).reshape(1, -1), symmetric)
+    return Quantized(q.reshape(x.shape), scale[0], int(zero_point[0]))
+
+
+def quantized_rows(x: np.ndarray, symmetric: bool) -> Quantized:
+    """The rows of x, float32 [rows, n], each by itself: q [rows, n], scale and zero point [rows]."""
+    is_finite = np.isfinite(x).all(1)
+    x = np.where(is_finite[:, None], x, np.float32(0))
+    scale, inverse, zero_point = _ranges(x, symmetric)
+    full = x.shape[1] // GROUP * GROUP
+    is_small = np.isinf(inverse)
+    v = x * np.where(is_small, np.float32(0), inverse)[:, None]
+    head = np.trunc(v[:, :full] + np.copysign(np.float32(0.5), v[:, :full]))
+    q = zero_point[:, None] + np.concatenate([head, round_half_away_float(v[:, full:])], 1).astype(np.int64)
+    for row in np.flatnonzero(is_small):
+        q[row] = [overflowed(v, int(zero_point[row]), symmetric, i < full) for i, v in enumerate(x[row])]
+    q = np.where(is_finite[:, None], q.clip(-127 if symmetric else -128, 127), 0)
+    return Quantized(q, np.where(is_finite, scale, np.float32(np.nan)), np.where(is_finite, zero_point, 0))
 
 
 @inline
@@ -102,18 +108,22 @@ def overflowed(x: float, zero_point: int, symmetric: int, in_head: bool) -> int:
     return 127 if x > 0 else -128 if x < 0 else 0
 
 
-def _range(flat: np.ndarray, symmetric: bool) -> tuple[np.float32, np.float32, int]:
-    low, high = min(flat.min(), np.float32(0)), max(flat.max(), np.float32(0))
-    if low == high:
-        return np.float32(1), np.float32(0), 0
+def _ranges(x: np.ndarray, symmetric: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scale, its inverse and zero point of every row, which is finite."""
+    low, high = x.min(1, initial=0), x.max(1, initial=0)
+    is_zero = low == high
     if symmetric:
-        largest = max(-low, high)
-        return largest / np.float32(127), np.float32(127) / largest, 0
-    scale = np.float64(np.float32(high - low)) / 255
-    below, above = np.float64(low) / scale, np.float64(high) / scale
-    zero_point = -128 - below if 128 + abs(below) < 127 + abs(above) else 127 - above
-    inverse = np.float32(1 / np.float64(np.float32(scale)))
-    return np.float32(scale), inverse, int(np.clip(round_half_away(zero_point), -128, 127))
+        largest = np.where(is_zero, np.float32(1), np.maximum(-low, high))
+        scale, inverse, zero_point = largest / np.float32(127), np.float32(127) / largest, np.zeros(len(x), np.int64)
+    else:
+        exact = np.where(is_zero, 1, (high - low).astype(np.float64) / 255)
+        below, above = low.astype(np.float64) / exact, high.astype(np.float64) / exact
+        zero = np.where(128 + np.abs(below) < 127 + np.abs(above), -128 - below, 127 - above)
+        scale = exact.astype(np.float32)
+        inverse = (1 / scale.astype(np.float64)).astype(np.float32)
+        zero_point = np.clip(round_half_away(zero), -128, 127).astype(np.int64)
+    one, none = np.float32(1), np.float32(0)
+    return np.where(is_zero, one, scale), np.where(is_zero, none, inverse), np.where(is_zero, 0, zero_point)
 
 
 def scaled(acc: np.ndarray, x_scale: Any, s: Scaling) -> np.ndarray:

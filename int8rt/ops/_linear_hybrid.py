@@ -84,9 +84,9 @@ def meaning(o: Operands, x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> 
     """x [images or rows, ...], quantized each by itself; sums scaled, or every product."""
     weights = w.astype(np.int64) - o.w.zero_point
     s = _scaling(o, w, float_bias(o, b))
-    images = [hybrid.quantized(image, o.hybrid.symmetric) for image in x]
-    numbers = np.stack([image.q - image.zero_point for image in images])
-    x_scale = np.array([i.scale for i in images], FLOAT32).reshape(-1, *[1] * (x.ndim - 1))
+    images = hybrid.quantized_rows(x.reshape(len(x), -1), o.hybrid.symmetric)
+    numbers = (images.q - images.zero_point[:, None]).reshape(x.shape)
+    x_scale = images.scale.reshape(-1, *[1] * (x.ndim - 1))
     if o.hybrid.by_terms:
         factors = s.weight_scale, x_scale
         numbers, weights = numbers.astype(FLOAT32), weights.astype(FLOAT32)

@@ -230,12 +230,9 @@ def hybrid_product(
     x: np.ndarray, w: np.ndarray, w_scale: np.float32, is_symmetric: bool
 ) -> np.ndarray:  # fmt: skip
     """float32 x [batch, depth], quantized row by row, times int8 w [rows, depth]: [batch, rows]."""
-    results = []
-    for row in x:
-        q, scale, zero_point = hybrid.quantized(row, is_symmetric)
-        acc = w.astype(np.int64) @ q - zero_point * w.sum(axis=1, dtype=np.int64)
-        results.append(acc.astype(np.float32) * (scale * F(w_scale)))
-    return np.array(results, np.float32).reshape(len(x), len(w))
+    q, scale, zero_point = hybrid.quantized_rows(x, is_symmetric)
+    acc = q @ w.T.astype(np.int64) - zero_point[:, None] * w.sum(axis=1, dtype=np.int64)
+    return np.asarray(acc.astype(np.float32) * (scale * F(w_scale))[:, None])
 
 
 # Kernels

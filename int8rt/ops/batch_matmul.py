@@ -100,16 +100,11 @@ def reference(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
 
 def _hybrid(node: Node, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     """float32 [..., rows, columns]."""
-    depth = x1.shape[-1]
     s_w = np.asarray(operand(node, 1).quantization.scale, np.float32)  # type: ignore[union-attr]
     symmetric = not getattr(node.options, "asymmetric_quantize_inputs", False)
-    rows = [hybrid.quantized(row, symmetric) for row in x1.reshape(-1, depth)]
-    q = np.array([r.q for r in rows], np.int64).reshape(x1.shape)
-    s_row, z_row = (
-        np.array([getattr(r, name) for r in rows], np.float32).reshape(*x1.shape[:-1], 1)
-        for name in ("scale", "zero_point")
-    )
-    sums = (q @ x2.astype(np.int64)).astype(np.float32)
+    rows = hybrid.quantized_rows(x1.reshape(-1, x1.shape[-1]), symmetric)
+    s_row, z_row = (v.astype(np.float32).reshape(*x1.shape[:-1], 1) for v in (rows.scale, rows.zero_point))
+    sums = (rows.q.reshape(x1.shape) @ x2.astype(np.int64)).astype(np.float32)
     over_depth = x2.sum(axis=-2, keepdims=True, dtype=np.int64).astype(np.float32)
     total = (sums - over_depth * z_row).astype(np.int32).astype(np.float32)
     return np.asarray((s_row * s_w) * total)

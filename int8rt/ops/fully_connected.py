@@ -49,8 +49,9 @@ def reference(node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray | None = N
     blocks = _blocks(node)
     if blocks is not None:
         bias = np.zeros(len(w), np.float32) if b is None else b.reshape(-1)
-        rows = [hybrid.quantized(row, symmetric=False) for row in x.reshape(-1, w.shape[1])]
-        return np.stack([blocks.apply(row, w.astype(np.int64), bias) for row in rows]).reshape(y.shape)
+        rows = hybrid.quantized_rows(x.reshape(-1, w.shape[1]), symmetric=False)
+        weights = w.astype(np.int64)
+        return np.stack([blocks.apply(hybrid.Quantized(*row), weights, bias) for row in zip(*rows)]).reshape(y.shape)
     operands = _operands(node, NUMERICS["reference"])
     m = meaning(operands, x.reshape(-1, w.shape[1]), w, b)
     acc = np.zeros((len(m.x), w.shape[0]), m.x.dtype)

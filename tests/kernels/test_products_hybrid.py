@@ -10,6 +10,7 @@ from selection import share
 from writer import RELU, RELU6, RELU_N1_TO_1, TANH
 
 from int8rt.errors import UnsupportedError
+from int8rt.kernels import hybrid
 
 F32 = np.float32
 PER_CHANNEL = ("CONV_2D", "GROUPED", "TRANSPOSE_CONV", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -113,3 +114,21 @@ def test_refused(case):
     content, inputs = case.model()
     with pytest.raises(UnsupportedError, match=case.op):
         run_program(content, *inputs)
+
+
+def test_rows_are_quantized_as_each_by_itself():
+    """Of all sizes of numbers, and with what is not finite, constant or zero in some of them."""
+    rng = np.random.default_rng(0)
+    for exponent in range(-45, 39):
+        for n in (1, 7, 8, 21):
+            with np.errstate(all="ignore"):
+                x = (rng.standard_normal((6, n)) * 10.0**exponent).astype(np.float32)
+            x[0, 0], x[1] = rng.choice([np.nan, np.inf, -np.inf, 3e38]), np.abs(x[1])
+            x[2] = 0 if exponent % 2 else x[2, 0]
+            for symmetric in (False, True):
+                with np.errstate(all="ignore"):
+                    rows = hybrid.quantized_rows(x, symmetric)
+                    each = [hybrid.quantized(row, symmetric) for row in x]
+                np.testing.assert_array_equal(rows.q, [e.q for e in each])
+                np.testing.assert_array_equal(rows.scale, np.array([e.scale for e in each], np.float32))
+                np.testing.assert_array_equal(rows.zero_point, [e.zero_point for e in each])
