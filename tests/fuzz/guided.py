@@ -1,6 +1,6 @@
 """Coverage-guided runs: libFuzzer, by way of atheris, keeps what reaches code that nothing before it reached.
 
-Half of its steps change bytes, the other half change the structure (``mutate``). It begins with files of the
+Most of its steps change the structure (``mutate``), the others bytes. It begins with files of the
 conformance cases, and goes on with the folder that it wrote before.
 
     pip install atheris
@@ -19,6 +19,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "fuzz"), str(TESTS / "cases"), str(TESTS)]
 
@@ -29,12 +31,15 @@ INSTRUMENTED = {"read": ["int8rt.format", "int8rt.graph"], "plan": ["int8rt.form
 
 def target(kind: str) -> Callable[[bytes], None]:
     """What is given files."""
-    from int8rt import limits
+    from int8rt import limits, ops
     from int8rt.errors import Error
     from int8rt.format import reader
     from int8rt.numerics.rules import NUMERICS
     from int8rt.plan import program
 
+    if kind == "plan":
+        for op in ops.supported():
+            ops.find(op)  # imports it, to be followed
     budget = limits.Budget(max_memory=64 << 20, max_iterations=100, timeout=2.0)
 
     def read(content: bytes) -> None:
@@ -63,24 +68,35 @@ def beginnings(folder: Path) -> None:
         (folder / f"graph-{seed}").write_bytes(graphs.make(seed).file()[: 4 * LARGEST])
 
 
-def mutator(mutate_bytes: Callable[[bytes, int], bytes]) -> Callable[[bytes, int, int], bytes]:
-    """What makes the next file of one that is there."""
+def changed(content: bytes, most: int, seed: int) -> bytes:
+    """The next file, of one that reached something new: another structure, or other bytes."""
     import mutate
 
-    from int8rt.errors import Error
+    rng = random.Random(seed)
+    try:
+        with np.errstate(all="ignore"):
+            made = mutate.mutant(content, content, rng) if rng.random() < 0.7 else flipped(content, rng)
+    except Exception:  # what cannot be read has no structure, and not every structure can be written
+        made = flipped(content, rng)
+    return made if len(made) <= most else made[:most]
 
-    def changed(content: bytes, most: int, seed: int) -> bytes:
-        rng = random.Random(seed)
-        if rng.random() < 0.5:
-            try:
-                made = mutate.mutant(content, content, rng)
-                if len(made) <= most:
-                    return made
-            except (Error, ValueError, OverflowError, MemoryError):  # of what cannot be read there is no structure
-                pass
-        return mutate_bytes(content, most)
 
-    return changed
+def flipped(content: bytes, rng: random.Random) -> bytes:
+    """A few bytes changed, put in or taken out."""
+    raw = bytearray(content or b"\0")
+    for _ in range(rng.choice((1, 1, 2, 4, 8))):
+        at = rng.randrange(len(raw))
+        how = rng.randrange(4)
+        if how == 0:
+            raw[at] ^= 1 << rng.randrange(8)
+        elif how == 1:
+            raw[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+        elif how == 2:
+            raw[at:at] = rng.randbytes(rng.choice((1, 4, 8)))
+        elif len(raw) > 8:
+            del raw[at : at + rng.choice((1, 4, 8))]
+        raw = raw or bytearray(1)
+    return bytes(raw)
 
 
 def main(arguments: list[str]) -> None:
@@ -99,7 +115,7 @@ def main(arguments: list[str]) -> None:
             beginnings(folder / kind)
     options = [f"-max_len={LARGEST}", f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=1024"]
     options += [f"-artifact_prefix={found}/", str(folder / kind)]
-    atheris.Setup([sys.argv[0], *options], run, custom_mutator=mutator(atheris.Mutate))
+    atheris.Setup([sys.argv[0], *options], run, custom_mutator=changed)
     atheris.Fuzz()
 
 
