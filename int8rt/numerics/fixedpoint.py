@@ -138,8 +138,12 @@ def rescale_int64(acc: Array, multiplier: Array, shift: Array) -> Array:
 
 
 def quantize_multiplier(real: Any) -> tuple[np.ndarray, np.ndarray]:
-    """float64 values as int64 (multiplier, shift): ``real = multiplier / 2**31 * 2**shift``; both 0 below 2**-32."""
-    fraction, shift = np.frexp(np.asarray(real, np.float64))
+    """float64 values as int64 (multiplier, shift): ``real = multiplier / 2**31 * 2**shift``; both 0 below 2**-32.
+
+    So are those of what is infinite or NaN: of QuantizeMultiplier's cast to int64, -2**63 on x86-64, int32 keeps nothing.
+    """
+    real = np.asarray(real, np.float64)
+    fraction, shift = np.frexp(np.where(np.isfinite(real), real, 0))
     multiplier = round_half_away(fraction * 2.0**31).astype(np.int64)
     carry = multiplier == 1 << 31
     multiplier, shift = np.where(carry, 1 << 30, multiplier), np.where(carry, shift + 1, shift).astype(np.int64)

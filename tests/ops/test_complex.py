@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import unary
 import writer
-from engines import check, run_litert, run_program
+from engines import check, run_litert, run_program, run_reference, same
 from writer import Op, T
 
 from int8rt.errors import ModelError, UnsupportedError
@@ -75,6 +75,18 @@ def test_transform_of_width_one_is_a_transform():
     x = np.arange(16, dtype=np.float32).reshape(4, 4)
     expected = np.fft.fft(x[:, 0].astype(np.float64)).astype(np.complex64).reshape(4, 1)
     check(transform((4, 4), (4, 1)), x, litert=[expected])
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_transform_of_what_is_not_finite(value):
+    """No output is finite; which are infinite follows from the order of the sums, which is NumPy's, not LiteRT's."""
+    x = np.arange(16, dtype=np.float32).reshape(4, 4)
+    x[1, 2] = value
+    content = transform((4, 4), (4, 4))
+    (found,) = run_program(content, x)
+    same("evaluator", [found], run_reference(content, x))
+    assert not np.isfinite(found).any()
+    assert not np.isfinite(run_litert(content, x)[0]).any()
 
 
 def test_spectrogram():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import unary
 import writer
 from engines import check
@@ -60,3 +61,29 @@ def test_identity_is_a_view():
     content = unary.node("RELU", unary.Case(np.int8, 0.1, -128, 0.1, -128), x.shape)
     assert build(content).calls == []
     check(content, x)
+
+
+BEYOND = [("ABS", {}), ("LEAKY_RELU", {"alpha": 0.5}), ("QUANTIZE", {}), ("RELU", {}), ("RELU6", {})]
+
+
+@pytest.mark.parametrize("power", [32, 34, 75, 120])
+@pytest.mark.parametrize(("op", "options"), BEYOND)
+def test_multipliers_beyond_every_shift(op, options, power):
+    """LiteRT shifts an int32 to the left by 32 bits or more, which is undefined; all of them are lost."""
+    scale, z = 0.05, 3
+    x, y = T(np.int8, (1, 256), scale, z), T(np.int8, (1, 256), scale * 2.0**-power * options.get("alpha", 1), z)
+    values = np.arange(-128, 128, dtype=np.int8)[None]
+    content = writer.model(op, [x], [y], **options)
+    check(content, values, litert=[np.full((1, 256), z, np.int8)])
+
+
+@pytest.mark.parametrize("alpha", [np.inf, -np.inf, np.nan, 2.0**-140, -(2.0**-140), 1e-30, 2.0**30, -(2.0**26)])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_extreme_slopes(dtype, alpha):
+    """Of what is no number int32 keeps nothing, and what is below 2**-32 is 0: both give the zero point."""
+    z = 3 if dtype == np.int8 else 131
+    x, y = (T(dtype, (1, 256), scale, z) for scale in (0.05, 0.04))
+    values = np.arange(256, dtype=np.uint8)[None].view(dtype)
+    (found,) = check(writer.model("LEAKY_RELU", [x], [y], alpha=alpha), values)
+    if not 2.0**-32 < abs(alpha) < np.inf:
+        assert (found[values < z] == z).all()
