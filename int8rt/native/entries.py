@@ -21,6 +21,7 @@ from int8rt.native import cache, loader
 from int8rt.native.abi import Signature, pack, signature_of
 from int8rt.native.cache import Entry
 from int8rt.native.kernel import Kernel
+from int8rt.native.undisturbed import undisturbed
 
 Progress = Callable[[str, int, int], None]  # what is being compiled, how many are done, how many there are
 
@@ -71,9 +72,12 @@ def _compiled(kernel: Kernel, signature: Signature) -> Entry:
     """An entry point that is compiled now, and kept."""
     from int8rt.native import compiler
 
-    entry = compiler.compiled(kernel, signature)
-    cache.write(kernel, entry)
-    return entry
+    def compile_and_keep() -> Entry:
+        entry = compiler.compiled(kernel, signature)
+        cache.write(kernel, entry)
+        return entry
+
+    return undisturbed(compile_and_keep)
 
 
 def _load(entry: Entry) -> int:
@@ -83,7 +87,7 @@ def _load(entry: Entry) -> int:
             return loader.load(entry.image)
     from int8rt.native import llvm_loader
 
-    return llvm_loader.load(entry.code, entry.symbol, entry.needs_numba)
+    return undisturbed(llvm_loader.load, entry.code, entry.symbol, entry.needs_numba)
 
 
 def _is_llvm_wanted() -> bool:

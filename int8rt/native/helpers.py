@@ -98,16 +98,24 @@ class Helpers:
     """The helpers for some work, as a context: they end with it."""
 
     def __init__(self, work: Work) -> None:
-        self._helpers = []
-        with contextlib.suppress(OSError, RuntimeError):  # no more processes or threads, or none at all
+        self._helpers: list[_Helper] = []
+        try:
             for _ in range(_how_many(work.total)):
                 self._helpers.append(_Helper(work))
                 self._helpers[-1].thread.start()
+        except (OSError, RuntimeError):  # no more processes or threads, or none at all
+            return
+        except BaseException:  # Ctrl-C
+            self._end()
+            raise
 
     def __enter__(self) -> Helpers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
         for helper in self._helpers:
             helper.end()
 

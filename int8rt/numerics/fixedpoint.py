@@ -140,7 +140,7 @@ def rescale_int64(acc: Array, multiplier: Array, shift: Array) -> Array:
 def quantize_multiplier(real: Any) -> tuple[np.ndarray, np.ndarray]:
     """float64 values as int64 (multiplier, shift): ``real = multiplier / 2**31 * 2**shift``; both 0 below 2**-32.
 
-    So are those of what is infinite or NaN: of QuantizeMultiplier's cast to int64, -2**63 on x86-64, int32 keeps nothing.
+    So are those of infinity and NaN: QuantizeMultiplier's cast to int64 gives -2**63 on x86-64, of which int32 keeps 0.
     """
     real = np.asarray(real, np.float64)
     fraction, shift = np.frexp(np.where(np.isfinite(real), real, 0))

@@ -60,14 +60,18 @@ class Bytes(AsStored):
 
 
 def product(o: Operands) -> Bytes:
-    """Some converters write negative scales. Both roundings are odd, so the sign moves to weights and bias."""
+    """Some converters write negative scales. The sign moves to weights and bias, which leaves every product as it is.
+
+    But not where a sum is shifted to the left: what has become -2**31 by that is so for the negative sum, too.
+    """
     real = np.broadcast_to(scales(o), o.channels)
-    rounding = rounding_of(o, np.abs(real))
+    moves = (real < 0) & ((o.rounding == "double") | (quantize_multiplier(real)[1] <= 0))
+    rounding = rounding_of(o, np.where(moves, -real, real))
     assert o.w.data is not None
     weights = o.w.data if o.w.dtype == np.int8 and not o.w.zero_point else centered(o.w)
     bias = integer_bias(o, constant_bias(o))
-    if (real < 0).any():
-        sign = np.where(real < 0, -1, 1)
+    if moves.any():
+        sign = np.where(moves, -1, 1)
         along = [-1 if i == o.axis else 1 for i in range(len(o.w.shape))]
         weights, bias = weights * sign.astype(np.int16).reshape(along), bias * sign
     return Bytes(o, weights, bias, rounding)

@@ -39,7 +39,7 @@ def integers(node: Node, position: int, name: str) -> list[int]:
         raise ops.NotConstant(f"{node.label}: {name} ({t.name!r}) must be a constant")
     if t.dtype.kind not in "iub":
         raise ModelError(f"{node.label}: {name} has type {t.type}; integers were expected")
-    return [int(v) for v in t.data.reshape(-1)]
+    return [int(v) for v in t.data.reshape(-1).tolist()]
 
 
 def integer(node: Node, position: int, name: str) -> int:

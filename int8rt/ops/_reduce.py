@@ -40,10 +40,13 @@ def input_and_axes(node: Node) -> tuple[Tensor, tuple[int, ...]]:
     if given.data is None:
         raise ops.NotConstant(f"{node.label}: the axes {given.name!r} are not constant")
     rank = len(x.shape)
-    axes = [int(a) + rank * (a < 0) for a in given.data.reshape(-1)] if rank else []
-    if not all(0 <= a < rank for a in axes):
-        raise ModelError(f"{node.label}: axes {given.data.tolist()} of an input of rank {rank}")
-    return x, tuple(sorted(set(axes)))
+    if rank == 0:
+        return x, ()
+    axes = np.unique(given.data)  # there may be many, over and over again
+    outside = axes[(axes < -rank) | (axes >= rank)]
+    if outside.size:
+        raise ModelError(f"{node.label}: the axes include {outside[0]}, which {list(x.shape)} does not have")
+    return x, tuple(np.unique(axes % rank).tolist())
 
 
 def output_shape(node: Node) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ def constant(node: Node) -> list[np.ndarray]:
 
 
 def reference(node: Node, x: np.ndarray) -> np.ndarray:
-    return np.array(x.ndim, np.int32)
+    return np.array(len(operand(node).shape), np.int32)
 
 
 def prepare(node: Node, numerics: Numerics) -> NoReturn:

@@ -208,10 +208,10 @@ def _work(s: Svdf) -> int:
 
 def _int8_call(node: Node, s: Svdf) -> Call:
     y = node.outputs[0]
+    to_state, to_output = _multipliers(node, s)
     feature, time = np.asarray(s.feature.data), np.asarray(s.time.data)
     offset = -(s.x.zero_point + INT8_OFFSET) * feature.sum(axis=1, dtype=np.int64)
     bias = np.zeros(s.units, np.int64) if s.bias is None else np.asarray(s.bias.data, np.int64)
-    to_state, to_output = _multipliers(node, s)
     eight, sixteen = np.dtype(np.uint8), np.dtype(np.int16)
     tensors = Tensors(x=Flat(s.x, eight), state=Flat(s.state, sixteen), y=Flat(y, eight))
     scaling = Scaling(*to_state, *to_output, output_zero=y.zero_point + INT8_OFFSET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import os
@@ -22,7 +23,7 @@ from selection import exhaustive
 from writer import SAME, Graph, Op, T, Table, model, network, write
 
 from int8rt import load
-from int8rt.errors import InputError, ModelError, UnsupportedError
+from int8rt.errors import InputError, LimitError, ModelError, UnsupportedError
 from int8rt.format import flatbuffer
 from int8rt.format import schema as tables
 from int8rt.format.reader import read, unpack
@@ -604,6 +605,23 @@ def test_a_model_may_come_by_a_fifo(tmp_path: Path) -> None:
     writer = threading.Thread(target=path.write_bytes, args=(content,))
     writer.start()
     assert read(path).main.tensors[0].name == "x"
+    writer.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+def test_a_fifo_may_have_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+
+    def pour() -> None:
+        with contextlib.suppress(BrokenPipeError), path.open("wb", buffering=0) as pipe:
+            while True:
+                pipe.write(bytes(1 << 16))
+
+    writer = threading.Thread(target=pour)
+    writer.start()
+    with pytest.raises(LimitError, match="max_memory"):
+        load(path, max_memory=64 << 20)
     writer.join()
 
 

@@ -1,4 +1,4 @@
-"""Weights with scales of 0, infinity or NaN, as some files have them in single channels: what LiteRT makes of them."""
+"""Weights with scales of 0, infinity, NaN or huge negative ones in single channels: what LiteRT makes of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ INF, NAN = np.inf, np.nan
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 ALL = (*CONVOLUTIONS, "GROUPED", "FULLY_CONNECTED")
 NUMBERS = (0.0, INF, -INF, NAN)
+SHIFTING = (-5.0, -(2.0**20), -(2.0**24), -(2.0**27), 2.0**24)  # by which sums are shifted to the left, and wrap
 ZEROS = (-7, 11)
 INTEGERS = [
     *(c for s in NUMBERS for c in some(*CONVOLUTIONS, activations=I8, bias=I32, zero_points=ZEROS, odd_scale=s)),
@@ -28,6 +29,11 @@ INTEGERS = [
     *(c for s in NUMBERS for c in some(*CONVOLUTIONS, step=6, activations=I16, bias=I64, per_channel=False,
                                        odd_scale=s)),
     *(c for s in (INF, NAN) for c in some("CONV_2D", step=5, activations=I8, bias=I32, weights="INT4", odd_scale=s)),
+    *(c for s in SHIFTING for c in some(*CONVOLUTIONS, "GROUPED", step=3, activations=I8, bias=I32, zero_points=ZEROS,
+                                        odd_scale=s)),
+    *(c for s in SHIFTING for c in some(*CONVOLUTIONS, step=5, activations=I8, bias=I32, per_channel=False,
+                                        odd_scale=s)),
+    *(c for c in some(*CONVOLUTIONS, step=3, activations=I16, bias=I64, odd_scale=-5.0)),
     *some("FULLY_CONNECTED", activations=I8, bias=I32, zero_points=ZEROS, odd_scale=0.0),
     *some("FULLY_CONNECTED", activations=I16, bias=I64, odd_scale=0.0),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from paths import MODELS
 from requirements import shared_model
+from selection import exhaustive
 from writer import Graph, Op, T, model, network
 
 import int8rt
@@ -266,6 +268,39 @@ def test_ctrl_c_ends_a_batch():
     assert interrupted(lambda: loaded(batch)) < 1
     assert np.array_equal(loaded(item), want)
     assert np.array_equal(loaded(batch[: 8 * 9]), np.tile(want, (9, 1)))
+
+
+COMPILES = """
+import os, signal, sys, threading, time
+import int8rt
+sent = []
+def send():
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Timer(float(sys.argv[2]), send).start()
+try:
+    int8rt.load(sys.argv[1])
+except KeyboardInterrupt:
+    print(time.monotonic() - sent[0])
+children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
+int8rt.load(sys.argv[1])(__import__("numpy").zeros(int8rt.load(sys.argv[1]).inputs[0].shape, "int8"))
+print(len(children), len(os.listdir(os.environ["INT8RT_CACHE_DIR"])) > 0)
+"""
+
+
+@pytest.mark.parametrize("delay", [2.0, *exhaustive(0.5, 1.2, 2.6, 3.1)])
+def test_ctrl_c_ends_compiling(delay, tmp_path):
+    """Helpers end as well, and the compiler is in order: it used to be left amid something, and to crash afterwards."""
+    environment = {**os.environ, "INT8RT_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILES, str(MODELS / "digits_residual_int8.tflite"), str(delay)],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seconds, rest = done.stdout.split("\n", 1)
+    assert float(seconds) < 1
+    assert not done.stderr
+    assert rest.split() == ["0", "True"]
 
 
 def test_a_batch_has_a_timeout():
