@@ -35,4 +35,4 @@ def reference(node: Node, x: np.ndarray) -> np.ndarray:
 
 
 def prepare(node: Node, numerics: Numerics) -> Step:
-    raise ops.refuse(node, "only constants are made dense")
+    return ops.by_reference(node, reference)  # where there are too many to be made dense while planning

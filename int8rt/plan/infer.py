@@ -6,6 +6,7 @@ reshape to, a condition), the segment ends, and the node waits for the value; wi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -19,6 +20,7 @@ from int8rt import limits, ops
 from int8rt.errors import Error, InconsistentNode, LimitError, ModelError, UnsupportedError
 from int8rt.frozen import frozen
 from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Node, Tensor
+from int8rt.numerics.rules import NUMERICS
 from int8rt.ops import Form, Name, NotConstant, Operator
 from int8rt.ops._declared import check
 from int8rt.plan.resources import FRESH, Assumed, Resource, ResourceTensors
@@ -190,6 +192,8 @@ def _constant_values(operator: Operator, node: Node, room: _Room) -> tuple[np.nd
         return None
     is_constant = all(t is None or (t.is_constant and not t.is_variable) for t in node.inputs)
     if is_constant and room.takes(sum(limits.nbytes(t.shape, t.dtype) for t in node.outputs)):
+        with contextlib.suppress(NotConstant):  # what is refused of values of the run is so of constants
+            located(node, operator.prepare, node, NUMERICS["reference"])
         return evaluate(operator, node, [None if t is None else t.data for t in node.inputs])
     return None
 

@@ -1,14 +1,22 @@
 """infer: what holds of every operator's nodes."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from conformance_cases import cases
 from sequences import handle
 from writer import Op, T, network
 
-from int8rt.errors import InconsistentNode, ModelError
+from int8rt.errors import Error, InconsistentNode, ModelError
 from int8rt.format import reader
+from int8rt.numerics.rules import NUMERICS
+from int8rt.plan import program
 from int8rt.plan.infer import infer
 from int8rt.runtime.evaluator import reference
+
+UNARY = ["ABS", "COS", "EXP", "LEAKY_RELU", "LOGICAL_NOT", "LOGISTIC", "RELU", "SQRT"]
 
 
 def test_nothing_is_computed_of_empty_outputs():
@@ -28,3 +36,22 @@ def test_what_a_reference_gives_that_is_no_array_of_the_output_is_an_error_of_ou
     graph = reader.read(content).main
     with pytest.raises((InconsistentNode, ModelError)):
         infer(graph.nodes, {})
+
+
+@pytest.mark.parametrize("op", UNARY)
+def test_what_is_refused_of_inputs_is_refused_of_constants(op):
+    """References are not asked which types there are: EXP of quantized bytes was that of the stored numbers."""
+    refused = 0
+    for case in cases([op]):
+        graph = reader.read(case.model).main
+        values = [np.asarray(x, t.dtype).reshape(t.shape) for t, x in zip(graph.inputs, case.steps[0], strict=True)]
+        known = {t: replace(t, data=x) for t, x in zip(graph.inputs, values, strict=True)}
+        try:
+            program.build(graph, NUMERICS["reference"])
+        except Error as error:
+            refused += 1
+            with pytest.raises(type(error), match=re.escape(str(error)[-40:])):
+                infer(graph.nodes, known)
+        else:
+            infer(graph.nodes, known)
+    assert refused
