@@ -40,7 +40,10 @@ def undisturbed(function: Callable[..., T], *args: Any) -> T:
 
     while not (results or errors):  # a fork in the meantime leaves the child without the thread
         thread = threading.Thread(target=work, name="int8rt-compiler")
-        _start(thread)
+        try:
+            _start(thread)
+        except RuntimeError:  # there are no more threads, or none at all
+            work()
         while thread.is_alive():
             thread.join(WAKES)
     if errors:

@@ -57,7 +57,7 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     at = 0
     for i in range(len(node.inputs)):
         x = operand(node, i)
-        run = x.shape[axis] * inner
+        run = (x.shape[axis] if x.shape else 1) * inner  # scalars that are constants make a vector
         if _is_rescaled(x, y):
             table = _table(node, x)
             steps.append(Call(rescale, Flat(x, table.dtype), Flat(y, table.dtype), run, stride, at, table, writes=[y]))
