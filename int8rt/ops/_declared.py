@@ -115,8 +115,10 @@ def _check(
 
 
 def _check_tensor(node: Node, kind: str, at: int, t: Tensor, operand: Operand, has_shapes: bool) -> None:
-    where = f"{node.label}: {kind} {at} ({operand.name}, {t.name!r})"
     if operand.types and t.type not in operand.types:
-        raise ModelError(f"{where} has type {t.type}; {' or '.join(operand.types)} was expected")
-    if has_shapes and not operand.least_rank <= len(t.shape) <= operand.most_rank:
-        raise ModelError(f"{where} has shape {list(t.shape)}; {operand.ranks} expected")
+        found, expected = f"type {t.type}", f"{' or '.join(operand.types)} was"
+    elif has_shapes and not operand.least_rank <= len(t.shape) <= operand.most_rank:
+        found, expected = f"shape {list(t.shape)}", operand.ranks
+    else:
+        return
+    raise ModelError(f"{node.label}: {kind} {at} ({operand.name}, {t.name!r}) has {found}; {expected} expected")

@@ -65,7 +65,9 @@ def product(o: Operands) -> Bytes:
     But not where a sum is shifted to the left: what has become -2**31 by that is so for the negative sum, too.
     """
     real = np.broadcast_to(scales(o), o.channels)
-    moves = (real < 0) & ((o.rounding == "double") | (quantize_multiplier(real)[1] <= 0))
+    moves = real < 0
+    if moves.any() and o.rounding != "double":
+        moves &= quantize_multiplier(real)[1] <= 0
     rounding = rounding_of(o, np.where(moves, -real, real))
     assert o.w.data is not None
     weights = o.w.data if o.w.dtype == np.int8 and not o.w.zero_point else centered(o.w)

@@ -42,11 +42,11 @@ def input_and_axes(node: Node) -> tuple[Tensor, tuple[int, ...]]:
     rank = len(x.shape)
     if rank == 0:
         return x, ()
-    axes = np.unique(given.data)  # there may be many, over and over again
-    outside = axes[(axes < -rank) | (axes >= rank)]
-    if outside.size:
+    axes = set(given.data.reshape(-1).tolist())  # there may be many, over and over again; np.unique imports numpy.ma
+    outside = [axis for axis in axes if not -rank <= axis < rank]
+    if outside:
         raise ModelError(f"{node.label}: the axes include {outside[0]}, which {list(x.shape)} does not have")
-    return x, tuple(np.unique(axes % rank).tolist())
+    return x, tuple(sorted({axis % rank for axis in axes}))
 
 
 def output_shape(node: Node) -> tuple[int, ...]:
