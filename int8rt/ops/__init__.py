@@ -2,7 +2,8 @@
 
 Each module says, in this order,
 
-* ``operands``: its inputs and outputs, in one line, which ``_declared`` explains and which is checked before all else;
+* ``operands``: its inputs and outputs, in one line; ``_declared`` explains it, and checks nodes by it before their
+  shapes are asked for;
 * ``shapes(node) -> list of shapes``: the shape of each output, from the shapes of the inputs, the options and
   constants; the shapes that the file declares are not believed. ``node.inputs`` have their true shapes in all that
   follows, and so have ``node.outputs`` in the other functions;

@@ -1,4 +1,4 @@
-"""What an operator's tensors are, declared in one line and checked in one place before anything else looks at a node.
+"""What an operator's tensors are, declared in one line and checked in one place before shapes are asked for.
 
     operands = "x[4] w[4] bias? -> y"
 
@@ -6,7 +6,7 @@ says that CONV_2D has an image and a filter of four axes, perhaps a bias, and on
 
     x            it is there
     x?           it may be left out, by a shorter list or by -1
-    x*           any number of them; x{3}: so many; x?*, x?{3}: of which each may be left out
+    x*           any number of them; x{3}: so many; x?*, x?{3}: of which each may be left out by -1
     x[4]         of four axes; x[1+]: of one or more; x[0-2]: of none to two
     x:int32|int64    of one of these types
 
@@ -105,6 +105,8 @@ def _check(
     for operand in operands:
         for _ in range(len(tensors) - at if operand.most == math.inf else int(operand.most)):
             t = tensors[at] if at < len(tensors) else None
+            if t is None and at >= len(tensors) and operand.most > 1:
+                raise ModelError(f"{node.label} has {len(tensors)} {kind}s; more were expected ({operand.name})")
             if t is not None:
                 _check_tensor(node, kind, at, t, operand, has_shapes)
             elif not operand.is_optional:

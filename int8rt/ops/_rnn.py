@@ -89,14 +89,6 @@ def check_all_types(node: Node, rnn: Rnn) -> None:
     check_activation(node.options.fused_activation_function, allow_none=True)
 
 
-def tensor(node: Node, position: int) -> Tensor:
-    """An input that must be there. Raises ModelError."""
-    t = node.inputs[position] if position < len(node.inputs) else None
-    if t is None:
-        raise ModelError(f"{node.label}: input {position} is left out")
-    return t
-
-
 # Reference
 
 

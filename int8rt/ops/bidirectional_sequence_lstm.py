@@ -16,6 +16,7 @@ from int8rt.graph import Node, Tensor
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _lstm, _lstm_float
 from int8rt.ops._lstm import Direction
+from int8rt.ops._move import operand
 from int8rt.steps import Step
 
 operands = "x[3] others?{47} -> y backward?"
@@ -63,20 +64,20 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
     _, sequence, directions = _parts(node)
     return [
         _lstm_float.call(
-            d.cell, sequence, _parameters(node, sequence, d), _tensor(node, d.x), node.outputs[d.output],
-            None if d.aux is None else _tensor(node, d.aux), d.direction, numerics.hybrid,
+            d.cell, sequence, _parameters(node, sequence, d), operand(node, d.x), node.outputs[d.output],
+            None if d.aux is None else operand(node, d.aux), d.direction, numerics.hybrid,
         )
         for d in directions
     ]  # fmt: skip
 
 
 def _parameters(node: Node, sequence: _lstm.Steps, d: OneWay) -> _lstm_float.Parameters:
-    aux = None if d.aux is None else _tensor(node, d.aux)
-    return _lstm_float.parameters(node, d.cell, sequence, _tensor(node, d.x), aux)
+    aux = None if d.aux is None else operand(node, d.aux)
+    return _lstm_float.parameters(node, d.cell, sequence, operand(node, d.x), aux)
 
 
 def _parts(node: Node) -> tuple[Tensor, _lstm.Steps, tuple[OneWay, OneWay]]:
-    x, aux = _tensor(node, 0), node.inputs[AUX]
+    x, aux = operand(node, 0), node.inputs[AUX]
     forward, backward = _lstm.cell(node, FORWARD), _lstm.cell(node, BACKWARD)
     has_weights = any(t is not None for t in (*forward.aux, *backward.aux))
     if (has_weights and aux is None) or (aux is not None and aux.shape[:-1] != x.shape[:-1]):
@@ -96,9 +97,3 @@ def _parts(node: Node) -> tuple[Tensor, _lstm.Steps, tuple[OneWay, OneWay]]:
         OneWay(backward, 0 if has_weights or aux is None else AUX, beside, 0 if merged else 1,
                   ways[1] if merged else Direction(True)),
     )  # fmt: skip
-
-
-def _tensor(node: Node, position: int) -> Tensor:
-    t = node.inputs[position]
-    assert t is not None
-    return t

@@ -18,7 +18,8 @@ from int8rt.graph import Node, Tensor
 from int8rt.numerics.rules import Numerics
 from int8rt.ops import _lstm, _rnn
 from int8rt.ops._lstm import Direction
-from int8rt.ops._rnn import Rnn, tensor
+from int8rt.ops._move import operand
+from int8rt.ops._rnn import Rnn
 from int8rt.steps import Step
 
 operands = "x[3] others?{11} -> y backward?"
@@ -48,21 +49,21 @@ def prepare(node: Node, numerics: Numerics) -> list[Step]:
 
 def _parts(node: Node) -> tuple[Rnn, Rnn]:
     """The forward and the backward RNN. Raises ModelError, UnsupportedError."""
-    x, aux = tensor(node, 0), _aux(node)
+    x, aux = operand(node, 0), _aux(node)
     merged, time_major = node.options.merge_outputs, node.options.time_major
     beside = [node.inputs[i] for i in AUX_WEIGHTS]
     has_weights = beside[0] is not None
     sequence = _lstm.steps(x.shape, time_major)
-    is_hybrid = tensor(node, 1).dtype == np.int8
+    is_hybrid = operand(node, 1).dtype == np.int8
     if aux is not None and (time_major or is_hybrid) and aux.shape[-1] != x.shape[-1]:
         raise ops.refuse(node, "LiteRT reads rows of the input's depth from an auxiliary input of another depth")
-    units, more = (tensor(node, i).shape[0] for i in WEIGHTS)
+    units, more = (operand(node, i).shape[0] for i in WEIGHTS)
     both = units + more
     directions = Direction(False, both if merged else 0), Direction(True, *((both, units) if merged else ()))
     sources = x, aux if aux is not None and not has_weights and time_major else x
     found = []
     for number, (direction, source) in enumerate(zip(directions, sources, strict=True)):
-        w, r, bias = (tensor(node, WEIGHTS[number] + i) for i in range(3))
+        w, r, bias = (operand(node, WEIGHTS[number] + i) for i in range(3))
         rnn = Rnn(
             x=source,
             aux=aux if has_weights else None,
@@ -70,7 +71,7 @@ def _parts(node: Node) -> tuple[Rnn, Rnn]:
             r=r,
             a=beside[number],
             bias=bias,
-            h=tensor(node, STATES[number]),
+            h=operand(node, STATES[number]),
             y=node.outputs[0 if merged else number],
             sequence=sequence,
             direction=direction,
@@ -83,7 +84,7 @@ def _parts(node: Node) -> tuple[Rnn, Rnn]:
 
 def _aux(node: Node) -> Tensor | None:
     """The auxiliary input, if any. Raises ModelError where inputs contradict one another."""
-    x, aux = tensor(node, 0), node.inputs[AUX]
+    x, aux = operand(node, 0), node.inputs[AUX]
     weights = [node.inputs[i] for i in AUX_WEIGHTS]
     given = [t is not None for t in weights]
     if given[0] != given[1] or (given[0] and aux is None):

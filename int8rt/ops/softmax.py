@@ -25,7 +25,7 @@ from int8rt.numerics.fixedmath import bit_length, one_over_one_plus
 from int8rt.numerics.fixedpoint import high_product, quantize_multiplier, requantize_double_rounding, shift_half_away
 from int8rt.numerics.rules import Numerics
 from int8rt.numerics.storage import INT8_OFFSET
-from int8rt.ops import refuse
+from int8rt.ops import _lookup, refuse
 from int8rt.ops._lookup import check_scales, check_symmetric, curve, flat, interpolate, unary
 from int8rt.ops._softmax import differences, largest_of_rows
 from int8rt.simd.lanes import lanes_look_up, lanes_scale, lanes_sum
@@ -51,8 +51,7 @@ SUM_INTEGER_BITS = 12
 SUM_SHIFT = 12  # from Q0.31 to Q12.19
 
 
-def shapes(node: Node) -> list[tuple[int, ...]]:
-    return [node.given[0].shape]
+shapes = _lookup.shapes
 
 
 # References

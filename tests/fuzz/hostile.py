@@ -254,18 +254,10 @@ def hostile(op: str) -> list[Hostile]:
 
 def case(number: int, op: str) -> tuple[str, str]:
     """What comes of one of the files of an operator."""
-    h = hostile(op)[number]
-    content = h.content()
+    content = hostile(op)[number].content()
     if content is None:
         return watched.OK, "cannot be written"
-    try:
-        kind, detail = mutants.judged(content, number)
-    except Error:
-        raise
-    except Exception as error:
-        error.args = (f"{error} [{h.what}]",)
-        raise
-    return kind, f"{detail} [{h.what}]" if kind in watched.FINDINGS else detail
+    return mutants.judged(content, number)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -280,7 +272,8 @@ def main(arguments: Sequence[str]) -> int:
         for verdict in watched.watch("hostile:case", range(len(hostile(op))), {"op": op}):
             counts[verdict.kind] += 1
             if verdict.is_finding:
-                print(f"{op} {verdict.seed}: {verdict.kind}, {verdict.seconds:.1f} s: {verdict.detail}", flush=True)
+                what = f"{op} {verdict.seed}, {hostile(op)[verdict.seed].what}"
+                print(f"{what}: {verdict.kind}, {verdict.seconds:.1f} s: {verdict.detail}", flush=True)
         hostile.cache_clear()
     print(f"{counts.total():,} files: {dict(counts)}")
     return 1 if any(counts[kind] for kind in watched.FINDINGS) else 0

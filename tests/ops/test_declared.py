@@ -55,8 +55,9 @@ def test_repeated():
     assert refused("a b* -> y", x) == refused("a b* -> y", *[x] * 9) == ""
     assert refused("a b* -> y", x, None) == "has no input 1 (b)"
     assert refused("a b?* -> y", x, None, x) == ""
-    assert refused("a b{2} -> y", x, x, x) == refused("a b?{2} -> y", x) == ""
-    assert refused("a b{2} -> y", x, x) == "has no input 2 (b)"
+    assert refused("a b{2} -> y", x, x, x) == refused("a b?{2} -> y", x, None, None) == ""
+    assert refused("a b{2} -> y", x, x, None) == "has no input 2 (b)"
+    assert refused("a b{2} -> y", x, x) == refused("a b?{2} -> y", x, x) == "has 2 inputs; more were expected (b)"
 
 
 def test_ranks_and_types():
