@@ -6,7 +6,7 @@ Quantized tensors follow ``real = scale * (stored - zero_point)``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from types import SimpleNamespace
 
@@ -20,6 +20,11 @@ MAX_ELEMENTS = 2**31 - 1  # of a tensor: TFLite counts them in an int32
 LONGEST = 80  # characters of a custom code that errors and tables show
 
 
+def is_too_large(shape: Iterable[int]) -> bool:
+    """Whether a tensor may not have that shape; sizes of 0 count as 1, since NumPy looks at the product of the rest."""
+    return math.prod(max(abs(int(size)), 1) for size in shape) > MAX_ELEMENTS
+
+
 @frozen
 class Quantization:
     """How stored integers map to reals: one scale for the tensor, or one per index of ``axis``."""
@@ -28,6 +33,7 @@ class Quantization:
     zero_point: np.ndarray  # int64, as long as scale
     axis: int = 0
     block_size: int = 0  # values that share a scale along the last axis; 0 where scales are not block-wise
+    block_tensors: tuple[int, int] = (-1, -1)  # which tensors hold the scales and the zero points of blocks
 
     def __repr__(self) -> str:
         if len(self.scale) == 1:
@@ -48,7 +54,8 @@ class Tensor:
     type_name: str = ""  # the file's own name of the type where NumPy has none: INT4, INT2, RESOURCE, ...
     shape_signature: tuple[int, ...] = ()  # the shape with -1 for unknown sizes; empty where the file has none
     is_variable: bool = False
-    sparsity: object | None = None  # how the file stores ``data``, which is dense
+    sparsity: SimpleNamespace | None = None  # how the file stores ``data``, which is dense
+    noted_range: tuple[np.ndarray, np.ndarray] | None = None  # minima and maxima, float32; nothing computes with them
 
     @property
     def size(self) -> int:
@@ -101,6 +108,7 @@ class Node:
     is_custom: bool = False
     intermediates: tuple[Tensor, ...] = ()
     subgraphs: tuple[Subgraph, ...] = ()  # those that it runs, in the order of its options
+    debug_index: int = -1  # of an entry in the metadata for debuggers
 
     @property
     def given(self) -> tuple[Tensor, ...]:
@@ -128,6 +136,7 @@ class Subgraph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     index: int = 0
+    debug_index: int = -1  # of an entry in the metadata for debuggers
 
     def __repr__(self) -> str:
         return f"<Subgraph {self.name!r}: {len(self.nodes)} nodes, {len(self.tensors)} tensors>"
@@ -153,6 +162,9 @@ class Graph:
     metadata: Mapping[str, bytes] = field(default_factory=dict)
     version: int = 3
     nbytes: int = 0  # size of the file
+    unnamed_metadata: tuple[bytes, ...] = ()  # as files had it before metadata had names
+    archive: bytes = b""  # the zip archive behind the model, with files that the metadata mentions
+    unread: tuple[str, ...] = ()  # what the file holds beyond all this, by its place in the schema
 
     @property
     def main(self) -> Subgraph:

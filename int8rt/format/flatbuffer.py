@@ -33,7 +33,7 @@ _FORMATS = {
 }
 _SCALARS = {kind: struct.Struct("<" + code) for kind, code in _FORMATS.items()}
 DEPRECATED = "-"  # how the schema's tables mark a slot that nobody reads
-_DTYPES = {kind: np.dtype("<" + code) for kind, code in _FORMATS.items()}
+DTYPES = {kind: np.dtype("<" + code) for kind, code in _FORMATS.items()}
 
 
 class Field(NamedTuple):
@@ -60,7 +60,7 @@ def _field(text: str) -> Field:
     name, _, kind = declared.partition(":")
     item = kind.strip("[]")
     if kind != item:
-        return Field(name, item, True, None, np.empty(0, _DTYPES[item]) if item in _DTYPES else ())
+        return Field(name, item, True, None, np.empty(0, DTYPES[item]) if item in DTYPES else ())
     if kind not in _SCALARS:
         return Field(name, item, False, None, "" if kind == "string" else None)
     python_type = {"bool": bool, "float": float, "double": float}.get(kind, int)
@@ -93,6 +93,7 @@ class FlatBuffer:
         self._view = raw.data
         self._work_left = 200_000 + self.size // 2
         self._written: dict[tuple[int, str], list[tuple[Field, int]]] = {}  # what tables with a vtable hold; many share
+        self.unread: dict[str, None] = {}  # what of the tables read belongs to a later schema; in order, each once
 
     def root(self, table: str, identifier: bytes) -> SimpleNamespace:
         """The root table of a file that starts with its offset and a four-byte identifier.
@@ -139,8 +140,11 @@ class FlatBuffer:
             if size < 4 or size % 2:
                 raise ModelError(f"{where}: its vtable has {size} bytes, expected an even number from 4")
             numbers = struct.unpack(f"<{size // 2}H", self.slice(vtable, size, f"{where} (vtable)").tobytes())
-            placed = zip(layout(name), numbers[2:])
-            known = [(field, offset) for field, offset in placed if offset and field.name != DEPRECATED]
+            slots = layout(name)
+            known = [(f, offset) for f, offset in zip(slots, numbers[2:]) if offset and f.name != DEPRECATED]
+            for slot, offset in enumerate(numbers[2 + len(slots) :], start=len(slots)):
+                if offset:
+                    self.unread[f"{name}, slot {slot}"] = None
             self._written[vtable, name] = known
         return known
 
@@ -163,8 +167,12 @@ class FlatBuffer:
             return self._string(start, where)
         if field.kind not in UNIONS:
             return self.table(start, field.kind, where)
-        table = UNIONS[field.kind].get(values[f"{field.name}_type"])
-        return self.table(start, table, where) if table else None  # None: a later schema's table, or NONE
+        number = values[f"{field.name}_type"]
+        if table := UNIONS[field.kind].get(number):
+            return self.table(start, table, where)
+        if number:  # else it says that there is none
+            self.unread[f"{field.kind}, type {number}"] = None
+        return None
 
     def _string(self, start: int, where: str) -> str:
         count = int(self._number("uint", start, where))
@@ -175,10 +183,10 @@ class FlatBuffer:
         """A vector that begins at ``start``: an array of numbers, or a tuple of strings or tables."""
         count = int(self._number("uint", start, where))
         start += 4
-        if kind in _DTYPES:
-            data = self.slice(start, count * _DTYPES[kind].itemsize, where)
+        if kind in DTYPES:
+            data = self.slice(start, count * DTYPES[kind].itemsize, where)
             self.work(0 if kind == "ubyte" else len(data), where)  # bytes stay as they are: nobody walks over them
-            return data if kind == "ubyte" else data.view(_DTYPES[kind])
+            return data if kind == "ubyte" else data.view(DTYPES[kind])
         offsets = self.slice(start, 4 * count, where).view("<u4").tolist()
         self.work(4 * count, where)
         items = [start + 4 * i + offset for i, offset in enumerate(offsets)]

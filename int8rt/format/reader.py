@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from int8rt.errors import ModelError, UnsupportedError
-from int8rt.format import sparse
+from int8rt.format import archive, sparse
 from int8rt.format.consistency import check_finite, check_order, check_scales, linked, pick
+from int8rt.format.elements import ElementType, element_type, type_name, unpack
 from int8rt.format.flatbuffer import FlatBuffer, defaults
-from int8rt.format.schema import OPERATORS, OPTIONS, TYPES, UNIONS
+from int8rt.format.schema import OPERATORS, OPTIONS, UNIONS
 from int8rt.format.source import Source, bytes_of
-from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Graph, Node, Quantization, Signature, Subgraph, Tensor
+from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Graph, Node, Quantization, Signature, Subgraph, Tensor, is_too_large
 
 SCHEMA_VERSION = 3
 MAX_DENSE = 2**26, 256  # bytes of all sparse constants made dense: so many, and so many per byte of the file
@@ -45,47 +46,12 @@ def read(source: Source) -> Graph:
     return _Reader(FlatBuffer(bytes_of(source))).graph()
 
 
-class _Type(NamedTuple):
-    """An element type of the format."""
-
-    dtype: np.dtype
-    name: str = ""  # where NumPy has no such type
-    bits: int = 8  # fewer where several elements share a byte
-    is_opaque: bool = False  # the buffer's bytes are kept as they are
-
-
-_INTEGERS = (np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64)
-_OTHERS = (np.bool_, np.float16, np.float32, np.float64, np.complex64, np.complex128)
-_ELEMENT_TYPES = {np.dtype(t).name.upper(): _Type(np.dtype(t)) for t in _INTEGERS + _OTHERS} | {
-    "INT4": _Type(np.dtype(np.int8), "INT4", bits=4),
-    "INT2": _Type(np.dtype(np.int8), "INT2", bits=2),
-    "UINT4": _Type(np.dtype(np.uint8), "UINT4", bits=4),
-    "BFLOAT16": _Type(np.dtype(np.uint16), "BFLOAT16"),
-    "FLOAT8_E4M3FN": _Type(np.dtype(np.uint8), "FLOAT8_E4M3FN"),
-    "FLOAT8_E5M2": _Type(np.dtype(np.uint8), "FLOAT8_E5M2"),
-}
-
-
-def _element_type(number: int) -> _Type:
-    """The type behind a TensorType number; strings, handles and types of later schemas are opaque."""
-    name = TYPES.get(number, f"TYPE_{number}")
-    return _ELEMENT_TYPES.get(name) or _Type(np.dtype(object), name, is_opaque=True)
-
-
-def _zero_point_range(type_: _Type) -> tuple[int, int]:
+def _zero_point_range(type_: ElementType) -> tuple[int, int]:
     """The zero points that a type can store; those of int32 where it is wider, or not an integer."""
     if type_.dtype.kind not in "iu" or type_.dtype.itemsize > 4 or (type_.name and type_.bits == 8):
         return INT32.min, INT32.max
     bits = type_.bits if type_.bits < 8 else 8 * type_.dtype.itemsize
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if type_.dtype.kind == "i" else (0, 2**bits - 1)
-
-
-def unpack(packed: np.ndarray, bits: int, count: int, dtype: np.dtype) -> np.ndarray:
-    """Elements of 2 or 4 bits, the first in a byte's lowest bits: uint8 [ceil(count * bits / 8)] -> dtype [count]."""
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    high = (packed[:, None] << (8 - bits - shifts)).view(dtype)  # each element in the upper bits of its own byte
-    low: np.ndarray = np.right_shift(high, dtype.type(8 - bits))  # keeps the sign of int8
-    return low.reshape(-1)[:count]
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
@@ -109,10 +75,11 @@ class _Reader:
 
     def __init__(self, file: FlatBuffer) -> None:
         self.file = file
+        self.unread = file.unread
         self.model = file.root("Model", b"TFL3")
         self.codes: list[_Code] = []
         self.tensor_tables: Sequence[SimpleNamespace] = ()  # of the subgraph at hand
-        self.unpacked: dict[tuple[int, _Type, int], np.ndarray] = {}
+        self.unpacked: dict[tuple[int, ElementType, int], np.ndarray] = {}
         self.sparse_left = MAX_DENSE[0] + MAX_DENSE[1] * file.size
 
     def graph(self) -> Graph:
@@ -129,6 +96,9 @@ class _Reader:
             for i, table in enumerate(model.signature_defs)
         ]
         metadata = {m.name: self.copied(self.buffer(m.buffer, f"metadata {m.name!r}")) for m in model.metadata}
+        unnamed = [self.copied(self.buffer(i, "metadata_buffer")) for i in model.metadata_buffer.tolist()]
+        for name in ("external_buffer_groups", "external_buffers"):
+            self.pass_over(f"Model.{name}", getattr(model, name))
         return Graph(
             subgraphs,
             tuple(signatures),
@@ -136,7 +106,15 @@ class _Reader:
             MappingProxyType(metadata),
             model.version,
             self.file.size,
+            tuple(unnamed),
+            archive.found(self.file.raw),
+            tuple(self.unread),
         )
+
+    def pass_over(self, name: str, content: Sequence[Any] | np.ndarray) -> None:
+        """Note that something of the file has no place in a Graph, if it is there."""
+        if len(content):
+            self.unread[name] = None
 
     def signature(self, table: SimpleNamespace, subgraphs: Sequence[Subgraph], where: str) -> Signature:
         """A signature, its tensor numbers resolved."""
@@ -170,7 +148,9 @@ class _Reader:
             tuple(pick(tensors, i, "tensor", f"{where}, {side} {position}") for position, i in enumerate(numbers))
             for side, numbers in (("input", table.inputs.tolist()), ("output", table.outputs.tolist()))
         )
-        subgraph = Subgraph(table.name, tuple(tensors), tuple(nodes), inputs, outputs, index)
+        subgraph = Subgraph(
+            table.name, tuple(tensors), tuple(nodes), inputs, outputs, index, table.debug_metadata_index
+        )
         check_order(subgraph, where)
         check_scales(subgraph, where)
         return subgraph
@@ -190,7 +170,7 @@ class _Reader:
             x, y = tensors[inputs[1]], tensors[outputs[0]]
             if x.type != y.type and y.data is None:
                 if y.quantization is not None:
-                    _checked(y.quantization, _Type(x.dtype), f"tensor {y.index} {y.name!r}")
+                    _checked(y.quantization, ElementType(x.dtype), f"tensor {y.index} {y.name!r}")
                 tensors[y.index] = replace(y, dtype=x.dtype, type_name=x.type_name)
 
     def node(self, index: int, table: SimpleNamespace, tensors: Sequence[Tensor], subgraph: str) -> Node:
@@ -215,6 +195,7 @@ class _Reader:
             index,
             code.is_custom,
             tuple(picked("intermediate", table.intermediates)),
+            debug_index=table.debug_metadata_index,
         )
 
     def options(self, code: _Code, table: SimpleNamespace, where: str) -> SimpleNamespace:
@@ -224,13 +205,15 @@ class _Reader:
         """
         if code.is_custom:
             return SimpleNamespace(custom_options=self.custom_options(table, where))
+        self.pass_over(f"custom options of {code.op}", table.custom_options)
         expected = OPTIONS.get(code.op)
         for value, type_, union in (
             (table.builtin_options, table.builtin_options_type, "BuiltinOptions"),
             (table.builtin_options_2, table.builtin_options_2_type, "BuiltinOptions2"),
         ):
-            if value is not None and expected in (None, UNIONS[union][type_]):
+            if value is not None and expected == UNIONS[union][type_]:
                 return self.plain(value)
+            self.pass_over(f"{union} of {code.op}", () if value is None else vars(value))
         return self.plain(defaults(expected)) if expected else SimpleNamespace()
 
     def custom_options(self, table: SimpleNamespace, where: str) -> bytes:
@@ -263,7 +246,7 @@ class _Reader:
         """A tensor with its constant values, if any; ``is_computed`` where a node writes it or the caller feeds it."""
         if table.external_buffer:
             raise UnsupportedError(f"{where} is stored in another file (external buffer {table.external_buffer})")
-        type_ = _element_type(table.type)
+        type_ = element_type(type_name(table.type))
         shape = _shape(table.shape, 0, where)
         signature = _shape(table.shape_signature, -1, f"{where}, shape signature")
         if signature and len(signature) != len(shape):
@@ -276,6 +259,7 @@ class _Reader:
             raise ModelError(f"{where} is variable, but its values are in buffer {table.buffer}")
         if data is None and prod(shape) == 0 and not (is_computed or table.is_variable or type_.is_opaque):
             data = _frozen(np.empty(shape, type_.dtype))  # no values, so all of them are known
+        self.pass_over("Tensor.variant_tensors", table.variant_tensors)
         return Tensor(
             table.name,
             shape,
@@ -287,6 +271,7 @@ class _Reader:
             signature,
             table.is_variable,
             sparsity,
+            self.noted_range(table.quantization),
         )
 
     def buffer(self, index: int, where: str) -> np.ndarray:
@@ -299,7 +284,9 @@ class _Reader:
         data: np.ndarray = table.data
         return data
 
-    def constant(self, table: SimpleNamespace, type_: _Type, shape: tuple[int, ...], where: str) -> np.ndarray | None:
+    def constant(
+        self, table: SimpleNamespace, type_: ElementType, shape: tuple[int, ...], where: str
+    ) -> np.ndarray | None:
         """The values of a tensor as the file holds them; None where it holds none.
 
         They have the tensor's shape, except that those of a sparse tensor are [stored values], to be made dense, and
@@ -311,10 +298,9 @@ class _Reader:
         if type_.is_opaque:
             return raw
         count = prod(shape)
-        item_bits = type_.bits * type_.dtype.itemsize
         if table.sparsity is not None:
-            count = len(raw) * 8 // item_bits
-        if len(raw) != (expected := (count * item_bits + 7) // 8):
+            count = len(raw) * 8 // type_.item_bits
+        if len(raw) != (expected := (count * type_.item_bits + 7) // 8):
             kind = type_.name or type_.dtype.name
             raise ModelError(
                 f"{where} is {kind}{list(shape)} of {expected} bytes, but buffer {table.buffer} has {len(raw)}"
@@ -322,7 +308,7 @@ class _Reader:
         values = self.values(raw, type_, count, table.buffer)
         return values if table.sparsity is not None else values.reshape(shape)
 
-    def values(self, raw: np.ndarray, type_: _Type, count: int, buffer: int) -> np.ndarray:
+    def values(self, raw: np.ndarray, type_: ElementType, count: int, buffer: int) -> np.ndarray:
         """Bytes as elements: a view where the file holds them as NumPy does, else one copy for all who share it."""
         if (key := (buffer, type_, count)) in self.unpacked:
             return self.unpacked[key]
@@ -354,7 +340,12 @@ class _Reader:
         return SimpleNamespace(traversal_order=order, block_map=blocks, dim_metadata=tuple(levels))
 
     def dense(
-        self, stored: np.ndarray | None, sparsity: SimpleNamespace, type_: _Type, shape: tuple[int, ...], where: str
+        self,
+        stored: np.ndarray | None,
+        sparsity: SimpleNamespace,
+        type_: ElementType,
+        shape: tuple[int, ...],
+        where: str,
     ) -> np.ndarray:
         """The values of a sparse constant as operators see them: dense, zeros filled in."""
         if stored is None or type_.is_opaque:
@@ -377,7 +368,7 @@ class _Reader:
     # Quantization
 
     def quantization(
-        self, table: SimpleNamespace | None, type_: _Type, shape: tuple[int, ...], where: str
+        self, table: SimpleNamespace | None, type_: ElementType, shape: tuple[int, ...], where: str
     ) -> Quantization | None:
         """A tensor's quantization, None where the file has none or only the range of training (min, max)."""
         if table is None:
@@ -387,6 +378,7 @@ class _Reader:
             return self.blockwise(table, shape, f"{where}, block-wise quantization")
         if table.details_type and kind != "CustomQuantization":
             raise UnsupportedError(f"{where} has quantization of kind {kind}")
+        self.pass_over(kind, () if table.details is None else table.details.custom)
         if len(table.scale) == 0:
             return None
         scale = table.scale.astype(np.float32)
@@ -399,6 +391,13 @@ class _Reader:
         if len(scale) > 1 and len(scale) != shape[axis]:
             raise ModelError(f"{where} has {len(scale)} scales, expected 1 or {shape[axis]} (axis {axis} of {shape})")
         return _checked(Quantization(_frozen(scale), _frozen(zero_point), axis), type_, where)
+
+    def noted_range(self, table: SimpleNamespace | None) -> tuple[np.ndarray, np.ndarray] | None:
+        """The minima and maxima that a file notes of a tensor; None where it notes none."""
+        if table is None or not (len(table.min) or len(table.max)):
+            return None
+        self.file.work(4 * (len(table.min) + len(table.max)), "noted ranges")
+        return _frozen(table.min.astype(np.float32)), _frozen(table.max.astype(np.float32))
 
     def blockwise(self, table: SimpleNamespace, shape: tuple[int, ...], where: str) -> Quantization:
         """Scales for blocks along the last axis, which another tensor holds: float32 [elements / block size]."""
@@ -417,14 +416,15 @@ class _Reader:
             zero_point = self.block_values(details.zero_points, np.integer, f"{where}, zero points").astype(np.int64)
         if len(zero_point) != len(scale):
             raise ModelError(f"{where} has {len(scale)} scales, but {len(zero_point)} zero points")
-        quantization = Quantization(_frozen(scale), _frozen(zero_point), table.quantized_dimension, size)
+        tensors = details.scales, details.zero_points
+        quantization = Quantization(_frozen(scale), _frozen(zero_point), table.quantized_dimension, size, tensors)
         check_finite(quantization, where)
-        return _checked(quantization, _ELEMENT_TYPES["INT32"], where)
+        return _checked(quantization, element_type("INT32"), where)
 
     def block_values(self, index: int, kind: type, where: str) -> np.ndarray:
         """The values of a constant tensor of this subgraph, flat."""
         table = pick(self.tensor_tables, index, "tensor", where)
-        type_ = _element_type(table.type)
+        type_ = element_type(type_name(table.type))
         values = self.constant(table, type_, _shape(table.shape, 0, where), where)
         if values is None or type_.name or not np.issubdtype(type_.dtype, kind) or table.sparsity is not None:
             what = type_.name or type_.dtype.name
@@ -451,12 +451,12 @@ def _shape(dims: np.ndarray, lo: int, where: str) -> tuple[int, ...]:
     shape = tuple(dims.tolist())
     if min(shape, default=0) < lo:
         raise ModelError(f"{where} has shape {shape}, expected sizes from {lo}")
-    if prod(max(abs(size), 1) for size in shape) > MAX_ELEMENTS:
+    if is_too_large(shape):
         raise ModelError(f"{where} has shape {shape}, expected at most {MAX_ELEMENTS} elements")
     return shape
 
 
-def _checked(quantization: Quantization, type_: _Type, where: str) -> Quantization:
+def _checked(quantization: Quantization, type_: ElementType, where: str) -> Quantization:
     """A quantization whose zero points its type can store."""
     zero_point = quantization.zero_point
     lo, hi = _zero_point_range(type_)

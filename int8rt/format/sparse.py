@@ -75,6 +75,12 @@ def densified(values: np.ndarray, sparsity: SimpleNamespace, shape: tuple[int, .
     return dense
 
 
+def stored(dense: np.ndarray, sparsity: SimpleNamespace) -> np.ndarray:
+    """The inverse of ``densified``: the values [stored] of an array, in the order of the levels."""
+    values: np.ndarray = dense[tuple(_places(sparsity, dense.shape))]
+    return values
+
+
 def _places(sparsity: SimpleNamespace, shape: tuple[int, ...]) -> list[np.ndarray]:
     """The index of every stored value along each axis: int64 [values]."""
     levels: dict[int, np.ndarray] = {}  # {level's number: index of every entry so far}

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from int8rt import ops
+from int8rt import limits, ops
 from int8rt.errors import ModelError
 from int8rt.graph import Node, Tensor
 
+PER_PIXEL = 96  # bytes that the places of one row or column take while they are computed
 TYPES = ("int8", "uint8", "int16", "float32")
 
 
@@ -48,6 +49,7 @@ def axes(node: Node) -> tuple[Tensor, Axis, Axis]:
     wanted = [int(n) for n in size.data]
     if min(wanted) < 1 or min(x.shape[1:3]) < 1:
         raise ModelError(f"{node.label}: cannot resize {list(x.shape)} to height and width {wanted}")
+    limits.need(PER_PIXEL * sum(wanted))
     options = bool(node.options.align_corners), bool(node.options.half_pixel_centers)
     height, width = (Axis(n, m, *options) for n, m in zip(x.shape[1:3], wanted, strict=True))
     return x, height, width

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from int8rt import limits, ops
 from int8rt.errors import Error, InconsistentNode, LimitError, ModelError, UnsupportedError
 from int8rt.frozen import frozen
-from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Node, Tensor
+from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Node, Tensor, is_too_large
 from int8rt.numerics.rules import NUMERICS
 from int8rt.ops import Form, Name, NotConstant, Operator
 from int8rt.ops._declared import check
@@ -136,7 +135,7 @@ def shaped(operator: Operator, node: Node) -> tuple[Tensor, ...] | None:
     for shape in shapes:
         if len(shape) > MAX_RANK:
             raise ModelError(f"{node.label}: an output of {len(shape)} axes; at most {MAX_RANK} were expected")
-        if any(size < 0 for size in shape) or math.prod(map(int, shape)) > MAX_ELEMENTS:
+        if any(size < 0 for size in shape) or is_too_large(shape):
             raise ModelError(
                 f"{node.label}: an output of shape {list(shape)}; at most {MAX_ELEMENTS:,} elements were expected"
             )

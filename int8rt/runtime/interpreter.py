@@ -18,7 +18,6 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
@@ -28,7 +27,7 @@ from int8rt.arguments import as_array, as_count, as_flag, as_index, listed, show
 from int8rt.errors import CallError, CallTypeError, UnsupportedError
 from int8rt.errors import PrepareError as PrepareError
 from int8rt.format import reader
-from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Graph, Signature, Tensor
+from int8rt.graph import MAX_ELEMENTS, MAX_RANK, Graph, Signature, Tensor, is_too_large
 from int8rt.runtime.details import Details, indices, node_details, reported_type
 from int8rt.runtime.state import Resources
 from int8rt.runtime.tensors import Options, SubgraphTensors
@@ -317,6 +316,6 @@ def _shape(sizes: Any) -> tuple[int, ...]:
     if not is_whole or min(numbers, default=0) < 0:
         raise CallError(f"shape is {shown(sizes)}, expected a list of sizes of at least 0")
     shape = tuple(map(int, numbers))
-    if len(shape) > MAX_RANK or prod(shape) > MAX_ELEMENTS:
+    if len(shape) > MAX_RANK or is_too_large(shape):
         raise CallError(f"shape is {shape}, expected at most {MAX_RANK} axes and {MAX_ELEMENTS} elements")
     return shape

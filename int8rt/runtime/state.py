@@ -100,13 +100,17 @@ class State:
             array[...] = _first_value(t)
 
 
-def _first_value(t: Tensor) -> int:
+def _first_value(t: Tensor) -> int | bytes:
     """What a variable begins with, stored: zero bytes, of int8 the zero point, as in LiteRT (not so of uint8)."""
+    if t.dtype.hasobject:  # strings
+        return b""
     return stored_zero(t) if t.dtype == np.int8 else 0
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Memory for a tensor's stored values, all bytes 0."""
     stored = storage_dtype(dtype)
+    if stored.hasobject:
+        return np.zeros(shape, stored)
     nbytes = math.prod(shape) * stored.itemsize
     return allocate(nbytes + SLACK)[:nbytes].view(stored).reshape(shape)

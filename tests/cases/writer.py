@@ -16,21 +16,28 @@ Hardly anything is checked, so that malformed files can be written on purpose.
 
 from __future__ import annotations
 
-import functools
-import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
-import flatbuffers
 import numpy as np
 import tflite
-from flatbuffers import flexbuffers, number_types
+from flatbuffers import flexbuffers
+
+from int8rt.format.builder import build
+from int8rt.format.flatbuffer import DEPRECATED, Field, layout
+from int8rt.format.schema import OPTIONS, UNIONS
 
 SAME, VALID = 0, 1
 NONE, RELU, RELU_N1_TO_1, RELU6, TANH, SIGN_BIT = range(6)
 REFLECT, SYMMETRIC = 0, 1
 
+UNION_OF = {
+    table: (name, number)
+    for name, union in (("builtin_options", "BuiltinOptions"), ("builtin_options_2", "BuiltinOptions2"))
+    for number, table in UNIONS[union].items()
+}
 AUTO = "auto"  # the options table that the operator's name implies
 
 
@@ -84,7 +91,7 @@ class Op:
     ) -> None:
         self.code = op if isinstance(op, int) else getattr(tflite.BuiltinOperator, op)
         self.inputs, self.outputs, self.intermediates = inputs, outputs, intermediates
-        table = options_table(op) if options == AUTO else options
+        table = OPTIONS.get(str(op)) if options == AUTO else options
         if fields and table is None:
             raise TypeError(f"{op} has no options table, yet fields are given: {', '.join(fields)}")
         self.options = Table(table, **fields) if isinstance(table, str) else table
@@ -219,10 +226,8 @@ class _ModelWriter:
     def operator(self, node: Op, indices: Mapping[T, int]) -> Table:
         fields: dict[str, Any] = {}
         if node.options is not None:
-            second = "" if hasattr(tflite.BuiltinOptions, node.options.table) else "2"
-            union = getattr(tflite, f"BuiltinOptions{second}")
-            fields[f"builtin_options{second}_type"] = getattr(union, node.options.table)
-            fields[f"builtin_options{second}"] = node.options
+            name, number = UNION_OF[node.options.table]
+            fields |= {f"{name}_type": number, name: node.options}
         return Table(
             "Operator",
             opcode_index=self.code(node),
@@ -284,7 +289,7 @@ def _with_buffers_at_end(fields: Mapping[str, Any], buffers: Iterable[bytes | No
             tail += raw
         return write(Table("Model", buffers=tables, **fields), identifier), tail
 
-    return b"".join(flatbuffer(len(flatbuffer(0)[0])))
+    return b"".join(flatbuffer(len(flatbuffer(16)[0])))
 
 
 # Element types and constants.
@@ -324,37 +329,7 @@ def _encode_strings(values: Sequence[str | bytes]) -> bytes:
     return np.array([len(raw), *offsets], "<i4").tobytes() + b"".join(raw)
 
 
-# Which options table an operator has.
-
-_OPTIONS_OF = {
-    "ADD_N": "AddNOptions",
-    "AVERAGE_POOL_2D": "Pool2DOptions",
-    "MAX_POOL_2D": "Pool2DOptions",
-    "L2_POOL_2D": "Pool2DOptions",
-    "CONV_3D_TRANSPOSE": "Conv3DOptions",
-    "L2_NORMALIZATION": "L2NormOptions",
-    "MAXIMUM": "MaximumMinimumOptions",
-    "MINIMUM": "MaximumMinimumOptions",
-    "MULTINOMIAL": "RandomOptions",
-    "RANDOM_UNIFORM": "RandomOptions",
-    "RANDOM_STANDARD_NORMAL": "RandomOptions",
-    "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNNOptions",
-    **dict.fromkeys(["MEAN", "SUM"], "ReducerOptions"),
-    **{f"REDUCE_{name}": "ReducerOptions" for name in ("PROD", "MAX", "MIN", "ANY", "ALL")},
-}
-
-
-def options_table(op: str | int) -> str | None:
-    """Return the name of the options table that belongs to an operator; None where there is none."""
-    if not isinstance(op, str):
-        return None
-    if op in _OPTIONS_OF:
-        return _OPTIONS_OF[op]
-    names = [*vars(tflite.BuiltinOptions), *vars(tflite.BuiltinOptions2)]
-    return {name.lower(): name for name in names}.get(_key(op) + "options")
-
-
-# FlatBuffers: a tree of tables, written leaves first.
+# FlatBuffers: a tree of tables.
 
 
 class Table:
@@ -367,121 +342,32 @@ class Table:
     def __init__(self, table: str, /, **fields: Any) -> None:
         self.table = table
         self.fields = {name: value for name, value in fields.items() if value is not None}
+        known = [field.name for field in fields_of(table)]
+        if unknown := [name for name in self.fields if name not in known]:
+            raise TypeError(f"{table} has no field {unknown[0]}; it has: {', '.join(known)}")
+
+
+def fields_of(table: str) -> list[Field]:
+    """Return the fields of a table that can be written."""
+    return [field for field in layout(table) if field.name != DEPRECATED]
 
 
 def write(root: Table, identifier: bytes = b"TFL3") -> bytes:
     """Return the FlatBuffer that holds a tree of tables."""
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(_write_table(builder, root), file_identifier=identifier)
-    return bytes(builder.Output())
+    return b"".join(build(_namespace(root), root.table, identifier))
 
 
-def _write_table(builder: flatbuffers.Builder, table: Table) -> int:
-    schema = fields_of(table.table)
-    slots: list[tuple[int, Any, Any]] = []
-    for name, value in table.fields.items():
-        if _key(name) not in schema:
-            raise TypeError(f"{table.table} has no field {name}; it has: {', '.join(schema)}")
-        slot, kind, item_size = schema[_key(name)]
-        slots.append((slot, kind, value if kind else _write_value(builder, value, item_size)))
-    builder.StartObject(1 + max((slot for slot, _, _ in schema.values()), default=-1))
-    for slot, kind, value in slots:
-        if kind is None:
-            builder.PrependUOffsetTRelative(value)
-        else:
-            number = tensor_type(value) if isinstance(value, type | np.dtype) else value
-            builder.Prepend(kind, float(number) if kind in _FLOATS else int(number))
-        builder.Slot(slot)
-    return builder.EndObject()
-
-
-_FLOATS = (number_types.Float32Flags, number_types.Float64Flags)
-
-
-def _write_value(builder: flatbuffers.Builder, value: Any, item_size: int) -> int:
+def _namespace(value: Any) -> Any:
+    """A tree of tables as the builder takes it."""
     if isinstance(value, Table):
-        return _write_table(builder, value)
-    if isinstance(value, str):
-        return builder.CreateString(value)
-    if isinstance(value, list | tuple) and value and isinstance(value[0], Table | str):
-        offsets = [_write_value(builder, item, 0) for item in value]
-        builder.StartVector(4, len(offsets), 4)
-        for offset in reversed(offsets):
-            builder.PrependUOffsetTRelative(offset)
-        return builder.EndVector()
-    return _write_array(builder, value, item_size)
-
-
-def _write_array(builder: flatbuffers.Builder, value: Any, item_size: int) -> int:
-    if isinstance(value, bytes):
-        raw, count, item_size = value, len(value), 1
-    else:
-        array = np.asarray(value)
-        floating = array.dtype.kind == "f"
-        array = array.astype(f"<f{item_size}" if floating else f"<i{item_size}" if item_size > 1 else np.uint8)
-        raw, count = array.tobytes(), array.size
-    # 16 bytes because the schema says force_align of Buffer.data and of custom options; harmless elsewhere.
-    builder.StartVector(item_size, count, 16)
-    builder.head -= len(raw)
-    builder.Bytes[builder.head : builder.head + len(raw)] = raw
-    return builder.EndVector()
-
-
-_NEWER_FIELDS: dict[str, dict[str, tuple[int, Any, int]]] = {  # beyond the schema of the tflite package
-    "BlockwiseQuantization": {
-        "scales": (0, number_types.Int32Flags, 0),
-        "zeropoints": (1, number_types.Int32Flags, 0),
-        "blocksize": (2, number_types.Int32Flags, 0),
-        "blockshape": (3, None, 4),
-    },
-    "MultiAxisQuantization": {
-        "scales": (0, number_types.Int32Flags, 0),
-        "zeropoints": (1, number_types.Int32Flags, 0),
-        "blocksize": (2, number_types.Int32Flags, 0),
-        "quantizeddimensions": (3, None, 4),
-    },
-    "FullyConnectedOptions": {"quantspec": (5, None, 1)},
-    "StablehloCaseOptions": {"branchsubgraphindices": (0, None, 4)},
-    "Tensor": {"externalbuffer": (10, number_types.Uint32Flags, 0)},
-}
-
-
-@functools.cache
-def fields_of(table: str) -> dict[str, tuple[int, Any, int]]:
-    """Return (slot, number type or None for an offset, size of a vector's items) of every field of a table.
-
-    The tflite package knows them only as functions that call a builder, so a recorder takes the builder's place.
-    """
-    newer = _NEWER_FIELDS.get(table, {})
-    try:
-        module = importlib.import_module(f"tflite.{table}")
-    except ModuleNotFoundError:
-        if newer:
-            return newer
-        raise
-    fields = {}
-    for name in vars(module):
-        if not name.startswith(f"{table}Add"):
-            continue
-        field = name.removeprefix(f"{table}Add")
-        method, slot, *_ = _recorded(getattr(module, name), 0)
-        kind = getattr(number_types, method.removeprefix("Prepend").removesuffix("Slot") + "Flags", None)
-        start_vector = getattr(module, f"{table}Start{field}Vector", None)
-        fields[_key(field)] = slot, kind, _recorded(start_vector, 0)[1] if start_vector else 0
-    return fields | newer
-
-
-def _recorded(function: Callable[..., Any], argument: int) -> tuple[Any, ...]:
-    """Return the name and the arguments of the one method that ``function`` calls on its builder."""
-
-    class Recorder:
-        def __getattr__(self, name: str) -> Callable[..., tuple[Any, ...]]:
-            return lambda *args: calls.append((name, *args))
-
-    calls: list[tuple[Any, ...]] = []
-    function(Recorder(), argument)
-    return calls[0]
-
-
-def _key(name: str) -> str:
-    return name.replace("_", "").lower()
+        unions = {field.name for field in layout(value.table) if field.kind in UNIONS}
+        return SimpleNamespace(
+            **{
+                name: (item.table, _namespace(item)) if name in unions else _namespace(item)
+                for name, item in value.fields.items()
+            }
+        )
+    if isinstance(value, type | np.dtype):
+        return tensor_type(value)
+    is_list = isinstance(value, list | tuple) and value and isinstance(value[0], Table)
+    return [_namespace(item) for item in value] if is_list else value

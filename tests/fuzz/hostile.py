@@ -30,7 +30,7 @@ import mutants  # noqa: E402
 import mutate  # noqa: E402
 import watched  # noqa: E402
 from conformance_cases import BUILDERS  # noqa: E402
-from mutate import add_buffer, data_of, fields_of, layout, listed, nbytes, refit, subgraphs  # noqa: E402
+from mutate import add_buffer, data_of, fields_of, listed, nbytes, refit, subgraphs  # noqa: E402
 from writer import Table, write  # noqa: E402
 
 from int8rt.errors import Error  # noqa: E402
@@ -187,10 +187,7 @@ def options(node: Table) -> Iterator[tuple[str, Change]]:
     if name is None:
         return
     table = node.fields[name].table
-    known = fields_of(table)
-    for field in layout(table):
-        if field.name.replace("_", "") not in known:
-            continue
+    for field in fields_of(table):
         for value in _values(field):
             yield f"{field.name} = {value}", _option(name, field.name, value)
     yield "no options", lambda model, node, _: [node.fields.pop(n, None) for n in (name, f"{name}_type")] and None

@@ -204,8 +204,7 @@ def refit(model: Table, tensor: Table) -> None:
 def any_field(rng: Rng, model: Table, other: Table) -> None:
     """Any field of any table."""
     table = rng.choice(list(tables(model)))
-    known = fields_of(table.table)
-    fields = [f for f in layout(table.table) if f.name.replace("_", "") in known]
+    fields = fields_of(table.table)
     if not fields:
         return
     field = rng.choice(fields)
@@ -274,9 +273,9 @@ def _set_options(rng: Rng, node: Table, name: str | None) -> None:
 
 def _any_options(rng: Rng, name: str) -> Table:
     """Options with small values in most fields."""
-    table, known = Table(name), fields_of(name)
-    for field in layout(name):
-        if field.name.replace("_", "") not in known or rng.random() < 0.2:
+    table = Table(name)
+    for field in fields_of(name):
+        if rng.random() < 0.2:
             continue
         if field.scalar is not None:
             small = number(rng, field.kind) if field.kind in ("float", "double") else rng.choice((0, 1, 1, 2, 3))
@@ -295,8 +294,7 @@ def options(rng: Rng, model: Table, other: Table) -> None:
             any_bytes = node.fields["custom_options"]
             node.fields["custom_options"] = bytes(changed_vector(rng, list(any_bytes), lambda: rng.randrange(256)))
         return
-    known = fields_of(table.table)
-    fields = [f for f in layout(table.table) if f.name.replace("_", "") in known]
+    fields = fields_of(table.table)
     if fields:
         field = rng.choice(fields)
         value = _changed_field(rng, table, field, model, other)

@@ -131,6 +131,19 @@ def test_large_tensors_are_refused_before_they_are_made():
         int8rt.load(content, max_memory="100M")
 
 
+def test_places_of_an_image_without_channels_are_refused_before_they_are_made():
+    x, y = T(np.float32, (1, 2, 2, 0)), T(np.float32, (1, 1, 2**25, 0))
+    content = model("RESIZE_NEAREST_NEIGHBOR", [x, T(np.int32, (2,), data=[1, 2**25])], [y])
+    with pytest.raises(LimitError, match="bytes are needed"):
+        int8rt.load(content, max_memory="64MB")
+
+
+def test_empty_tensors_have_sizes_that_numpy_can_hold():
+    dims = T(np.int32, (4,), data=[2**31 - 1, 100, 0, 2**31 - 1])
+    with pytest.raises(ModelError, match="at most 2,147,483,647 elements"):
+        int8rt.load(model("FILL", [dims, T(np.int16, (), 1.0, 0)], [T(np.int16, (1,), 1.0, 0)]))
+
+
 def test_constants_are_folded_up_to_a_bound():
     filled, y = f32(1 << 13, 1 << 13), f32(1 << 13, 1 << 13)  # 256 MB
     nodes = [Op("FILL", [const(1 << 13, 1 << 13), f32(data=np.float32(1))], [filled]), Op("ABS", [filled], [y])]

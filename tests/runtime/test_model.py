@@ -10,6 +10,7 @@ from writer import Op, T, model, network
 
 import int8rt
 from int8rt.format import reader
+from int8rt.runtime.evaluator import reference
 from int8rt.runtime.model import OTHER_SHAPES, Port, random_inputs
 from int8rt.tools import litert
 
@@ -324,6 +325,14 @@ def test_a_model_with_variables_runs_and_can_be_reset():
     assert net(int8(1, 2, 3)).tolist() == [[1, 2, 3]]
     net.reset()
     assert net(np.repeat(int8(1, 2, 3), 4, axis=0)).tolist() == [[1, 2, 3]] * 4
+
+
+def test_a_variable_of_strings_that_nothing_reads():
+    x, v, y = T(np.int8, (2,), 1.0, 0), T(None, (2,), type_name="STRING", is_variable=True), T(np.int8, (2,), 1.0, 0)
+    content = network([Op("RELU", [x], [y])], [x], [y], tensors=[v])
+    values = np.array([-1, 5], np.int8)
+    assert int8rt.load(content)(values).tolist() == [0, 5]
+    assert reference(reader.read(content).main, values)[content.indices[0][y]].tolist() == [0, 5]
 
 
 # Threads
