@@ -13,6 +13,7 @@ from int8rt.runtime.model import Model, Port, Trace, load
 
 if TYPE_CHECKING:
     from int8rt.numerics.simulate import fake_quant, quantize_and_dequantize
+    from int8rt.quant.quantize import Quantized, quantize
     from int8rt.runtime.interpreter import Interpreter, OpResolverType
 
 __version__ = "0.1.0"
@@ -26,11 +27,13 @@ __all__ = [
     "ModelError",
     "OpResolverType",
     "Port",
+    "Quantized",
     "Trace",
     "UnsupportedError",
     "__version__",
     "fake_quant",
     "load",
+    "quantize",
     "quantize_and_dequantize",
 ]
 
@@ -41,6 +44,10 @@ def __getattr__(name: str) -> Any:
         from int8rt.runtime import interpreter
 
         return getattr(interpreter, name)
+    if name in ("Quantized", "quantize"):
+        from int8rt.quant import quantize as quantizing
+
+        return getattr(quantizing, name)
     if name in ("fake_quant", "quantize_and_dequantize"):
         from int8rt.numerics import simulate
 

@@ -20,7 +20,8 @@ PACKAGE = Path(__file__).parents[1] / "int8rt"
 
 # Folders from below, and the modules beside them that are not on the ground.
 ORDER = [
-    "format", "native", "jit", "numerics", "simd", "kernels", "ops", "plan", "runtime", "__init__", "tools", "__main__",
+    "format", "native", "jit", "numerics", "simd", "kernels", "ops", "plan", "runtime", "data", "quant",
+    "__init__", "tools", "__main__",
 ]  # fmt: skip
 
 MODULES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""Around a model: command line, reports, comparison with LiteRT, profiles, warm-up, images.
+"""Around a model: command line, reports, comparison with LiteRT, profiles, warm-up.
 
 Nothing below imports from here.
 """

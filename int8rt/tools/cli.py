@@ -1,4 +1,4 @@
-"""The command line: int8rt run, info, compare, bench, ops, warmup.
+"""The command line: int8rt run, info, compare, quantize, bench, ops, warmup, cache.
 
 Each makes a report of plain values and prints it as text or JSON. Reports go to standard output, progress and errors to
 standard error. Exit status: 0, 1 where a comparison finds a difference, 2 on errors.
@@ -25,6 +25,7 @@ import typer
 
 import int8rt
 from int8rt import ops
+from int8rt.data import files
 from int8rt.errors import Error, InputError, ModelError, UnsupportedError, printable
 from int8rt.format import reader
 from int8rt.format.source import file_bytes
@@ -37,7 +38,7 @@ from int8rt.plan import arena
 from int8rt.runtime import session
 from int8rt.runtime.model import MAX_THREADS, Model, Port, load, random_inputs, unique_names
 from int8rt.steps import View
-from int8rt.tools import checked, images, report
+from int8rt.tools import checked, report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -217,17 +218,20 @@ def run(
 
 
 def _read_inputs(paths: Sequence[Path] | None, graph: Graph, span: str | None) -> list[np.ndarray]:
-    if not paths:
-        return []
+    return files.read_inputs(paths, graph, _span(span)) if paths else []
+
+
+def _span(span: str | None) -> files.Span | None:
+    """What --range says."""
     if span is None:
-        return images.read_inputs(paths, graph)
+        return None
     try:
         low, high = (float(part) for part in span.split(","))
     except ValueError:
         low = high = math.nan
     if not math.isfinite(high - low):
         raise InputError(f"--range is {span!r}, expected two numbers such as -1,1")
-    return images.read_inputs(paths, graph, (low, high))
+    return low, high
 
 
 def _values(port: Port, result: np.ndarray) -> report.Report:
@@ -405,6 +409,70 @@ def compare(
 
 
 # bench
+
+
+# quantize
+
+
+@app.command(
+    epilog=_examples(
+        "int8rt quantize float.tflite --data calibration.npz -o int8.tflite",
+        "int8rt quantize float.tflite --data photographs/ --range=-1,1 -o int8.tflite",
+        "int8rt quantize float.tflite --data x.npy -o int8.tflite --inputs int8 --allow-float",
+    )
+)
+def quantize(
+    model: ModelPath,
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Typical inputs, as real values: an .npz (an array per input, samples along the first axis), an .npy, "
+            "or a folder of images.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.", show_default=False)],
+    span: Span = None,
+    inputs: Annotated[str, typer.Option(help="What the model takes: float32, int8 or uint8.")] = "float32",
+    outputs: Annotated[
+        str | None, typer.Option(help="What it gives; default: what it takes.", show_default=False)
+    ] = None,
+    allow_float: Annotated[
+        bool, typer.Option("--allow-float", help="Keep what has no integer form as floats, instead of refusing.")
+    ] = False,
+    like: Annotated[
+        str | None,
+        typer.Option(help="tf: exactly the numbers of TensorFlow's converter, no corrections.", show_default=False),
+    ] = None,
+    max_memory: Memory = None,
+    as_json: Json = False,
+) -> None:
+    """Make an int8 model of a float one, and show how far each node's output is from the float model's."""
+    with _about(model):
+        made = int8rt.quantize(
+            model, data, inputs=inputs, outputs=outputs, allow_float=allow_float, like=like, span=_span(span),
+            max_memory=max_memory,
+        )  # fmt: skip
+    made.save(output)
+    result: report.Report = {
+        "output": str(output),
+        "nbytes": len(made.data),
+        "nbytes_before": model.stat().st_size if model.exists() else None,
+        "snr": list(made.snr),
+        "kept": list(made.kept),
+        "nodes": [
+            {
+                "node": r.node, "op": r.op, "output": r.output, "range": list(r.range), "snr": r.snr,
+                "scale": r.params.scales[0] if r.params else None,
+                "zero_point": r.params.zero_points[0] if r.params else None,
+            }
+            for r in made.report
+        ],
+    }  # fmt: skip
+    if as_json:
+        _print_json(result)
+    else:
+        _print(report.quantized(result))
 
 
 @app.command(epilog=_examples("int8rt bench model.tflite", "int8rt bench model.tflite --threads 2 --profile"))

@@ -335,6 +335,37 @@ def profile(rows: Sequence[Report]) -> Lines:
     return ["", table(nodes, by_node, flexible=0), "", table(operators, by_op, flexible=0)]
 
 
+# quantize
+
+
+def quantized(result: Report) -> Lines:
+    """A row for each node of the float model, and what came of it all."""
+    rows = [
+        [
+            f"{r['op']} (node {r['node']})",
+            f"{r['range'][0]:.5g}",
+            f"{r['range'][1]:.5g}",
+            "float" if r["scale"] is None else f"{r['scale']:.5g}",
+            "" if r["zero_point"] is None else str(r["zero_point"]),
+            decibels(r["snr"]),
+            r["output"],
+        ]
+        for r in result["nodes"]
+    ]
+    columns = ["node", "least ", "most ", "scale ", "zero point ", "SNR ", "output"]
+    before = f" ({nbytes(result['nbytes_before'])} before)" if result["nbytes_before"] else ""
+    lines: Lines = [table(columns, rows), ""]
+    if result["kept"]:
+        lines.append(f"kept as floats: {escape(', '.join(result['kept']))}")
+    lines.append(f"signal to noise of the outputs: {', '.join(map(decibels, result['snr']))}")
+    return [*lines, f"{escape(result['output'])}: {nbytes(result['nbytes'])}{before}"]
+
+
+def decibels(snr: float) -> str:
+    """A signal-to-noise ratio."""
+    return "exact" if snr == float("inf") else f"{snr:.1f} dB"
+
+
 # ops
 
 
