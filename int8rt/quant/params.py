@@ -28,6 +28,7 @@ Use: TypeAlias = tuple[int, int]  # a node's number and the position among its i
 Value: TypeAlias = "int | Use"  # a tensor's number; a use, of a constant that has parameters of its own there
 
 LEAST_WIDTH = 1e-6  # of a range: a narrower one is widened by as much at each end
+LEAST_SCALE = float(np.finfo(np.float32).tiny)  # the inverse of which is a float32
 MAX_BIAS = (2**31 - 1) // 2  # steps, which leaves the accumulator room
 FLOAT32 = np.dtype(np.float32)
 
@@ -57,7 +58,9 @@ def of_range(lo: float, hi: float) -> Params:
     lo, hi = min(lo, 0.0), max(hi, 0.0)
     if hi - lo < LEAST_WIDTH:
         lo, hi = lo - LEAST_WIDTH, hi + LEAST_WIDTH
-    scale = np.float32(np.float64(np.float32(hi) - np.float32(lo)) / 255)
+    with np.errstate(over="ignore"):
+        width = np.float64(np.float32(hi) - np.float32(lo))
+    scale = np.float32((width if np.isfinite(width) else hi - lo) / 255)
     zero_point = round_half_away(np.float64(np.float32(-128 - np.float64(lo) / np.float64(scale))))
     return Params("int8", (float(scale),), (int(np.clip(zero_point, -128, 127)),))
 
@@ -83,7 +86,8 @@ def quantized(values: np.ndarray, params: Params) -> np.ndarray:
     if len(params.scales) > 1:
         shape[params.axis] = len(params.scales)
     scales = np.array(params.scales, np.float64).reshape(shape)
-    steps = np.float64(values * (1 / scales).astype(np.float32))
+    with np.errstate(over="ignore"):  # what is out of reach is clipped
+        steps = np.float64(values * (1 / scales).astype(np.float32))
     lowest = max(params.lowest, bounds.min) if params.dtype == "int8" else bounds.min
     zero_points = np.array(params.zero_points, np.float64).reshape(shape)
     return np.asarray(np.clip(round_half_away(steps) + zero_points, lowest, bounds.max), params.dtype)
@@ -200,6 +204,8 @@ class _Driver:
             for position, t in enumerate(node.inputs):
                 if t is None or not is_float(t) or t.data is None or position == rule.bias:
                     continue
+                if not np.isfinite(t.data).all():  # no scale reaches them: the node stays float
+                    continue
                 if position in rule.weights:
                     self.values[node.index, position] = of_weights(t.data, rule.weights[position])
                 elif t.data.size:
@@ -245,7 +251,8 @@ class _Driver:
     def _set_input(self, node: Node, position: int, t: Tensor, params: Params, pending: deque[Node]) -> None:
         use = node.index, position
         if t.data is not None:
-            self.values[use] = params
+            if not np.isnan(t.data).any():
+                self.values[use] = params
         elif t.index not in self.values:
             self.values[t.index] = params
             if (maker := self.makers.get(t.index)) is not None and rule_of(maker) is not None:
@@ -270,17 +277,21 @@ class _Driver:
             return
         of_x, of_w = rule.product
         x, w = (self._found(node, position) for position in (of_x, of_w))
-        if x is None or w is None or b.data is None:
+        if x is None or w is None or b.data is None or not np.isfinite(b.data).all():
             return
         params = of_bias(x, w)
         largest = np.abs(b.data.reshape(-1)).astype(np.float64)
         if len(params.scales) == 1:
             largest = largest.max(keepdims=True)
         scales = np.array(params.scales)
+        if len(largest) != len(scales) or not (np.isfinite(scales) & (scales >= LEAST_SCALE)).all():
+            return
         is_large = largest / scales > MAX_BIAS
         if is_large.any():
             scales = np.where(is_large, largest / MAX_BIAS, scales)
             weights = np.where(is_large, scales / x.scales[0], w.scales)
+            if not (weights >= LEAST_SCALE).all():
+                return
             params = params._replace(scales=tuple(map(float, scales.astype(np.float32))))
             self.values[node.index, of_w] = w._replace(scales=tuple(map(float, weights.astype(np.float32))))
         self.values[node.index, rule.bias] = params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -44,8 +45,10 @@ def node_reports(
             y = node.outputs[0].index
             real, stored = first.read_tensor(y), second.read_tensor(y)
             if real is not None and stored is not None:
-                signal[i] += np.square(real, dtype=np.float64).sum()
-                noise[i] += np.square(real - Port(tensors[y]).dequantize(stored), dtype=np.float64).sum()
+                with np.errstate(over="ignore", invalid="ignore"):
+                    difference = real.astype(np.float64) - Port(tensors[y]).dequantize(stored)
+                    signal[i] += np.square(real, dtype=np.float64).sum()
+                    noise[i] += np.square(difference).sum()
         first.reset()
         second.reset()
     reports = []
@@ -57,5 +60,8 @@ def node_reports(
 
 
 def decibels(signal: float, noise: float) -> float:
-    """A ratio of powers in dB."""
-    return EXACT if noise == 0 else float(10 * np.log10(max(signal, np.finfo(np.float64).tiny) / noise))
+    """A ratio of powers in dB; -infinity where there is no signal, or values are not finite."""
+    if noise == 0:
+        return EXACT
+    is_known = signal > 0 and math.isfinite(signal) and math.isfinite(noise)
+    return 10 * (math.log10(signal) - math.log10(noise)) if is_known else -EXACT
