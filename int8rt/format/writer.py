@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from int8rt.arguments import shown
 from int8rt.errors import InputError, UnsupportedError
 from int8rt.format import archive, sparse
 from int8rt.format.builder import ALIGNMENT, Piece, build
@@ -52,9 +53,14 @@ def save(graph: Graph, path: str | os.PathLike[str], *, drop: bool = False) -> N
 
 
 def replace_file(path: str | os.PathLike[str], content: Iterable[Piece]) -> None:
-    """Puts a file in its place once it is complete. Raises OSError."""
-    target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    """Puts a file in its place once it is complete. Raises OSError, and InputError for what is no path."""
+    try:
+        target = Path(path)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
+    except OSError:
+        raise
+    except Exception as error:  # a NUL, or an object that is no path after all
+        raise InputError(f"cannot write {shown(path)}: {error}") from None
     try:
         with os.fdopen(handle, "wb") as file:
             for piece in content:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from int8rt.arguments import as_choice, as_flag
+from int8rt.arguments import as_choice, as_flag, as_numbers, shown
 from int8rt.data.files import Span
-from int8rt.errors import UnsupportedError
+from int8rt.errors import InputError, UnsupportedError
 from int8rt.format import reader, writer
 from int8rt.format.source import Source
 from int8rt.frozen import frozen
@@ -22,7 +22,7 @@ from int8rt.quant.ranges import observed, samples
 from int8rt.quant.report import NodeReport, node_reports
 from int8rt.quant.rewrite import is_quantized, rewrite
 from int8rt.quant.rules import rule_of
-from int8rt.runtime.model import Model, load
+from int8rt.runtime.model import load
 
 LOOKED_AT = 64  # runs of the data set on which biases are corrected and the two models compared
 EDGES = ("float32", "int8", "uint8")
@@ -39,12 +39,8 @@ class Quantized:
     assignment: Assignment  # scales and zero points, by the numbers of the float model's tensors
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the file, in the place of another as a whole. Raises OSError."""
+        """Writes the file, in the place of another as a whole. Raises OSError, and InputError for what is no path."""
         writer.replace_file(path, [self.data])
-
-    def load(self, **options: Any) -> Model:
-        """The model ready to run; options as those of ``int8rt.load``."""
-        return load(self.data, **options)
 
     def __repr__(self) -> str:
         kept = f", {len(self.kept)} nodes stayed float" if self.kept else ""
@@ -87,8 +83,11 @@ def quantize(
     as_choice(inputs, "inputs", EDGES)
     as_choice(outputs := inputs if outputs is None else outputs, "outputs", EDGES)
     as_flag(allow_float, "allow_float")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress is {shown(progress)}, expected a function of the number of runs")
     if like is not None:
         as_choice(like, "like", ("tf",))
+    span = None if span is None else _checked_span(span)
     graph = with_float32(reader.read(model))
     refuse_quantized(graph.main)
     if graph.unread:
@@ -125,6 +124,14 @@ def _noted(runs: Iterable[list[np.ndarray]], first: list[list[np.ndarray]]) -> I
         if len(first) < LOOKED_AT:
             first.append([np.array(x) for x in run])
         yield run
+
+
+def _checked_span(span: Any) -> Span:
+    """Two finite numbers."""
+    ends = as_numbers(span, "span").astype(np.float64)
+    if ends.shape != (2,) or not np.isfinite(ends).all():
+        raise InputError(f"span is {shown(span)}, expected two numbers such as (-1, 1)")
+    return float(ends[0]), float(ends[1])
 
 
 def _has_floats(node: Node) -> bool:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from int8rt import limits
-from int8rt.arguments import shown
+from int8rt.arguments import as_tuple, shown
 from int8rt.data import files
-from int8rt.errors import InputError
+from int8rt.errors import Error, InputError
 from int8rt.quant.params import Range, is_float
 from int8rt.runtime.model import Model
 
@@ -38,17 +38,20 @@ def samples(model: Model, data: Any, span: files.Span | None = None) -> Iterator
 
 def _batches(model: Model, data: Any, span: files.Span | None) -> Iterator[Any]:
     """Arrays that belong together, in whatever form they are given."""
-    if isinstance(data, str | os.PathLike):
-        yield from _from_files(model, Path(data), span)
-        return
-    if isinstance(data, np.ndarray | Mapping):
-        yield data
-        return
-    if callable(data):
-        data = data()
-    if not isinstance(data, Iterable) or isinstance(data, bytes):
-        raise InputError(f"data is {shown(data)}, expected arrays, a path, an iterable or a function that gives one")
-    yield from data
+    try:
+        if isinstance(data, str | os.PathLike):
+            yield from _from_files(model, Path(data), span)
+        elif isinstance(data, np.ndarray | Mapping):
+            yield data
+        else:
+            yield from iter(data() if callable(data) else data)
+    except (Error, OSError):
+        raise
+    except Exception as error:  # of what is not iterable, or of the caller's own function
+        raise InputError(
+            f"data is {shown(data)}, expected arrays, a path, an iterable or a function that gives one; "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _from_files(model: Model, path: Path, span: files.Span | None) -> Iterator[list[np.ndarray]]:
@@ -68,11 +71,11 @@ def _in_order(model: Model, batch: Any) -> list[Any]:
     if isinstance(batch, Mapping):
         names, _ = model.names(batch)
         return [batch[names[port.tensor]] for port in model.inputs]
-    given = [batch] if isinstance(batch, np.ndarray) else list(batch) if isinstance(batch, Iterable) else None
-    if given is None or len(given) != len(model.inputs):
-        names_ = ", ".join(repr(port.name) for port in model.inputs)
-        raise InputError(f"a sample is {shown(batch)}, expected an array for each input: {names_}")
-    return given
+    given = [batch] if isinstance(batch, np.ndarray) else as_tuple(batch, "a sample", "an array for each input")
+    if len(given) != len(model.inputs):
+        expected = ", ".join(repr(port.name) for port in model.inputs)
+        raise InputError(f"a sample has {len(given)} arrays, expected an array for each input: {expected}")
+    return list(given)
 
 
 def observed(
@@ -97,10 +100,17 @@ def observed(
                 found[t.index] = _united(found.get(t.index), values)
         session.reset()
         if progress is not None:
-            progress(count)
+            _tell(progress, count)
     if not count:
         raise InputError("the data set is empty, expected at least one sample")
     return found
+
+
+def _tell(progress: Callable[[int], None], count: int) -> None:
+    try:
+        progress(count)
+    except TypeError as error:
+        raise InputError(f"progress is {shown(progress)}, expected a function of the number of runs") from error
 
 
 def _united(known: Range | None, values: np.ndarray) -> Range:

@@ -210,7 +210,7 @@ class Model:
         The names are those of a signature where the inputs' names are, else those of the tensors. Names of tensors that
         recur have ``#index`` added.
         """
-        named_inputs, named_outputs = self.names(as_mapping(inputs, "inputs"))
+        named_inputs, named_outputs = self.names(inputs)
         results = dict(zip(self._subgraph.outputs, self._run([inputs[named_inputs[p.tensor]] for p in self.inputs])))
         return {name: results[t] for t, name in named_outputs}
 
@@ -263,6 +263,7 @@ class Model:
 
     def names(self, inputs: Mapping[str, Any]) -> tuple[dict[Tensor, str], list[tuple[Tensor, str]]]:
         """The caller's names of the inputs, and of the outputs in order. Raises InputError where they are neither's."""
+        as_mapping(inputs, "inputs")
         expected = []
         for signature in self.graph.signatures:
             if signature.subgraph == self._subgraph.index:

@@ -273,10 +273,10 @@ class Session:
         arrays = [None if t is None else self._value(t, values) for t in known.inputs]
         program = self._variant(stage, known, arrays)
         if program is None:
-            results = evaluate_on(known, arrays, self)
-        else:
+            values.update(zip(node.outputs, evaluate_on(known, arrays, self), strict=True))
+        else:  # whose outputs are in the order in which they are computed
             results = self._instance(program).run([_contiguous(values[t]) for t in program.inputs])
-        values.update(zip(node.outputs, results, strict=True))
+            values.update(zip(program.outputs, results, strict=True))
 
     def _variant(self, stage: Stage, node: Node, arrays: Sequence[np.ndarray | None]) -> Program | None:
         """The program of a cut node by itself, its parameters constants, if it has weights: then NumPy is slow."""
@@ -294,7 +294,7 @@ class Session:
             program = build_segment(self.file, [node], known, assumed, self.numerics, False, self.sharing, node.outputs)
             _keep(stage.variants, tuple(key), program, KEPT)
         program = stage.variants[tuple(key)]
-        is_all = program.segment.cut is None and len(program.outputs) == len(node.outputs)
+        is_all = program.segment.cut is None and set(program.outputs) == set(node.outputs)
         return program if is_all else None  # where IF's subgraph has a node that waits, it ends there
 
     def _value(self, t: Tensor, values: Mapping[Tensor, np.ndarray]) -> np.ndarray:

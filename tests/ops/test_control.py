@@ -83,6 +83,21 @@ def test_if_within_if_on_weights(condition):
     check(content, condition, np.array([[5, -6], [7, 8]], np.float32))
 
 
+@pytest.mark.parametrize("condition", [YES, NO])
+def test_if_on_weights_that_computes_its_second_output_first(condition):
+    """The program by itself gives outputs in the order in which they are computed."""
+    x, w = f32(2, 2), f32(2, 2, data=np.array([[1, 2], [3, 4]]))
+
+    def branch(op, second):
+        a, b, y, z = (f32(2, 2) for _ in range(4))
+        return Graph([Op(op, [a, b], [z]), Op(second, [z], [y])], [a, b], [y, z])
+
+    c, outputs = flag(), (f32(2, 2), f32(2, 2))
+    node = Op("IF", [c, x, w], outputs, **SUBGRAPHS)
+    content = network([node], [c, x], outputs, subgraphs=[branch("MUL", "NEG"), branch("SUB", "ABS")])
+    check(content, condition, np.array([[5, -6], [7, 8]], np.float32))
+
+
 def test_if_whose_subgraph_ends_in_one_node_that_waits():
     """As many nodes are left as the graph has: that program is not the whole graph."""
     a, b, places, z = f32(4), f32(1, 3), T(np.int64, (1, 1)), f32(1, 3)

@@ -75,7 +75,7 @@ def test_digits(edges):
     x, labels = digits()
     made = int8rt.quantize(DIGITS, x[:100], inputs=edges)
     assert made.snr[0] > 25
-    quantized = made.load()
+    quantized = int8rt.load(made.data)
     assert {port.dtype.name for port in (*quantized.inputs, *quantized.outputs)} == {edges}
     scores = quantized(quantized.inputs[0].quantize(x)).reshape(len(x), -1)
     floats = int8rt.load(DIGITS)(x).reshape(len(x), -1)
@@ -234,6 +234,23 @@ def test_what_is_quantized_already_is_refused():
         int8rt.quantize(made.data, FEATURES)
     with pytest.raises(UnsupportedError, match="there is nothing to quantize"):
         int8rt.quantize(bytes(model("SIN", [f32(1, 6)], [f32(1, 6)])), FEATURES, allow_float=True)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_constants_that_no_scale_reaches_stay_float(value):
+    x, y, z = f32(1, 6), f32(1, 6), f32(1, 6)
+    odd = f32(6, data=np.array([value, 1, 2, 3, 4, 5], np.float32))
+    content = bytes(network([Op("ADD", [x, odd], [y]), Op("ABS", [x], [z])], [x], [y, z]))
+    with pytest.raises(UnsupportedError, match=r"1 nodes have no integer form: ADD"):
+        int8rt.quantize(content, FEATURES)
+    assert int8rt.quantize(content, FEATURES, allow_float=True).kept == ("ADD (node 0)",)
+
+
+def test_ranges_at_the_ends_of_float32():
+    x, y = f32(1, 6), f32(1, 6)
+    data = np.array([[-3e38, 3e38, 0, 1, 2, 3]], np.float32)
+    made = int8rt.quantize(bytes(model("RELU", [x], [y])), data)
+    assert made.assignment.values[0].scales[0] == np.float32(6e38 / 255)
 
 
 # Data

@@ -7,6 +7,8 @@ hostile value. The list of callables is derived from the package, so that neithe
 import dataclasses
 import enum
 import inspect
+import os
+import tempfile
 import warnings
 
 import ml_dtypes
@@ -91,6 +93,7 @@ def make_model():
 
 
 MODEL = make_model()
+FLOATS = bytes(network([Op("ABS", [x := T(np.float32, (1, 3))], [y := T(np.float32, (1, 3))])], [x], [y]))
 X, W = np.array([[1, 2, 3]], np.int8), np.array([[1, 2, 3]], np.float32)
 
 
@@ -130,6 +133,11 @@ BORDER = {
     "quantize_and_dequantize": (lambda: int8rt.quantize_and_dequantize, {
         "x": W, "input_min": -1.0, "input_max": 1.0, "signed_input": True, "range_given": True,
         "round_mode": "HALF_UP", **FAKE}),
+    "quantize": (lambda: int8rt.quantize, {
+        "model": FLOATS, "data": W, "scheme": "int8", "inputs": "int8", "outputs": None, "allow_float": False,
+        "like": None, "span": None, "max_memory": None, "progress": None}),
+    "Quantized.save": (lambda: lambda path: int8rt.quantize(FLOATS, W).save(path), {
+        "path": os.path.join(tempfile.gettempdir(), "border.tflite")}),
     "Model.__init__": (lambda: int8rt.Model, {
         "graph": loaded().graph, "rules": numerics("reference"), "sharing": ONE_THREAD, "progress": None,
         "subgraph": 0, "budget": None}),
@@ -137,6 +145,7 @@ BORDER = {
     "Model.run": (lambda: loaded().run, {"inputs": {"x": X, "w": W}}),
     "Model.trace": (lambda: loaded().trace, {"*inputs": (X, W)}),
     "Model.session": (lambda: loaded().session, {"shapes": [(1, 3), (1, 3)], "preserve": False}),
+    "Model.names": (lambda: loaded().names, {"inputs": {"x": X, "w": W}}),
     "Model.checked": (lambda: loaded().checked, {"inputs": (X, W)}),
     "Model.reset": (lambda: loaded().reset, {}),
     "Port.quantize": (lambda: loaded().inputs[0].quantize, {"real": W}),
@@ -182,10 +191,12 @@ CUSTOM = {
     "Trace.__getitem__": (KeyError, TypeError, ValueError),
     "Trace.__contains__": (TypeError, ValueError),
     "load": (OSError,),
+    "quantize": (OSError,),
+    "Quantized.save": (OSError,),
     "compare": (OSError,),
 }
 NEEDS_LITERT = {"compare"}
-MADE_FOR_CALLERS = {"Port", "Trace", "SignatureRunner"}  # not by them
+MADE_FOR_CALLERS = {"Port", "Quantized", "Trace", "SignatureRunner"}  # not by them
 METHODS = {"__init__", "__call__", "__getitem__", "__contains__"}
 
 
