@@ -98,6 +98,22 @@ def test_if_on_weights_that_computes_its_second_output_first(condition):
     check(content, condition, np.array([[5, -6], [7, 8]], np.float32))
 
 
+@pytest.mark.parametrize("condition", [YES, NO])
+def test_if_whose_branch_gives_what_is_known_beforehand(condition):
+    """LiteRT ends its process, or leaves other memory."""
+
+    def branch(value):
+        a, y = f32(2, 3), T(np.int32, ())
+        product = Op("REDUCE_PROD", [T(np.int32, (2,), data=[value, 5]), indices([0])], [y], keep_dims=False)
+        return Graph([product], [a], [y])
+
+    c, x, y = flag(), f32(2, 3), T(np.int32, ())
+    node = Op("IF", [c, x], [y], **SUBGRAPHS)
+    content = network([node], [c, x], [y], subgraphs=[branch(3), branch(4)])
+    for run in (run_program, run_reference):
+        assert int(run(content, condition, np.zeros((2, 3), np.float32))[0]) == (15 if condition else 20)
+
+
 def test_if_whose_subgraph_ends_in_one_node_that_waits():
     """As many nodes are left as the graph has: that program is not the whole graph."""
     a, b, places, z = f32(4), f32(1, 3), T(np.int64, (1, 1)), f32(1, 3)

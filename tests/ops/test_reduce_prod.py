@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines import check, run_program, same
+from engines import check, run_program, run_reference, same
 from reductions import SHAPES_AND_AXES, reduction, special, values
 from selection import exhaustive, share
 from writer import T, model
@@ -72,6 +72,14 @@ def test_rescaled_extremes(dtype: Any) -> None:
     info = np.iinfo(dtype)
     x = np.random.default_rng(1).choice(np.array([info.min, info.max, -1, 0, 1], dtype), (40, 2))
     check(reduction("REDUCE_PROD", x, [1], False, (0.01, 0.3)), x)
+
+
+def test_a_constant_of_one_element_is_rescaled_too() -> None:
+    """LiteRT copies what is stored, whatever the scales."""
+    x, y = T(np.int8, (1,), 0.1, -128, data=[-118]), T(np.int8, (), 0.05, -7)
+    content = model("REDUCE_PROD", [x, T(np.int32, (1,), data=[0])], [y], keep_dims=False)
+    for run in (run_program, run_reference):
+        assert int(run(content)[0]) == 13  # (-118 + 128) * 0.1 / 0.05 - 7
 
 
 def test_special_floats() -> None:
