@@ -11,10 +11,12 @@ import agreement
 import graphs
 import numpy as np
 import pytest
+import unrolled
 from engines import run_program
-from writer import T, model
+from writer import Graph, Op, T, model, network
 
 from int8rt import ops
+from int8rt.format import reader
 
 CHUNKS, PER_CHUNK = 10, 12
 
@@ -69,6 +71,23 @@ def test_a_difference_is_found_and_made_small(monkeypatch):
     small = agreement.smallest(made)
     assert len(small.nodes) == 1
     assert "TRANSPOSE" in agreement.described(small)
+
+
+@pytest.mark.needs("litert")
+def test_litert_is_asked_trip_by_trip_about_a_loop():
+    """i from 2 to 5, and x doubled as often."""
+    i, x, less = T(np.int32, ()), T(np.float32, (3,)), T(bool, ())
+    condition = Graph([Op("LESS", [i, T(np.int32, (), data=np.int32(5))], [less])], [i, x], [less])
+    a, b, next_a, next_b = T(np.int32, ()), T(np.float32, (3,)), T(np.int32, ()), T(np.float32, (3,))
+    step = Op("ADD", [a, T(np.int32, (), data=np.int32(1))], [next_a])
+    body = Graph([step, Op("ADD", [b, b], [next_b])], [a, b], [next_a, next_b])
+    inputs, outputs = (T(np.int32, ()), T(np.float32, (3,))), (T(np.int32, ()), T(np.float32, (3,)))
+    loop = Op("WHILE", inputs, outputs, cond_subgraph_index=1, body_subgraph_index=2)
+    graph = reader.read(network([loop], inputs, outputs, subgraphs=[condition, body]))
+    values = {0: np.array(2, np.int32), 1: np.array([1, 2, 3], np.float32)}
+    found = unrolled.trip_by_trip(graph, graph.main.nodes[0], values)
+    assert [y.tolist() for y in found] == [5, [8, 16, 24]]
+    assert unrolled.trip_by_trip(graph, graph.main.nodes[0], values | {0: np.array(-999, np.int32)}) is None
 
 
 def test_parts_of_narrower_results_leave_what_others_read():
