@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from int8rt.graph import Tensor
-from int8rt.kernels.packing import bias_compensation, pack, pack_pairs, panels, split_bytes, wrapped
+from int8rt.kernels.packing import bias_compensation, less, pack, pack_pairs, panels, split_bytes, wrapped
 from int8rt.kernels.product import Epilogue, RowSegments, Step, products, tile_at, widest
 from int8rt.native.kernel import Kernel, kernel, kernel_factory, stage
 from int8rt.numerics.fixedpoint import wrap_int32
@@ -263,7 +263,7 @@ def _requantized(
     count = len(segments.offsets)
     common = _common(filters.w, len(segments.starts), vectors)
     corrected = common != 0
-    w = filters.w - np.int16(common) if corrected else filters.w
+    w = less(filters.w, common) if corrected else filters.w
     order = column_order(vectors)
     packed, passes = pack(w, len(segments.starts), vectors, order)
     sums = scratch(f"{output.y.name}/row_sums", (count if corrected else 1,), np.int32)

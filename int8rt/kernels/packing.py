@@ -45,10 +45,22 @@ def pack_pairs(w: np.ndarray, segments: int, vectors: int, order: list[int]) -> 
     """As ``pack``, for products of int16 pairs: int16 [panel, segment * ceil(depth / 2), 16 vectors, 2]."""
     columns, total = w.shape
     depth, width = total // segments, vectors * LANES
-    twos = -(-depth // 2)
-    padded = np.zeros((-(-columns // width) * width, segments, twos * 2), np.int16)
-    padded[:columns, :, :depth] = w.reshape(columns, segments, depth)
-    return np.ascontiguousarray(padded.reshape(-1, width, segments * twos, 2)[:, order].transpose(0, 2, 1, 3))
+    count, twos = -(-columns // width), -(-depth // 2)
+    packed = aligned_empty((count, segments * twos, width, 2), np.int16)
+    step = max(1, CHUNK // max(packed[:1].nbytes, 1))
+    for first in range(0, count, step):  # each takes copies of its panels
+        chunk, panels = w[first * width : (first + step) * width], packed[first : first + step]
+        padded = np.zeros((len(panels) * width, segments, twos * 2), np.int16)
+        padded[: len(chunk), :, :depth] = chunk.reshape(-1, segments, depth)
+        panels[:] = padded.reshape(-1, width, segments * twos, 2)[:, order].transpose(0, 2, 1, 3)
+    return packed
+
+
+def less(w: np.ndarray, common: int) -> np.ndarray:
+    """Integers less a number: int8 where they fit, else int16; no copy is made beside the result."""
+    least, most = limits(w)
+    dtype = np.int8 if least - common >= -128 and most - common <= 127 else np.int16
+    return np.subtract(w, np.int16(common), out=np.empty(w.shape, dtype), dtype=np.int16, casting="unsafe")
 
 
 def split_bytes(w: np.ndarray) -> np.ndarray:
