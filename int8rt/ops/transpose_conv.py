@@ -7,12 +7,14 @@ rounding under ``reference``. ``_linear`` says what other types than 8 bits do.
 
 Seen from the output, the pixels i s + r - pad of one phase r < s are a convolution of x with every s-th row of the
 filter. All phases look at the same pixels of x, so that they are columns of one ``dot``; missing taps weigh nothing.
-``interleave`` then puts the phases side by side, unless they come out so.
+``interleave`` then puts the phases side by side, unless they come out so. Of floats, whose infinities times nothing are
+NaN, phases with fewer taps are a ``dot`` of their own.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +65,21 @@ class Direction(NamedTuple):
         """How many pixels of the first group lie before y."""
         return self.pad % self.stride
 
+    def phases(self, by_taps: bool) -> list[Phases]:
+        """All phases; those with fewer taps apart from the others, if that is wanted and they have any."""
+        rest = self.filter % self.stride
+        if not by_taps or not rest or self.filter < self.stride:
+            return [Phases(0, self.stride, self.taps)]
+        return [Phases(0, rest, self.taps), Phases(rest, self.stride - rest, self.taps - 1)]
+
+
+class Phases(NamedTuple):
+    """Some phases in a row."""
+
+    first: int
+    number: int
+    taps: int
+
 
 def shapes(node: Node) -> list[tuple[int, ...]]:
     _directions(node)
@@ -94,19 +111,25 @@ def prepare(node: Node, numerics: Numerics) -> Step | list[Step]:
         kind_of(operands)
         return ops.by_reference(node, reference)
     f = product(operands)
-    weights = _phases(f.w, v, h)
-    channels = np.tile(np.arange(w.shape[0]), v.stride * h.stride)
     top, left = (d.taps - 1 - d.first for d in (v, h))
     g = Window(v.taps, h.taps, 1, 1, 1, 1, top, left, v.groups, h.groups)
     p = f.image(g)
     offsets = row_offsets(p.tensor.shape, p.height, p.width, g)
-    segments = RowSegments(offsets, np.arange(v.taps) * p.width * x.shape[3], h.taps * x.shape[3])
-    if v.stride == 1 and h.crop == 0 and h.out == h.groups * h.stride:
-        return [*p.calls, *f.dot(p, segments, weights, channels, Into(y))]
-    shape = (x.shape[0], v.groups, h.groups, v.stride, h.stride * w.shape[0])
-    z = scratch(f"{y.name}/phases", shape, storage_dtype(y.dtype))
-    products = f.dot(p, segments, weights, channels, Into(z))
-    return [*p.calls, *products, Call(interleave, z, v.crop, h.crop, y, writes=[y])]
+    by_taps = x.dtype == np.float32
+    steps: list[Step] = [*p.calls]
+    for rows, cols in itertools.product(v.phases(by_taps), h.phases(by_taps)):
+        weights = _weights(f.w, v, h, rows, cols)
+        channels = np.tile(np.arange(w.shape[0]), rows.number * cols.number)
+        begin = ((v.taps - rows.taps) * p.width + h.taps - cols.taps) * x.shape[3]
+        segments = RowSegments(offsets + begin, np.arange(rows.taps) * p.width * x.shape[3], cols.taps * x.shape[3])
+        if v.stride == 1 and cols.number == h.stride and h.crop == 0 and h.out == h.groups * h.stride:
+            return [*steps, *f.dot(p, segments, weights, channels, Into(y))]
+        shape = (x.shape[0], v.groups, h.groups, rows.number, cols.number * w.shape[0])
+        z = scratch(f"{y.name}/phases", shape, storage_dtype(y.dtype))
+        steps += f.dot(p, segments, weights, channels, Into(z))
+        places = rows.first - v.crop, v.stride, cols.first - h.crop, h.stride
+        steps.append(Call(interleave, z, *places, y, writes=[y]))
+    return steps
 
 
 def _operands(node: Node, numerics: Numerics) -> Operands:
@@ -123,7 +146,7 @@ def _operands(node: Node, numerics: Numerics) -> Operands:
     )
 
 
-def _phases(w: np.ndarray, v: Direction, h: Direction) -> np.ndarray:
+def _weights(w: np.ndarray, v: Direction, h: Direction, rows: Phases, cols: Phases) -> np.ndarray:
     """OHWI filters as a matrix: a row per phase and output channel, a column per pixel and channel of x, first to last.
 
     Of the pixels that reach an output pixel the last one meets the first row of its phase's filter.
@@ -131,7 +154,8 @@ def _phases(w: np.ndarray, v: Direction, h: Direction) -> np.ndarray:
     channels, depth = w.shape[0], w.shape[3]
     missing = [(0, d.taps * d.stride - d.filter) for d in (v, h)]
     w = np.pad(w, [(0, 0), *missing, (0, 0)]).reshape(channels, v.taps, v.stride, h.taps, h.stride, depth)
-    return w[:, ::-1, :, ::-1].transpose(2, 4, 0, 1, 3, 5).reshape(v.stride * h.stride * channels, -1)
+    w = w[:, : rows.taps, rows.first :, : cols.taps, cols.first :][:, :, : rows.number, :, : cols.number]
+    return w[:, ::-1, :, ::-1].transpose(2, 4, 0, 1, 3, 5).reshape(rows.number * cols.number * channels, -1)
 
 
 def _inputs(node: Node) -> tuple[Tensor, Tensor]:
@@ -172,19 +196,26 @@ def _directions(node: Node) -> tuple[Direction, Direction]:
 
 
 @kernel
-def interleave(thread: int, threads: int, z: Any, top: int, left: int, y: Any) -> None:
-    """y[n, i s + r - top, j t + q - left, c] = z[n, i, j, r, q c] where z is [n, i, j, s, t c]; the rest is dropped."""
+def interleave(
+    thread: int, threads: int, z: Any, top: int, stride: int, left: int, stride_w: int, y: Any
+) -> None:  # fmt: skip
+    """y[n, top + i s + r, left + j t + q, c] = z[n, i, j, r, q c], strides s and t; what is outside y is dropped."""
     batch, out_h, out_w, channels = y.shape
-    groups_h, groups_w, stride, run = z.shape[1], z.shape[2], z.shape[3], z.shape[4]
-    width = out_w * channels
-    for line in range(batch * out_h * thread // threads, batch * out_h * (thread + 1) // threads):
-        n = line // out_h
-        row = line - n * out_h + top
-        group = row // stride
-        at = ((n * groups_h + group) * groups_w * stride + row - group * stride) * run
-        begin = -left * channels
+    groups_h, groups_w, phases, run = z.shape[1], z.shape[2], z.shape[3], z.shape[4]
+    width, step = out_w * channels, stride_w * channels
+    total = batch * groups_h * phases
+    for line in range(total * thread // threads, total * (thread + 1) // threads):
+        n = line // (groups_h * phases)
+        group = (line - n * groups_h * phases) // phases
+        r = line - (n * groups_h + group) * phases
+        row = top + group * stride + r
+        if row < 0 or row >= out_h:
+            continue
+        at = ((n * groups_h + group) * groups_w * phases + r) * run
+        begin, to = left * channels, (n * out_h + row) * width
         for _ in range(groups_w):
             first, last = max(begin, 0), min(begin + run, width)
-            copy_within(z, at + first - begin, y, line * width + first, last - first)
-            at += stride * run
-            begin += run
+            if last > first:
+                copy_within(z, at + first - begin, y, to + first, last - first)
+            at += phases * run
+            begin += step

@@ -110,6 +110,21 @@ def test_ends(dtype: Any) -> None:
              zero_points=zero_points).check()  # fmt: skip
 
 
+@pytest.mark.parametrize("padding", [SAME, VALID])
+@pytest.mark.parametrize(("x", "w", "stride"), [g for g in GEOMETRIES if g[1][1] >= g[2][0] and g[1][2] >= g[2][1]])
+def test_infinities_stay_where_they_reach(x: Any, w: Any, stride: Any, padding: int) -> None:
+    """A tap that a phase does not have must not make NaN of an infinity."""
+    rng = np.random.default_rng([*x, *w])
+    values = rng.standard_normal(x).astype(np.float32)
+    values.reshape(-1)[rng.integers(0, values.size, 2)] = np.inf, -np.inf
+    size = [n * s if padding == SAME else (n - 1) * s + k for n, s, k in zip(x[1:3], stride, w[1:3], strict=True)]
+    shape = T(np.int32, (4,), data=np.array([x[0], *size, w[0]], np.int32))
+    weights = T(np.float32, w, data=rng.standard_normal(w).astype(np.float32))
+    fields = {"padding": padding, "stride_h": stride[0], "stride_w": stride[1]}
+    y = T(np.float32, (x[0], *size, w[0]))
+    check(model("TRANSPOSE_CONV", [shape, weights, T(np.float32, x)], [y], **fields), values)
+
+
 def test_output_shape_at_run_time() -> None:
     case = Case((1, 4, 4, 8), (6, 3, 3, 8), (8, 8))
     shape = np.array(case.y.shape, np.int32)
