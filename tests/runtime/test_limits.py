@@ -386,10 +386,7 @@ except int8rt.LimitError as error:
     assert in_child(code).strip() == "max_memory"
 
 
-LARGE = [
-    "mobilenet_v2_1.0_224_int8", "mobilenet_v2_1.0_224_uint8", "ssd_mobilenet_v2_fpnlite_int8",
-    "movenet_lightning_int8", "mcunet_320kb_int8",
-]  # fmt: skip
+LARGE = ["mobilenet_v2_1.0_224_int8", "ssd_mobilenet_v2_fpnlite_int8", "movenet_lightning_int8"]
 
 
 @pytest.mark.parametrize("name", LARGE)
