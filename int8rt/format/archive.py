@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from int8rt.errors import UnsupportedError
+
 _END = struct.Struct("<4s4H2IH")  # signature, numbers of disks and entries, directory's size and offset, comment's size
 _END_OFFSET = 16
 _LONG = struct.Struct("<I")
@@ -19,6 +21,7 @@ _END_SIGNATURE = b"PK\5\6"
 _ENTRY_SIGNATURE = b"PK\1\2"
 _ENTRY_SIZE, _ENTRY_LENGTHS, _ENTRY_OFFSET = 46, 28, 42  # within an entry: three lengths of what follows it, the offset
 _FILE_SIGNATURE = b"PK\3\4"
+MAX_BYTES = 2**32 - 1  # of a file with an archive: its offsets have 32 bits
 _LONGEST = _END.size + 2**16  # bytes of the last record and its comment
 
 
@@ -33,15 +36,19 @@ def found(raw: np.ndarray) -> bytes:
     directory = end - size
     if directory < 0:
         return b""
-    entries = list(_entries(raw[directory:end].tobytes()))
-    start = min((offset for _, offset in entries), default=stated) + directory - stated
-    if start < 0 or (entries and raw[start : start + 4].tobytes() != _FILE_SIGNATURE):
+    shift = directory - stated  # of what is in front of the archive and its offsets do not count
+    places = [offset + shift for _, offset in _entries(raw[directory:end].tobytes())]
+    start = min(places, default=directory)
+    is_sound = all(0 <= place < directory for place in places)
+    if not is_sound or (places and raw[start : start + 4].tobytes() != _FILE_SIGNATURE):
         return b""
     return moved(raw[start:].tobytes(), 0)
 
 
 def moved(archive: bytes, start: int) -> bytes:
-    """The archive as it has to be where it begins at byte ``start`` of a file."""
+    """The archive as it has to be where it begins at byte ``start`` of a file. Raises UnsupportedError beyond 4 GB."""
+    if start + len(archive) > MAX_BYTES:
+        raise UnsupportedError(f"an archive behind {start} bytes would end beyond {MAX_BYTES}, where none can be")
     content = bytearray(archive)
     end = content.rfind(_END_SIGNATURE)
     *_, size, stated, _ = _END.unpack_from(content, end)

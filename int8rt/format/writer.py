@@ -91,16 +91,16 @@ def pieces(graph: Graph, *, drop: bool = False, max_inside: int = MAX_INSIDE) ->
         model.buffers = [SimpleNamespace(data=raw if len(raw) else None) for raw in writer.contents]
         written = build(model, "Model", b"TFL3")
     else:
-        written = _with_constants_behind(model, writer.contents)
+        written = with_buffers_behind(model, writer.contents, b"TFL3")
     if graph.archive:
         written.append(archive.moved(graph.archive, sum(map(len, written))))
     return written
 
 
-def _with_constants_behind(model: SimpleNamespace, contents: Sequence[memoryview]) -> list[Piece]:
-    """A file whose buffers lie behind the FlatBuffer: what is larger than 2 GB has to."""
+def with_buffers_behind(model: SimpleNamespace, contents: Sequence[Piece], identifier: bytes) -> list[Piece]:
+    """A file whose buffers, with these contents, lie behind the FlatBuffer: what is larger than 2 GB has to."""
     model.buffers = [SimpleNamespace(offset=1, size=len(raw)) for raw in contents]  # as long as it will be
-    end = sum(map(len, build(model, "Model", b"TFL3")))
+    end = sum(map(len, build(model, "Model", identifier)))
     behind: list[Piece] = []
     for buffer, raw in zip(model.buffers, contents):
         if len(raw):
@@ -108,7 +108,7 @@ def _with_constants_behind(model: SimpleNamespace, contents: Sequence[memoryview
             buffer.offset = end + padding
             behind += [bytes(padding), raw]
             end += padding + len(raw)
-    return build(model, "Model", b"TFL3") + behind
+    return build(model, "Model", identifier) + behind
 
 
 class _Writer:

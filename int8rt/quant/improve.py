@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from int8rt.graph import Graph, Node, Subgraph, Tensor
+from int8rt.limits import Budget, within
 from int8rt.numerics.rules import numerics
 from int8rt.quant.params import Assignment, quantized
 from int8rt.quant.rewrite import is_quantized, rewrite
@@ -24,16 +25,16 @@ from int8rt.runtime.model import Model, Port
 Run = list[np.ndarray]
 
 
-def with_corrected_biases(graph: Graph, assignment: Assignment, runs: Sequence[Run]) -> Graph:
+def with_corrected_biases(graph: Graph, assignment: Assignment, runs: Sequence[Run], budget: Budget) -> Graph:
     """The float graph with other biases, for which quantized layers give the means of the float ones.
 
-    Raises what running the model does.
+    ``budget`` is what running them may take. Raises what running the model does.
     """
     targets = [node for node in graph.main.nodes if _has_bias(node) and is_quantized(node, assignment)]
-    expected = _float_means(graph, targets, runs)
+    expected = _float_means(graph, targets, runs, budget)
     for node, wanted in zip(targets, expected, strict=True):
         now = graph.main.nodes[node.index]  # with the bias of before
-        found = _quantized_mean(graph, assignment, now, runs)
+        found = _quantized_mean(graph, assignment, now, runs, budget)
         graph = _with_bias(graph, now, wanted - found)
     return graph
 
@@ -55,13 +56,13 @@ def _places(node: Node) -> tuple[int, int, int]:
     return (*rule.product, rule.bias)
 
 
-def _float_means(graph: Graph, nodes: Sequence[Node], runs: Sequence[Run]) -> list[np.ndarray]:
+def _float_means(graph: Graph, nodes: Sequence[Node], runs: Sequence[Run], budget: Budget) -> list[np.ndarray]:
     """The mean of each channel of each node, before the activation, in the float model."""
-    session = Model(graph, numerics("reference")).session(preserve=True)
-    layers = [_layer(node, None) for node in nodes]
+    session = Model(graph, numerics("reference"), budget=budget).session(preserve=True)
+    layers = [_layer(node, None, budget) for node in nodes]
     sums: list[np.ndarray | float] = [0.0] * len(nodes)
     for run in runs:
-        session.run(run)
+        within(budget, session.run, run)
         for i, node in enumerate(nodes):
             x = session.read_tensor(_operand(node, _places(node)[0]).index)
             assert x is not None
@@ -70,19 +71,21 @@ def _float_means(graph: Graph, nodes: Sequence[Node], runs: Sequence[Run]) -> li
     return [np.asarray(total) / len(runs) for total in sums]
 
 
-def _quantized_mean(graph: Graph, assignment: Assignment, node: Node, runs: Sequence[Run]) -> np.ndarray:
+def _quantized_mean(
+    graph: Graph, assignment: Assignment, node: Node, runs: Sequence[Run], budget: Budget
+) -> np.ndarray:  # fmt: skip
     """The same with the node's weights in steps, on what the quantized model gives it."""
     of_x, of_w, _ = _places(node)
     w = _operand(node, of_w)
-    params = assignment.of_use(node.index, of_w, w.index)
+    params = assignment.of_input(node, of_w)
     assert params is not None
     assert w.data is not None
-    layer = _layer(node, _real(quantized(w.data, params), params.scales, params.axis, len(w.shape)))
+    layer = _layer(node, _real(quantized(w.data, params), params.scales, params.axis, len(w.shape)), budget)
     made = rewrite(graph, assignment)
     last = made.nodes[node.index]
     x = _operand(last, of_x)
     before = replace(made.graph.main, nodes=made.graph.main.nodes[: last.index], outputs=(x,))
-    model = Model(Graph((before,)), numerics("reference"))
+    model = Model(Graph((before,)), numerics("reference"), budget=budget)
     port = Port(x)
     return sum((_means(layer, port.dequantize(model(*run))) for run in runs), np.zeros(1)) / len(runs)
 
@@ -100,7 +103,7 @@ def _real(steps: np.ndarray, scales: Sequence[float], axis: int, rank: int) -> n
     return np.asarray(steps * np.array(scales, np.float32).reshape(shape), np.float32)
 
 
-def _layer(node: Node, weights: np.ndarray | None) -> Model:
+def _layer(node: Node, weights: np.ndarray | None, budget: Budget) -> Model:
     """A model of the node alone, without its activation; with other weights if they are given."""
     of_x, of_w, _ = _places(node)
     inputs = list(node.inputs)
@@ -119,7 +122,7 @@ def _layer(node: Node, weights: np.ndarray | None) -> Model:
     x = alone.inputs[of_x]
     assert x is not None
     subgraph = Subgraph("layer", tuple(tensors.values()), (alone,), (x,), alone.outputs)
-    return Model(Graph((subgraph,)), numerics("reference"))
+    return Model(Graph((subgraph,)), numerics("reference"), budget=budget)
 
 
 def _means(layer: Model, x: np.ndarray) -> np.ndarray:

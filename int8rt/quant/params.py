@@ -101,10 +101,10 @@ class Assignment:
     inputs: Mapping[Use, Params] = field(default_factory=dict)  # uses that want others than their tensor has
     outputs: Mapping[int, Params] = field(default_factory=dict)  # tensors whose node gives others than they have
 
-    def of_use(self, node: int, position: int, tensor: int) -> Params | None:
-        """What a node finds at an input; None for a float."""
-        use = node, position
-        return self.inputs.get(use) or self.values.get(use) or self.values.get(tensor)
+    def of_input(self, node: Node, position: int) -> Params | None:
+        """What a node finds at an input; None for a float, and where the input is left out."""
+        t, use = node.inputs[position], (node.index, position)
+        return None if t is None else self.inputs.get(use) or self.values.get(use) or self.values.get(t.index)
 
     def __str__(self) -> str:
         lines = [f"tensor {t}: {p!r}" for t, p in sorted((t, p) for t, p in self.values.items() if isinstance(t, int))]
@@ -140,6 +140,7 @@ class _Driver:
         self.fixed = set(self.values)
         self.inputs: dict[Use, Params] = {}
         self.outputs: dict[int, Params] = {}
+        self.found = Assignment(self.values, self.inputs, self.outputs)  # as it grows
 
     # Ranges that stand
 
@@ -193,7 +194,7 @@ class _Driver:
         for node in self.graph.nodes:
             if rule_of(node) is not None:
                 self._bias(node)
-        return Assignment(self.values, self.inputs, self.outputs)
+        return self.found
 
     def _constants(self) -> None:
         """Weights, and constants of operators that take any scale."""
@@ -276,7 +277,7 @@ class _Driver:
         if rule.bias is None or rule.bias >= len(node.inputs) or (b := node.inputs[rule.bias]) is None:
             return
         of_x, of_w = rule.product
-        x, w = (self._found(node, position) for position in (of_x, of_w))
+        x, w = (self.found.of_input(node, position) for position in (of_x, of_w))
         if x is None or w is None or b.data is None or not np.isfinite(b.data).all():
             return
         params = of_bias(x, w)
@@ -295,11 +296,6 @@ class _Driver:
             params = params._replace(scales=tuple(map(float, scales.astype(np.float32))))
             self.values[node.index, of_w] = w._replace(scales=tuple(map(float, weights.astype(np.float32))))
         self.values[node.index, rule.bias] = params
-
-    def _found(self, node: Node, position: int) -> Params | None:
-        t = node.inputs[position]
-        use = node.index, position
-        return None if t is None else self.inputs.get(use) or self.values.get(use) or self.values.get(t.index)
 
 
 def _is_same_scale(node: Node) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from int8rt import limits
 from int8rt.arguments import as_choice, as_flag, as_numbers, shown
 from int8rt.data.files import Span
 from int8rt.errors import InputError, UnsupportedError
@@ -16,13 +17,14 @@ from int8rt.format import reader, writer
 from int8rt.format.source import Source
 from int8rt.frozen import frozen
 from int8rt.graph import Graph, Node, Subgraph, Tensor
+from int8rt.numerics.rules import numerics
 from int8rt.quant.improve import with_corrected_biases
 from int8rt.quant.params import Assignment, assign, is_float
 from int8rt.quant.ranges import observed, samples
-from int8rt.quant.report import NodeReport, node_reports
+from int8rt.quant.report import NodeReport, node_reports, signal_to_noise
 from int8rt.quant.rewrite import is_quantized, rewrite
 from int8rt.quant.rules import rule_of
-from int8rt.runtime.model import load
+from int8rt.runtime.model import Model, load
 
 LOOKED_AT = 64  # runs of the data set on which biases are corrected and the two models compared
 EDGES = ("float32", "int8", "uint8")
@@ -34,7 +36,7 @@ class Quantized:
 
     data: bytes
     report: tuple[NodeReport, ...]  # a line for each node of the float model
-    snr: tuple[float, ...]  # dB, of each float output
+    snr: tuple[float, ...]  # dB, of each float output that a node computes
     kept: tuple[str, ...]  # the nodes that stayed float
     assignment: Assignment  # scales and zero points, by the numbers of the float model's tensors
 
@@ -74,6 +76,7 @@ def quantize(
     like: "tf" for exactly the parameters, weights and biases of TensorFlow 2.21's converter on the same ranges. Else
       biases are corrected where that brings the outputs nearer to the float model's.
     span: the reals that black and white of images stand for, such as (-1, 1).
+    max_memory: what running the models may take, as for ``int8rt.load``.
     progress: called after each run of the data with the number of runs so far.
 
     Raises UnsupportedError that names all nodes that have no integer form, or for a model that is quantized already;
@@ -88,13 +91,14 @@ def quantize(
     if like is not None:
         as_choice(like, "like", ("tf",))
     span = None if span is None else _checked_span(span)
-    graph = with_float32(reader.read(model))
+    budget = limits.Budget(max_memory)
+    graph = with_float32(limits.within(budget, reader.read, model, is_timed=False))
     refuse_quantized(graph.main)
     if graph.unread:
         writer.pieces(graph)  # says what would be lost, before anything is computed
     if not allow_float:
         _refuse([node for node in graph.main.nodes if _has_floats(node) and rule_of(node) is None])
-    floating = load(writer.write(graph), max_memory=max_memory)
+    floating = Model(graph, numerics("reference"), budget=budget)
     first: list[list[np.ndarray]] = []
     ranges = observed(floating, _noted(samples(floating, data, span), first), progress)
     assignment = assign(graph.main, ranges, like)
@@ -103,18 +107,17 @@ def quantize(
         _refuse(kept)
     if len(kept) == sum(map(_has_floats, graph.main.nodes)):
         raise UnsupportedError("no node of the model has an integer form: there is nothing to quantize")
-    candidates = [graph]
+    candidates = [(graph, assignment)]
     if like is None:
-        candidates.append(with_corrected_biases(graph, assignment, first))
+        corrected = with_corrected_biases(graph, assignment, first, budget)
+        candidates.append((corrected, assign(corrected.main, ranges)))
     results, numbers = [], {node.index for node in kept}
-    for candidate in candidates:
-        content = writer.write(rewrite(candidate, assign(candidate.main, ranges, like), inputs, outputs).graph)
-        reports = node_reports(
-            floating, load(content, max_memory=max_memory), first, ranges, assignment.values, numbers
-        )
-        by_output = {report.output: report.snr for report in reports}
-        snr = tuple(by_output[t.name] for t in graph.main.outputs if t.name in by_output)
-        results.append(Quantized(content, reports, snr, tuple(node.label for node in kept), assignment))
+    for candidate, params in candidates:
+        content = writer.write(rewrite(candidate, params, inputs, outputs).graph)
+        ratios = signal_to_noise(floating, load(content, max_memory=max_memory), first)
+        reports = node_reports(graph.main, ranges, params, ratios, numbers)
+        snr = tuple(ratios[t.index] for t in graph.main.outputs if t.index in ratios)
+        results.append(Quantized(content, reports, snr, tuple(node.label for node in kept), params))
     return max(results, key=lambda result: sum(result.snr))
 
 

@@ -65,7 +65,7 @@ def is_quantized(node: Node, assignment: Assignment) -> bool:
     inputs = [(i, t) for i, t in enumerate(node.inputs) if t is not None and is_float(t)]
     if any(t.data is None for i, t in inputs if i in rule.weights):
         return False  # weights have zero point 0, and what is computed has not
-    known = all(assignment.of_use(node.index, i, t.index) is not None for i, t in inputs)
+    known = all(assignment.of_input(node, i) is not None for i, _ in inputs)
     return known and all(t.index in assignment.values for t in node.outputs if is_float(t))
 
 
@@ -83,12 +83,15 @@ class _Rewriter:
         self.floats: dict[int, Tensor] = {}
         self.others: dict[tuple[int, Params], Tensor] = {}  # with parameters that an operator asked for
         self.edges: dict[int, Tensor] = {}
+        self.quantized = {node for node in graph.nodes if is_quantized(node, assignment)}
+        others = (t for node in graph.nodes if node not in self.quantized for t in node.inputs)
+        self.read_as_floats = {*others, *graph.outputs}
 
     def subgraph(self) -> Subgraph:
         """All of it."""
         inputs = [self._input(t) for t in self.graph.inputs]
         for node in self.graph.nodes:
-            if is_quantized(node, self.assignment):
+            if node in self.quantized:
                 self._quantized(node)
             else:
                 self._kept(node)
@@ -144,7 +147,7 @@ class _Rewriter:
         """What a node on integers reads at an input."""
         if not is_float(t):
             return t
-        params = self.assignment.of_use(node.index, position, t.index)
+        params = self.assignment.of_input(node, position)
         assert params is not None
         if t.data is not None:
             return self._constant(t, params, (node.index, position))
@@ -167,16 +170,10 @@ class _Rewriter:
                 noted_range=None,
                 name=t.name if is_first else self._name(t, f"node{use[0]}"),
             )
-            form = self._put(form, t.index if is_first and not self._stays(t) else None)
+            form = self._put(form, t.index if is_first and t not in self.read_as_floats else None)
             self.integers.setdefault(t.index, form)
             self.others[t.index, params] = form
         return self.others[t.index, params]
-
-    def _stays(self, constant: Tensor) -> bool:
-        """Whether somebody needs a constant as floats."""
-        if constant in self.graph.outputs:
-            return True
-        return any(constant in node.inputs and not is_quantized(node, self.assignment) for node in self.graph.nodes)
 
     def _integer(self, t: Tensor) -> Tensor:
         """The integer form of a tensor, converted if it is a float so far."""

@@ -16,7 +16,7 @@ Hardly anything is checked, so that malformed files can be written on purpose.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -26,8 +26,10 @@ import tflite
 from flatbuffers import flexbuffers
 
 from int8rt.format.builder import build
+from int8rt.format.elements import pack
 from int8rt.format.flatbuffer import DEPRECATED, Field, layout
 from int8rt.format.schema import OPTIONS, UNIONS
+from int8rt.format.writer import with_buffers_behind
 
 SAME, VALID = 0, 1
 NONE, RELU, RELU_N1_TO_1, RELU6, TANH, SIGN_BIT = range(6)
@@ -163,7 +165,8 @@ def network(
         "operator_codes": writer.codes,
     }
     if buffers_at_end:
-        content = _with_buffers_at_end(fields, writer.buffers, identifier)
+        contents = [raw or b"" for raw in writer.buffers]
+        content = b"".join(with_buffers_behind(_namespace(Table("Model", **fields)), contents, identifier))
     else:
         buffers = [Table("Buffer", data=raw) for raw in writer.buffers]
         content = write(Table("Model", buffers=buffers, **fields), identifier)
@@ -277,21 +280,6 @@ def _quantization(t: T, indices: Mapping[T, int]) -> Table | None:
     return Table("QuantizationParameters", scale=scale, zero_point=zero_point, quantized_dimension=t.axis)
 
 
-def _with_buffers_at_end(fields: Mapping[str, Any], buffers: Iterable[bytes | None], identifier: bytes) -> bytes:
-    """Write twice: the FlatBuffer's size, on which the offsets depend, does not depend on their values."""
-    contents = [raw or b"" for raw in buffers]
-
-    def flatbuffer(start: int) -> tuple[bytes, bytes]:
-        tables, tail = [Table("Buffer")], b""
-        for raw in contents[1:]:
-            tail += b"\0" * (-(start + len(tail)) % 16)
-            tables.append(Table("Buffer", offset=start + len(tail), size=len(raw)))
-            tail += raw
-        return write(Table("Model", buffers=tables, **fields), identifier), tail
-
-    return b"".join(flatbuffer(len(flatbuffer(16)[0])))
-
-
 # Element types and constants.
 
 
@@ -311,15 +299,7 @@ def encode(t: T) -> bytes:
     bits = {"INT4": 4, "UINT4": 4, "INT2": 2}.get(t.type_name or "")
     if bits is None:
         return np.ascontiguousarray(t.data, np.dtype(t.dtype).newbyteorder("<")).tobytes()
-    return pack(np.asarray(t.data), bits)
-
-
-def pack(values: np.ndarray, bits: int) -> bytes:
-    """Pack integers of 2 or 4 bits, the first one into the lowest bits of a byte, zeros after the last."""
-    per_byte = 8 // bits
-    codes = np.asarray(values).reshape(-1).astype(np.int64) & ((1 << bits) - 1)
-    codes = np.append(codes, np.zeros(-codes.size % per_byte, np.int64)).reshape(-1, per_byte)
-    return (codes << (bits * np.arange(per_byte))).sum(axis=1).astype(np.uint8).tobytes()
+    return pack(np.asarray(t.data).astype(np.int64).astype(np.int8), bits).tobytes()
 
 
 def _encode_strings(values: Sequence[str | bytes]) -> bytes:

@@ -14,12 +14,14 @@ from conformance_cases import BUILDERS, cases
 from engines import run_litert
 from equal import difference
 from paths import DATA, MODELS, SHARED_MODELS
+from sparse import encode
 from writer import Graph as Made
 from writer import Op, T, Table, model, network
 
 from int8rt.errors import InputError, UnsupportedError
-from int8rt.format import reader, sparse
+from int8rt.format import archive, reader
 from int8rt.format.builder import build
+from int8rt.format.sparse import stored
 from int8rt.format.writer import pieces, save, write
 
 needs_litert = pytest.mark.needs("litert")
@@ -132,24 +134,14 @@ def test_packed_constants(type_name, values, nbytes):
 
 
 def test_sparse_constants_stay_sparse():
-    levels = [
-        Table("DimensionMetadata", format=0, dense_size=2),
-        Table(
-            "DimensionMetadata",
-            format=1,
-            array_segments_type=1,
-            array_segments=Table("Int32Vector", values=[0, 1, 3]),
-            array_indices_type=3,
-            array_indices=Table("Uint8Vector", values=[1, 0, 2]),
-        ),
-    ]
-    sparsity = Table("SparsityParameters", traversal_order=[0, 1], dim_metadata=levels)
-    w = f32(2, 3, data=np.float32([5, 6, 7]), sparsity=sparsity)
+    dense = np.array([[0, 5, 0], [6, 0, 7]], np.float32)
+    values, sparsity = encode(dense, [0, 1], {1})
+    w = f32(2, 3, data=values, sparsity=sparsity)
     written = assert_kept(model("DENSIFY", [w], [f32(2, 3)]))
     assert tflite.Model.GetRootAs(written).Buffers(1).DataLength() == 12
     t = reader.read(written).main.tensors[0]
-    assert t.data.tolist() == [[0, 5, 0], [6, 0, 7]]
-    assert sparse.stored(t.data, t.sparsity).tolist() == [5, 6, 7]
+    assert t.data.tolist() == dense.tolist()
+    assert stored(t.data, t.sparsity).tolist() == [5, 6, 7]
 
 
 def test_blocks_of_scales():
@@ -272,6 +264,19 @@ def test_what_only_looks_like_an_archive(tail):
     assert found in (b"", b"PK\5\6" + bytes(18))
     if found:  # an empty archive
         assert zipfile.ZipFile(io.BytesIO(write(reader.read(bytes(added()) + tail)))).namelist() == []
+
+
+def test_offsets_that_lead_out_of_an_archive():
+    """One that counts from its own start, and of whose two files one lies at the end of 32 bits."""
+    content = bytearray(with_archive(b""))
+    second = content.rindex(b"PK\1\2")
+    content[second + 42 : second + 46] = b"\xff" * 4
+    assert reader.read(assert_kept(bytes(added()) + bytes(content))).archive == b""
+
+
+def test_an_archive_beyond_4_gb_is_refused():
+    with pytest.raises(UnsupportedError, match="beyond 4294967295"):
+        archive.moved(reader.read(with_archive(added())).archive, 2**32 - 100)
 
 
 # Files

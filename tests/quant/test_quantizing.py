@@ -362,6 +362,15 @@ def test_the_result_is_the_same_every_time():
     assert int8rt.quantize(content, data).data == int8rt.quantize(content, data).data
 
 
+def test_every_output_has_its_signal_to_noise_ratio():
+    """Also one that is a node's second."""
+    x, a, b = f32(1, 6, name="x"), f32(1, 3), f32(1, 3)
+    split = Op("SPLIT", [T(np.int32, (), data=np.int32(1)), x], [a, b], num_splits=2)
+    made = int8rt.quantize(bytes(network([split], [x], [a, b])), FEATURES)
+    assert len(made.snr) == 2
+    assert min(made.snr) > 30
+
+
 # The command
 
 

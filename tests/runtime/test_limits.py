@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,13 @@ def test_large_tensors_are_refused_before_they_are_made():
 def test_places_of_an_image_without_channels_are_refused_before_they_are_made():
     x, y = T(np.float32, (1, 2, 2, 0)), T(np.float32, (1, 1, 2**25, 0))
     content = model("RESIZE_NEAREST_NEIGHBOR", [x, T(np.int32, (2,), data=[1, 2**25])], [y])
-    with pytest.raises(LimitError, match="bytes are needed"):
-        int8rt.load(content, max_memory="64MB")
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitError, match="bytes are needed"):
+            int8rt.load(content, max_memory="64MB")
+        assert tracemalloc.get_traced_memory()[1] < 16 * MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_empty_tensors_have_sizes_that_numpy_can_hold():
