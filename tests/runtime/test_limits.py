@@ -301,6 +301,9 @@ try:
     int8rt.load(sys.argv[1])
 except KeyboardInterrupt:
     print(time.monotonic() - sent[0])
+else:
+    sys.stderr.write("compiled before the signal came")
+    os._exit(1)
 children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
 int8rt.load(sys.argv[1])(__import__("numpy").zeros(int8rt.load(sys.argv[1]).inputs[0].shape, "int8"))
 print(len(children), len(os.listdir(os.environ["INT8RT_CACHE_DIR"])) > 0)
@@ -310,11 +313,15 @@ print(len(children), len(os.listdir(os.environ["INT8RT_CACHE_DIR"])) > 0)
 @pytest.mark.parametrize("delay", [2.0, *exhaustive(0.5, 1.2, 2.6, 3.1)])
 def test_ctrl_c_ends_compiling(delay, tmp_path):
     """Helpers end as well, and the compiler is in order: it used to be left amid something, and to crash afterwards."""
-    environment = {**os.environ, "INT8RT_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILES, str(MODELS / "digits_residual_int8.tflite"), str(delay)],
-        env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    for attempt in range(5):
+        cache = tmp_path / str(attempt)
+        done = subprocess.run(
+            [sys.executable, "-c", COMPILES, str(MODELS / "digits_residual_int8.tflite"), str(delay)],
+            env={**os.environ, "INT8RT_CACHE_DIR": str(cache)}, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        if "compiled before" not in done.stderr:
+            break
+        delay *= 0.8  # of a fast machine: the signal has to come before the end
     assert done.returncode == 0, done.stderr
     seconds, rest = done.stdout.split("\n", 1)
     assert float(seconds) < 1
