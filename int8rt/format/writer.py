@@ -57,7 +57,8 @@ def replace_file(path: str | os.PathLike[str], content: Iterable[Piece]) -> None
     try:
         target = Path(path)
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
-    except OSError:
+    except OSError as error:
+        error.filename = os.fspath(path)  # not the name that the file has until it is complete
         raise
     except Exception as error:  # a NUL, or an object that is no path after all
         raise InputError(f"cannot write {shown(path)}: {error}") from None

@@ -292,6 +292,9 @@ def test_a_file_is_replaced_as_a_whole(tmp_path, monkeypatch):
         save(reader.read(added(description="other")), path)
     assert (path.read_bytes(), [p.name for p in tmp_path.iterdir()]) == (before, ["m.tflite"])
     monkeypatch.undo()
+    with pytest.raises(FileNotFoundError) as found:
+        save(reader.read(added()), tmp_path / "none" / "m.tflite")
+    assert found.value.filename == str(tmp_path / "none" / "m.tflite")
     save(reader.read(added(description="other")), path)
     assert reader.read(path).description == "other"
     assert path.stat().st_mode & 0o777 == 0o640
