@@ -32,6 +32,13 @@ CHANGES = {
     ),
     "memory for each caller": (
         "from int8rt.runtime.model import _Sessions\n"
+        "from int8rt.runtime.pool import ThreadPool\n"
+        "made = ThreadPool.__init__\n"
+        "def started(self, threads):\n"  # else two callers who share it may start it at once, which is told first
+        "    made(self, threads)\n"
+        "    if threads > 1:\n"
+        "        self._start()\n"
+        "ThreadPool.__init__ = started\n"
         "_Sessions.direct = lambda self, inputs: self._first.direct(*inputs)\n"
         "_Sessions.run = lambda self, inputs, count: self._first.run(inputs, count)",
         "wrong values",
